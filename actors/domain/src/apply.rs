@@ -1,0 +1,434 @@
+//! Folding one event into the state. Pure and total: whatever is in the log was decided once, so
+//! `apply` never refuses; what it does not know it leaves alone. Nothing else writes to the state.
+
+use crate::event::{Event, LeaveReason, Recorded, SessionEnd};
+use crate::ids::{Millis, ParticipantId, SessionId};
+use crate::limits::Limits;
+use crate::shapes::{Connection, Media, Message, Participant, Role, Room, Source, Status};
+use crate::state::{LiveMessage, Meeting, Session, Standing, new_member};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The first event of a log makes the state; every other is folded into it.
+pub fn create(recorded: &Recorded) -> Option<Meeting> {
+    let Event::MeetingCreated { tenant, meeting } = &recorded.event else { return None };
+    Some(Meeting {
+        tenant: tenant.clone(),
+        info: meeting.clone(),
+        seq: recorded.seq,
+        at: recorded.at,
+        members: BTreeMap::new(),
+        users: BTreeMap::new(),
+        guests: BTreeMap::new(),
+        sessions: BTreeMap::new(),
+        closed: Vec::new(),
+        lost: BTreeMap::new(),
+        inside: BTreeSet::new(),
+        waiting: BTreeSet::new(),
+        leads: BTreeSet::new(),
+        gone: Vec::new(),
+        rooms: BTreeMap::from([(crate::ids::RoomId::Main, Room::main())]),
+        hands: Vec::new(),
+        messages: BTreeMap::new(),
+        counts_due: BTreeMap::new(),
+        empty_since: None,
+        leaderless_since: None,
+        invitations: 0,
+    })
+}
+
+pub fn apply(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
+    state.seq = recorded.seq;
+    state.at = recorded.at;
+    if let Some(cause) = recorded.cause
+        && let Some(session) = state.sessions.get_mut(&cause.session)
+    {
+        session.last_id = session.last_id.max(cause.id);
+        session.answers.insert(cause.id, recorded.seq);
+        while session.answers.len() > limits.answers_kept_max {
+            session.answers.pop_first();
+        }
+    }
+    let was_led = !state.leads.is_empty();
+    fold(state, recorded, limits);
+    watch_presence(state, recorded.at, was_led);
+}
+
+fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
+    let at = recorded.at;
+    match &recorded.event {
+        Event::MeetingCreated { .. } | Event::HostChanged { .. } => {}
+        Event::MeetingStarted { meeting, .. }
+        | Event::MeetingUpdated { meeting, .. }
+        | Event::MeetingCancelled { meeting } => state.info = meeting.clone(),
+        Event::MeetingEnded { meeting, .. } => {
+            state.info = meeting.clone();
+            empty_out(state, at);
+        }
+        Event::MeetingRecovered {} => {
+            for lost_at in state.lost.values_mut() {
+                *lost_at = at;
+            }
+            let lost: Vec<SessionId> = state.lost.keys().copied().collect();
+            for id in lost {
+                if let Some(session) = state.sessions.get_mut(&id) {
+                    session.lost_at = Some(at);
+                }
+            }
+            state.empty_since = state.empty_since.map(|_| at);
+            state.leaderless_since = state.leaderless_since.map(|_| at);
+        }
+        Event::SessionOpened { session, participant, person } => {
+            open_session(state, *session, *participant, person.as_ref(), at);
+        }
+        Event::SessionLost { session } => {
+            if let Some(known) = state.sessions.get_mut(session) {
+                known.lost_at = Some(at);
+                state.lost.insert(*session, at);
+            }
+        }
+        Event::SessionBack { session } => {
+            state.lost.remove(session);
+            if let Some(known) = state.sessions.get_mut(session) {
+                known.lost_at = None;
+            }
+        }
+        Event::SessionClosed { session, end } => close_session(state, *session, *end, limits),
+        Event::LobbyEntered { entry, awaits_host, by, .. } => {
+            let standing = Standing::Waiting { since_at: entry.since_at, awaits_host: *awaits_host };
+            stand(state, entry.participant, standing, recorded, limits);
+            if let Some(member) = state.members.get_mut(&entry.participant) {
+                member.admitted = false;
+                member.must_wait = member.must_wait || by.is_some();
+            }
+        }
+        Event::LobbyLeft { participant } => {
+            stand(state, *participant, Standing::Gone { at }, recorded, limits);
+        }
+        Event::LobbyAdmitted { participant, .. } => {
+            if let Some(member) = state.members.get_mut(participant) {
+                member.admitted = true;
+                member.must_wait = false;
+            }
+        }
+        Event::LobbyDenied { participant, .. } => {
+            drop_sessions(state, *participant);
+            stand(state, *participant, Standing::Gone { at }, recorded, limits);
+        }
+        Event::ParticipantJoined { participant } => {
+            put(state, participant);
+            stand(state, participant.id, Standing::Inside, recorded, limits);
+        }
+        Event::ParticipantLeft { participant, reason, .. } => {
+            put(state, participant);
+            state.hands.retain(|hand| hand.participant != participant.id);
+            if let Some(member) = state.members.get_mut(&participant.id) {
+                member.acting_from = None;
+                member.participant.media = Media::default();
+                member.participant.hand_at = None;
+                if *reason == LeaveReason::ToLobby {
+                    member.must_wait = true;
+                }
+            }
+            stand(state, participant.id, Standing::Gone { at }, recorded, limits);
+        }
+        Event::ParticipantDisconnected { participant }
+        | Event::ParticipantReconnected { participant }
+        | Event::Renamed { participant, .. } => put(state, participant),
+        Event::RoleChanged { participant, acting, by } => {
+            change_role(state, participant, *acting, by.is_some());
+            stand(state, participant.id, Standing::Inside, recorded, limits);
+        }
+        Event::ParticipantsMuted { participants, source, .. } => {
+            each(state, participants, |media, _| set_source(media, *source, false));
+        }
+        Event::ParticipantsPermitted { participants, source, allowed, .. } => {
+            each(state, participants, |media, permits| {
+                match source {
+                    Source::Audio => permits.audio = Some(*allowed),
+                    Source::Video => permits.video = Some(*allowed),
+                    Source::Screen => permits.screen = Some(*allowed),
+                }
+                if !allowed {
+                    set_source(media, *source, false);
+                }
+            });
+        }
+        Event::ParticipantRemoved { participant, banned, .. } => {
+            drop_sessions(state, participant.id);
+            state.hands.retain(|hand| hand.participant != participant.id);
+            put(state, participant);
+            if let Some(member) = state.members.get_mut(&participant.id) {
+                member.must_wait = true;
+                member.admitted = false;
+                member.banned = member.banned || *banned;
+                member.acting_from = None;
+                member.participant.media = Media::default();
+                member.participant.hand_at = None;
+            }
+            stand(state, participant.id, Standing::Removed { at }, recorded, limits);
+        }
+        Event::MediaSet { participant, media } => {
+            if let Some(member) = state.members.get_mut(participant) {
+                member.participant.media = *media;
+            }
+        }
+        Event::HandRaised { hand } => {
+            state.hands.retain(|other| other.participant != hand.participant);
+            state.hands.push(*hand);
+            if let Some(member) = state.members.get_mut(&hand.participant) {
+                member.participant.hand_at = Some(hand.at);
+            }
+        }
+        Event::HandsLowered { hands, .. } => {
+            state.hands.retain(|hand| !hands.contains(&hand.participant));
+            for id in hands {
+                if let Some(member) = state.members.get_mut(id) {
+                    member.participant.hand_at = None;
+                }
+            }
+        }
+        Event::ChatPosted { message } => {
+            let live = LiveMessage { message: message.clone(), reactors: BTreeMap::new(), counted_at: 0 };
+            state.messages.insert(message.id, live);
+            while state.messages.len() > limits.live_messages_max {
+                if let Some((oldest, _)) = state.messages.pop_first() {
+                    state.counts_due.remove(&oldest);
+                }
+            }
+        }
+        Event::ChatEdited { message } => {
+            if let Some(live) = state.messages.get_mut(&message.id) {
+                live.message = message.clone();
+            }
+        }
+        Event::ChatDeleted { message, .. } => {
+            forget_message(state, message);
+        }
+        Event::ReactionSet { message, participant, emoji, on } => {
+            react(state, message, *participant, emoji, *on, at, limits);
+        }
+        Event::ChatReacted { message } => {
+            state.counts_due.remove(&message.id);
+            if let Some(live) = state.messages.get_mut(&message.id) {
+                live.counted_at = at;
+                live.message.reactions = message.reactions.clone();
+            }
+        }
+        Event::InvitationCreated { .. } => state.invitations = state.invitations.saturating_add(1),
+        Event::PersonErased { participant } => erase(state, *participant),
+    }
+}
+
+/// Takes over the participant's shape from the event and keeps the set of leads right.
+fn put(state: &mut Meeting, participant: &Participant) {
+    if let Some(member) = state.members.get_mut(&participant.id) {
+        member.participant = participant.clone();
+    }
+}
+
+/// Changes where somebody stands, and with it the sets that are derived from it.
+fn stand(state: &mut Meeting, id: ParticipantId, standing: Standing, recorded: &Recorded, limits: &Limits) {
+    let Some(member) = state.members.get_mut(&id) else { return };
+    member.standing = standing;
+    member.view_seq = recorded.seq;
+    let leads = member.leads();
+    set(&mut state.inside, id, standing == Standing::Inside);
+    set(&mut state.waiting, id, matches!(standing, Standing::Waiting { .. }));
+    set(&mut state.leads, id, leads);
+    state.gone.retain(|other| *other != id);
+    if matches!(standing, Standing::Gone { .. } | Standing::Removed { .. }) {
+        state.gone.push(id);
+        forget_oldest(state, limits);
+    }
+}
+
+fn set(set: &mut BTreeSet<ParticipantId>, id: ParticipantId, is_in: bool) {
+    if is_in {
+        set.insert(id);
+    } else {
+        set.remove(&id);
+    }
+}
+
+/// Forgets whoever has been gone longest, so that a meeting open for years does not grow; bans
+/// are remembered up to a limit of their own.
+fn forget_oldest(state: &mut Meeting, limits: &Limits) {
+    while state.gone.len() > limits.gone_max {
+        let banned = |id: &ParticipantId| state.members.get(id).is_some_and(|m| m.banned);
+        let bans = state.gone.iter().filter(|id| banned(id)).count();
+        let oldest = match state.gone.iter().position(|id| !banned(id)) {
+            Some(position) if bans <= limits.bans_max => position,
+            _ => 0,
+        };
+        let id = state.gone.remove(oldest);
+        if let Some(member) = state.members.remove(&id) {
+            if let Some(user) = member.participant.user {
+                state.users.remove(&user);
+            }
+            if let Some(guest) = member.guest {
+                state.guests.remove(&guest);
+            }
+        }
+    }
+}
+
+fn open_session(
+    state: &mut Meeting,
+    id: SessionId,
+    participant: ParticipantId,
+    person: Option<&crate::event::Person>,
+    at: Millis,
+) {
+    if let Some(person) = person {
+        let guest = if person.user.is_none() { Some(id) } else { None };
+        match &person.user {
+            Some(user) => state.users.insert(user.clone(), participant),
+            None => state.guests.insert(id, participant),
+        };
+        let member = new_member(participant, person.name.clone(), person.user.clone(), person.role, at, guest);
+        state.members.insert(participant, member);
+    }
+    let remembered = state.closed.iter().position(|(known, s)| *known == id && s.participant == participant);
+    let mut session = match remembered {
+        Some(position) => state.closed.remove(position).1,
+        None => Session { participant, last_id: 0, answers: BTreeMap::new(), lost_at: None },
+    };
+    session.lost_at = None;
+    state.sessions.insert(id, session);
+    if let Some(member) = state.members.get_mut(&participant) {
+        member.sessions.insert(id);
+    }
+}
+
+fn close_session(state: &mut Meeting, id: SessionId, end: SessionEnd, limits: &Limits) {
+    state.lost.remove(&id);
+    let Some(session) = state.sessions.remove(&id) else { return };
+    if let Some(member) = state.members.get_mut(&session.participant) {
+        member.sessions.remove(&id);
+    }
+    if end != SessionEnd::Left {
+        state.closed.push((id, session));
+        if state.closed.len() > limits.closed_sessions_max {
+            state.closed.remove(0);
+        }
+    }
+}
+
+fn drop_sessions(state: &mut Meeting, participant: ParticipantId) {
+    let Some(member) = state.members.get_mut(&participant) else { return };
+    for session in std::mem::take(&mut member.sessions) {
+        state.sessions.remove(&session);
+        state.lost.remove(&session);
+    }
+}
+
+/// Everybody goes when the meeting ends; the record of who was there stays.
+fn empty_out(state: &mut Meeting, at: Millis) {
+    state.sessions.clear();
+    state.lost.clear();
+    state.closed.clear();
+    state.hands.clear();
+    state.counts_due.clear();
+    state.leads.clear();
+    let inside = std::mem::take(&mut state.inside);
+    let waiting = std::mem::take(&mut state.waiting);
+    for id in inside.into_iter().chain(waiting) {
+        state.gone.push(id);
+        if let Some(member) = state.members.get_mut(&id) {
+            member.standing = Standing::Gone { at };
+            member.sessions.clear();
+            member.participant.state = Connection::Disconnected;
+            member.participant.hand_at = None;
+            member.participant.media = Media::default();
+        }
+    }
+}
+
+fn change_role(state: &mut Meeting, participant: &Participant, acting: bool, by_somebody: bool) {
+    let Some(member) = state.members.get_mut(&participant.id) else { return };
+    let before = member.participant.role;
+    member.participant = participant.clone();
+    member.acting_from = if acting { Some(before) } else { None };
+    // Whoever was demoted on purpose is not host again by leaving and coming back.
+    if by_somebody && participant.role != Role::Host {
+        member.original_host = false;
+    }
+}
+
+fn each(
+    state: &mut Meeting,
+    participants: &BTreeSet<ParticipantId>,
+    change: impl Fn(&mut Media, &mut crate::state::Permits),
+) {
+    for id in participants {
+        if let Some(member) = state.members.get_mut(id) {
+            change(&mut member.participant.media, &mut member.permits);
+        }
+    }
+}
+
+fn set_source(media: &mut Media, source: Source, on: bool) {
+    match source {
+        Source::Audio => media.audio = on,
+        Source::Video => media.video = on,
+        Source::Screen => media.screen = on,
+    }
+}
+
+fn forget_message(state: &mut Meeting, message: &Message) {
+    state.counts_due.remove(&message.id);
+    if let Some(live) = state.messages.get_mut(&message.id) {
+        live.message = message.clone();
+        live.reactors.clear();
+    }
+}
+
+fn react(
+    state: &mut Meeting,
+    message: &crate::ids::MessageId,
+    participant: ParticipantId,
+    emoji: &str,
+    on: bool,
+    at: Millis,
+    limits: &Limits,
+) {
+    let Some(live) = state.messages.get_mut(message) else { return };
+    if on {
+        live.reactors.entry(emoji.to_owned()).or_default().insert(participant);
+    } else if let Some(reactors) = live.reactors.get_mut(emoji) {
+        reactors.remove(&participant);
+        if reactors.is_empty() {
+            live.reactors.remove(emoji);
+        }
+    }
+    let due = at.max(live.counted_at.saturating_add(limits.count_interval_ms));
+    state.counts_due.entry(*message).or_insert(due);
+}
+
+fn erase(state: &mut Meeting, id: ParticipantId) {
+    let Some(member) = state.members.get_mut(&id) else { return };
+    if let Some(user) = member.participant.user.take() {
+        state.users.remove(&user);
+    }
+    if let Some(guest) = member.guest.take() {
+        state.guests.remove(&guest);
+    }
+    member.participant.name = crate::redact::ERASED_NAME.to_owned();
+    for live in state.messages.values_mut().filter(|live| live.message.from == id) {
+        crate::redact::blank(&mut live.message);
+        live.reactors.clear();
+        state.counts_due.remove(&live.message.id);
+    }
+}
+
+/// Keeps the two clocks of absence: since when nobody, and since when no lead, has been inside.
+fn watch_presence(state: &mut Meeting, at: Millis, was_led: bool) {
+    let is_live = state.info.status == Status::Live;
+    let is_empty = is_live && !state.inside.iter().any(|id| state.members.get(id).is_some_and(|m| !m.is_service()));
+    state.empty_since = if is_empty { state.empty_since.or(Some(at)) } else { None };
+    if !is_live || !state.leads.is_empty() {
+        state.leaderless_since = None;
+    } else if was_led {
+        state.leaderless_since = Some(at);
+    }
+}

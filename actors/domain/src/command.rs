@@ -1,0 +1,221 @@
+//! What can be asked of a meeting. [`Command`] is a client's or a backend's request by its wire
+//! name; [`Input`] is everything that can reach the aggregate, people's comings and goings and the
+//! passing of time included.
+
+use crate::ids::{InvitationId, MeetingId, MessageId, ParticipantId, SessionId, TenantId, To, UserId};
+use crate::rejection::Rejection;
+use crate::shapes::{Role, Settings, SettingsPatch, Source};
+use serde::{Deserialize, Serialize};
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A session's numbered command.
+    Session { session: SessionId, id: u64 },
+    /// The tenant's backend, with an API token.
+    Operator,
+    /// A join token over REST: it acts for its user, with the role that the meeting records, or,
+    /// for somebody the meeting has not met, with the role of the token.
+    Token { user: Option<UserId>, role: Role },
+}
+
+/// Somebody at the door, with a token that the edge has verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    pub session: SessionId,
+    pub user: Option<UserId>,
+    pub name: String,
+    pub role: Role,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    pub tenant: TenantId,
+    pub id: MeetingId,
+    pub title: String,
+    pub scheduled_at: Option<u64>,
+    pub recurrence: Option<String>,
+    pub settings: Settings,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Create(Create),
+    Join(Join),
+    /// A session has had no socket for longer than a drop may last.
+    SessionLost(SessionId),
+    /// A lost session has a socket again.
+    SessionBack(SessionId),
+    Command {
+        by: By,
+        command: Command,
+    },
+    /// The edge refused a numbered command; the number is taken all the same.
+    Refused {
+        rejection: Rejection,
+    },
+    /// The meeting was taken over from an owner that died: deadlines of absence start anew.
+    Recovered,
+    /// Erasure of a person, by the tenant.
+    Erase(UserId),
+    /// Nothing but the passing of time.
+    Tick,
+}
+
+/// Accepts an absent or `null` payload for commands that carry nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Nothing {}
+
+/// One participant, or all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OneOrAll {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub participant: Option<ParticipantId>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub all: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct One {
+    pub participant: ParticipantId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewInvitation {
+    pub id: InvitationId,
+    pub email: String,
+    pub role: Role,
+    pub code_digest: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "type", content = "data")]
+pub enum Command {
+    #[serde(rename = "leave")]
+    Leave {
+        #[serde(default)]
+        all: bool,
+        #[serde(default)]
+        transfer_to: Option<ParticipantId>,
+    },
+    #[serde(rename = "meeting.start")]
+    StartMeeting(Nothing),
+    #[serde(rename = "meeting.end")]
+    EndMeeting(Nothing),
+    /// Over REST only: a meeting that never took place.
+    #[serde(skip)]
+    CancelMeeting,
+    #[serde(rename = "meeting.update")]
+    UpdateMeeting {
+        #[serde(default)]
+        title: Option<String>,
+        #[serde(default)]
+        settings: Option<SettingsPatch>,
+        /// Over REST only; ignored in a live meeting's log once it has started.
+        #[serde(default)]
+        scheduled_at: Option<u64>,
+    },
+    #[serde(rename = "lobby.admit")]
+    AdmitGuest(OneOrAll),
+    #[serde(rename = "lobby.deny")]
+    DenyGuest(OneOrAll),
+    #[serde(rename = "lobby.message")]
+    MessageLobby { text: String },
+    #[serde(rename = "participant.set_role")]
+    SetRole { participant: ParticipantId, role: Role },
+    #[serde(rename = "participant.rename")]
+    Rename { participant: ParticipantId, name: String },
+    #[serde(rename = "participant.mute")]
+    Mute {
+        #[serde(flatten)]
+        whom: OneOrAll,
+        source: Source,
+    },
+    #[serde(rename = "participant.permit")]
+    Permit {
+        #[serde(flatten)]
+        whom: OneOrAll,
+        source: Source,
+        allowed: bool,
+    },
+    #[serde(rename = "participant.set_media")]
+    SetMedia { audio: bool, video: bool, screen: bool },
+    #[serde(rename = "participant.remove")]
+    Remove {
+        participant: ParticipantId,
+        #[serde(default)]
+        ban: bool,
+    },
+    #[serde(rename = "participant.to_lobby")]
+    SendToLobby(One),
+    #[serde(rename = "participants.list")]
+    ListParticipants {
+        #[serde(default)]
+        cursor: Option<ParticipantId>,
+    },
+    #[serde(rename = "hand.raise")]
+    RaiseHand(Nothing),
+    #[serde(rename = "hand.lower")]
+    LowerHand(OneOrAll),
+    #[serde(rename = "reaction.send")]
+    React { emoji: String },
+    #[serde(rename = "chat.post")]
+    PostMessage {
+        to: To,
+        text: String,
+        #[serde(default)]
+        reply_to: Option<MessageId>,
+    },
+    #[serde(rename = "chat.edit")]
+    EditMessage { message: MessageId, text: String },
+    #[serde(rename = "chat.delete")]
+    DeleteMessage { message: MessageId },
+    #[serde(rename = "chat.react")]
+    ReactToMessage { message: MessageId, emoji: String, on: bool },
+    #[serde(rename = "media.request")]
+    RequestMedia(Nothing),
+    #[serde(rename = "mesh.signal")]
+    MeshSignal { to: SessionId, data: MeshData },
+    /// Over REST only.
+    #[serde(skip)]
+    Invite { invitations: Vec<NewInvitation> },
+}
+
+/// What two peers of a mesh tell each other: opaque JSON text that the meeting passes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(transparent)]
+pub struct MeshData(pub String);
+
+/// The commands that a client may send, by their names on the wire.
+pub const COMMAND_TYPES: &[&str] = &[
+    "leave",
+    "meeting.start",
+    "meeting.end",
+    "meeting.update",
+    "lobby.admit",
+    "lobby.deny",
+    "lobby.message",
+    "participant.set_role",
+    "participant.rename",
+    "participant.mute",
+    "participant.permit",
+    "participant.set_media",
+    "participant.remove",
+    "participant.to_lobby",
+    "participants.list",
+    "hand.raise",
+    "hand.lower",
+    "reaction.send",
+    "chat.post",
+    "chat.edit",
+    "chat.delete",
+    "chat.react",
+    "media.request",
+    "mesh.signal",
+];

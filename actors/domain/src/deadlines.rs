@@ -1,0 +1,94 @@
+//! What happens by itself, at an absolute time that the state holds: the end of a grace period, of
+//! an empty meeting, of one whose hosts are gone, of one that has lasted its time; and the counts
+//! of what many do to one thing. Each deadline takes effect once, because firing it changes the
+//! state that it was computed from.
+
+use crate::decide::{lifecycle, presence, roles};
+use crate::event::{EndReason, Event};
+use crate::ids::{MessageId, Millis, SessionId};
+use crate::limits::Limits;
+use crate::shapes::Status;
+use crate::state::Meeting;
+use crate::turn::Turn;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Deadline {
+    Count(MessageId),
+    GraceOver(SessionId),
+    End(EndCause),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum EndCause {
+    MaxDuration,
+    HostAbsent,
+    Empty,
+}
+
+/// When the meeting next has something to do by itself.
+pub fn next_at(state: &Meeting, limits: &Limits) -> Option<Millis> {
+    next(state, limits).map(|(at, _)| at)
+}
+
+fn next(state: &Meeting, limits: &Limits) -> Option<(Millis, Deadline)> {
+    if state.info.status.is_over() {
+        return None;
+    }
+    let counts = state.counts_due.iter().map(|(id, at)| (*at, Deadline::Count(*id)));
+    let graces = state.lost.iter().map(|(id, at)| (at.saturating_add(limits.grace_ms), Deadline::GraceOver(*id)));
+    let mut found = counts.chain(graces).min();
+    if state.info.status == Status::Live {
+        let mut consider = |at: Option<Millis>, cause: EndCause| {
+            if let Some(at) = at {
+                let this = (at, Deadline::End(cause));
+                found = Some(found.map_or(this, |other| other.min(this)));
+            }
+        };
+        consider(state.info.ends_at, EndCause::MaxDuration);
+        consider(state.empty_since.map(|since| since.saturating_add(limits.empty_ms)), EndCause::Empty);
+        let absent = state.info.settings.host_absent_end_s.zip(state.leaderless_since);
+        consider(
+            absent.map(|(s, since)| since.saturating_add(u64::from(s).saturating_mul(1_000))),
+            EndCause::HostAbsent,
+        );
+    }
+    found
+}
+
+/// Fires everything that is due, earliest first.
+pub fn fire_due(turn: &mut Turn<'_>) {
+    while let Some((at, deadline)) = next(turn.state, turn.limits) {
+        if at > turn.now.at {
+            return;
+        }
+        match deadline {
+            Deadline::Count(id) => tell_count(turn, id),
+            Deadline::GraceOver(session) => {
+                presence::grace_over(turn, session);
+                roles::succeed(turn);
+            }
+            Deadline::End(cause) => {
+                let reason = match cause {
+                    EndCause::MaxDuration => EndReason::MaxDuration,
+                    EndCause::HostAbsent => EndReason::HostAbsent,
+                    EndCause::Empty => EndReason::Empty,
+                };
+                lifecycle::end(turn, reason, None);
+            }
+        }
+    }
+}
+
+fn tell_count(turn: &mut Turn<'_>, id: MessageId) {
+    let Some(live) = turn.state.messages.get(&id) else {
+        turn.state.counts_due.remove(&id);
+        return;
+    };
+    let mut message = live.message.clone();
+    message.reactions = live
+        .reactors
+        .iter()
+        .map(|(emoji, who)| (emoji.clone(), u32::try_from(who.len()).unwrap_or(u32::MAX)))
+        .collect();
+    turn.emit(Event::ChatReacted { message });
+}

@@ -1,0 +1,157 @@
+//! The decisions, one file a concern. Each checks everything first and then emits; the table of
+//! `rights` is asked here, once, for every command.
+
+pub mod chat;
+pub mod hands;
+pub mod lifecycle;
+pub mod lobby;
+pub mod moderation;
+pub mod presence;
+pub mod roles;
+
+use crate::command::{Command, Input};
+use crate::effect::CloseCode;
+use crate::event::Event;
+use crate::rejection::Rejection;
+use crate::rights;
+use crate::turn::{Caller, Reply, Turn};
+
+pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
+    match input {
+        Input::Create(_) => Err(Rejection::conflict("the meeting exists already")),
+        Input::Join(join) => presence::join(turn, join),
+        Input::SessionLost(session) => presence::lost(turn, session),
+        Input::SessionBack(session) => presence::back(turn, session),
+        Input::Refused { rejection } => Err(rejection),
+        Input::Recovered => lifecycle::recovered(turn),
+        Input::Erase(user) => moderation::erase(turn, &user),
+        Input::Tick => Ok(Reply::Done),
+        Input::Command { by, command } => {
+            if turn.state.info.status.is_over() && !matches!(command, Command::DeleteMessage { .. }) {
+                let over = Rejection::wrong_state("the meeting is over").closing(CloseCode::MeetingEnded);
+                return Err(over);
+            }
+            let caller = turn.caller(&by)?;
+            let action = action_of(&command);
+            if !rights::may(caller.role, action) {
+                return Err(Rejection::not_permitted(format!("a {} may not {action}", caller.role.as_str())));
+            }
+            command_of(turn, &by, &caller, command)
+        }
+    }
+}
+
+fn command_of(
+    turn: &mut Turn<'_>,
+    by: &crate::command::By,
+    caller: &Caller,
+    command: Command,
+) -> Result<Reply, Rejection> {
+    if let Command::Leave { all, transfer_to } = command {
+        return presence::leave(turn, by, caller, all, transfer_to);
+    }
+    if !caller.is_inside && !may_from_outside(&command) {
+        return Err(Rejection::wrong_state("you are not in the meeting"));
+    }
+    match command {
+        Command::Leave { .. } => Ok(Reply::Done),
+        Command::StartMeeting(_) => lifecycle::start(turn, caller),
+        Command::EndMeeting(_) => lifecycle::end_by(turn, caller),
+        Command::CancelMeeting => lifecycle::cancel(turn),
+        Command::UpdateMeeting { title, settings, scheduled_at } => {
+            lifecycle::update(turn, caller, title, settings, scheduled_at)
+        }
+        Command::AdmitGuest(whom) => lobby::admit(turn, caller, &whom),
+        Command::DenyGuest(whom) => lobby::deny(turn, caller, &whom),
+        Command::MessageLobby { text } => lobby::message(turn, caller, text),
+        Command::SetRole { participant, role } => roles::set(turn, caller, participant, role),
+        Command::Rename { participant, name } => moderation::rename(turn, caller, participant, &name),
+        Command::Mute { whom, source } => moderation::mute(turn, caller, &whom, source),
+        Command::Permit { whom, source, allowed } => moderation::permit(turn, caller, &whom, source, allowed),
+        Command::SetMedia { audio, video, screen } => moderation::set_media(turn, caller, audio, video, screen),
+        Command::Remove { participant, ban } => moderation::remove(turn, caller, participant, ban),
+        Command::SendToLobby(one) => lobby::send_back(turn, caller, one.participant),
+        Command::ListParticipants { cursor } => Ok(Reply::Roster { after: cursor }),
+        Command::RaiseHand(_) => hands::raise(turn, caller),
+        Command::LowerHand(whom) => hands::lower(turn, caller, &whom),
+        Command::React { emoji } => hands::react(turn, caller, emoji),
+        Command::PostMessage { to, text, reply_to } => chat::post(turn, caller, to, text, reply_to),
+        Command::EditMessage { message, text } => chat::edit(turn, caller, message, text),
+        Command::DeleteMessage { message } => chat::delete(turn, caller, message),
+        Command::ReactToMessage { message, emoji, on } => chat::react(turn, caller, message, emoji, on),
+        Command::RequestMedia(_) => moderation::request_media(turn, caller),
+        Command::MeshSignal { to, data } => moderation::mesh(turn, by, caller, to, data.0),
+        Command::Invite { invitations } => lifecycle::invite(turn, invitations),
+    }
+}
+
+/// What a host's token may do over REST before its person is inside.
+fn may_from_outside(command: &Command) -> bool {
+    matches!(command, Command::StartMeeting(_) | Command::EndMeeting(_) | Command::Invite { .. })
+}
+
+fn action_of(command: &Command) -> &'static str {
+    match command {
+        Command::Leave { .. } => "leave",
+        Command::StartMeeting(_) => "meeting.start",
+        Command::EndMeeting(_) | Command::CancelMeeting => "meeting.end",
+        Command::UpdateMeeting { .. } => "meeting.update",
+        Command::AdmitGuest(_) => "lobby.admit",
+        Command::DenyGuest(_) => "lobby.deny",
+        Command::MessageLobby { .. } => "lobby.message",
+        Command::SetRole { .. } => "participant.set_role",
+        Command::Rename { .. } => "participant.rename",
+        Command::Mute { .. } => "participant.mute",
+        Command::Permit { .. } => "participant.permit",
+        Command::SetMedia { .. } => "participant.set_media",
+        Command::Remove { .. } => "participant.remove",
+        Command::SendToLobby(_) => "participant.to_lobby",
+        Command::ListParticipants { .. } => "participants.list",
+        Command::RaiseHand(_) => "hand.raise",
+        Command::LowerHand(_) => "hand.lower",
+        Command::React { .. } => "reaction.send",
+        Command::PostMessage { .. } => "chat.post",
+        Command::EditMessage { .. } => "chat.edit",
+        Command::DeleteMessage { .. } => "chat.delete",
+        Command::ReactToMessage { .. } => "chat.react",
+        Command::RequestMedia(_) => "media.request",
+        Command::MeshSignal { .. } => "mesh.signal",
+        Command::Invite { .. } => "invitations.create",
+    }
+}
+
+/// Trims a text and holds it to its limit in characters.
+pub fn checked(text: &str, what: &'static str, chars_max: usize) -> Result<String, Rejection> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Rejection::bad_request(format!("the {what} is empty")));
+    }
+    if text.chars().count() > chars_max {
+        return Err(Rejection::too_large(format!("the {what} is longer than {chars_max} characters")));
+    }
+    if text.chars().any(|c| c == '\0' || (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))) {
+        return Err(Rejection::bad_request(format!("the {what} has control characters")));
+    }
+    Ok(text.to_owned())
+}
+
+/// The participant who asks; a backend is not one.
+pub fn person(caller: &Caller) -> Result<crate::ids::ParticipantId, Rejection> {
+    caller.participant.ok_or_else(|| Rejection::not_permitted("only a participant can do this"))
+}
+
+/// Ends these sessions: writes it down and closes their sockets.
+pub fn close_sessions(
+    turn: &mut Turn<'_>,
+    sessions: Vec<crate::ids::SessionId>,
+    end: crate::event::SessionEnd,
+    code: CloseCode,
+) {
+    if sessions.is_empty() {
+        return;
+    }
+    for session in &sessions {
+        turn.emit(Event::SessionClosed { session: *session, end });
+    }
+    turn.tell_after(crate::effect::Effect::Close { sessions, code });
+}

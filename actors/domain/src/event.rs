@@ -1,0 +1,293 @@
+//! What happened: durable, numbered facts, named in the past tense. An event's serialized `data`
+//! is what is stored and also what is sent, so public events hold the contract's shapes whole.
+//! Events whose audience is nobody are the meeting's own bookkeeping; clients never see them.
+
+use crate::ids::{MessageId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, UserId};
+use crate::shapes::{Hand, Invitation, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Source};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The version that new events are written in; old logs replay under new code by this number.
+pub const EVENT_VERSION: u16 = 1;
+
+/// The command that caused an event: what makes a retry have one effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cause {
+    pub session: SessionId,
+    pub id: u64,
+}
+
+/// Who gets an event, as resolved when it happened. A room stands for those who were in it then:
+/// whoever moves or changes role is given a new view, never a replay across the move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    Nobody,
+    Everyone,
+    /// Hosts and cohosts, in whatever room.
+    Leads,
+    Room(RoomId),
+    Only(BTreeSet<ParticipantId>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    pub seq: Seq,
+    pub at: Millis,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+    pub audience: Audience,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// A host or the backend ended it.
+    Ended,
+    Empty,
+    HostAbsent,
+    MaxDuration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    Left,
+    /// The grace period ran out.
+    Lost,
+    ToLobby,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SessionEnd {
+    /// Its person left; the id starts anew.
+    Left,
+    /// The grace period ran out; its numbers are remembered.
+    Lost,
+    /// A newer device took its place.
+    Displaced,
+}
+
+/// Somebody the meeting meets for the first time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Person {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<UserId>,
+    pub name: String,
+    pub role: Role,
+}
+
+type ById = Option<ParticipantId>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "type", content = "data")]
+pub enum Event {
+    #[serde(rename = "meeting.created")]
+    MeetingCreated { tenant: TenantId, meeting: MeetingInfo },
+    #[serde(rename = "meeting.started")]
+    MeetingStarted {
+        meeting: MeetingInfo,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "meeting.updated")]
+    MeetingUpdated {
+        meeting: MeetingInfo,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "meeting.ended")]
+    MeetingEnded {
+        meeting: MeetingInfo,
+        reason: EndReason,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "meeting.cancelled")]
+    MeetingCancelled { meeting: MeetingInfo },
+    /// The meeting has another host than before, by transfer, succession or return.
+    #[serde(rename = "meeting.host_changed")]
+    HostChanged {
+        host: ParticipantId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// The meeting's owner died and another took over; periods of absence start anew.
+    #[serde(rename = "meeting.recovered")]
+    MeetingRecovered {},
+
+    #[serde(rename = "session.opened")]
+    SessionOpened {
+        session: SessionId,
+        participant: ParticipantId,
+        /// Present when the meeting did not know this person.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        person: Option<Person>,
+    },
+    #[serde(rename = "session.lost")]
+    SessionLost { session: SessionId },
+    #[serde(rename = "session.back")]
+    SessionBack { session: SessionId },
+    #[serde(rename = "session.closed")]
+    SessionClosed { session: SessionId, end: SessionEnd },
+
+    #[serde(rename = "lobby.entered")]
+    LobbyEntered {
+        entry: LobbyEntry,
+        participant: ParticipantId,
+        /// Waiting only because no host is there yet.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        awaits_host: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// Somebody who was waiting went away, or was let in with the host's arrival.
+    #[serde(rename = "lobby.left")]
+    LobbyLeft { participant: ParticipantId },
+    #[serde(rename = "lobby.admitted")]
+    LobbyAdmitted {
+        participant: ParticipantId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "lobby.denied")]
+    LobbyDenied {
+        participant: ParticipantId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+
+    #[serde(rename = "participant.joined")]
+    ParticipantJoined { participant: Participant },
+    #[serde(rename = "participant.left")]
+    ParticipantLeft {
+        participant: Participant,
+        reason: LeaveReason,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "participant.disconnected")]
+    ParticipantDisconnected { participant: Participant },
+    #[serde(rename = "participant.reconnected")]
+    ParticipantReconnected { participant: Participant },
+    #[serde(rename = "participant.role_changed")]
+    RoleChanged {
+        participant: Participant,
+        /// A stand-in for an absent host, who gives the role back when the host returns.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        acting: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "participant.renamed")]
+    Renamed {
+        participant: Participant,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "participants.muted")]
+    ParticipantsMuted {
+        participants: BTreeSet<ParticipantId>,
+        source: Source,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "participants.permitted")]
+    ParticipantsPermitted {
+        participants: BTreeSet<ParticipantId>,
+        source: Source,
+        allowed: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "participant.removed")]
+    ParticipantRemoved {
+        participant: Participant,
+        banned: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// What a participant's devices publish; clients are told by the signal `media.states`.
+    #[serde(rename = "media.set")]
+    MediaSet { participant: ParticipantId, media: Media },
+
+    #[serde(rename = "hand.raised")]
+    HandRaised { hand: Hand },
+    #[serde(rename = "hands.lowered")]
+    HandsLowered {
+        hands: BTreeSet<ParticipantId>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+
+    #[serde(rename = "chat.posted")]
+    ChatPosted { message: Message },
+    #[serde(rename = "chat.edited")]
+    ChatEdited { message: Message },
+    #[serde(rename = "chat.deleted")]
+    ChatDeleted {
+        message: Message,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// One participant's reaction; clients are told the counts by `chat.reacted`.
+    #[serde(rename = "chat.reaction_set")]
+    ReactionSet { message: MessageId, participant: ParticipantId, emoji: String, on: bool },
+    #[serde(rename = "chat.reacted")]
+    ChatReacted { message: Message },
+
+    #[serde(rename = "invitation.created")]
+    InvitationCreated { invitation: Invitation },
+    #[serde(rename = "participant.erased")]
+    PersonErased { participant: ParticipantId },
+}
+
+impl Event {
+    /// The event's name on the wire and in the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::MeetingCreated { .. } => "meeting.created",
+            Self::MeetingStarted { .. } => "meeting.started",
+            Self::MeetingUpdated { .. } => "meeting.updated",
+            Self::MeetingEnded { .. } => "meeting.ended",
+            Self::MeetingCancelled { .. } => "meeting.cancelled",
+            Self::HostChanged { .. } => "meeting.host_changed",
+            Self::MeetingRecovered {} => "meeting.recovered",
+            Self::SessionOpened { .. } => "session.opened",
+            Self::SessionLost { .. } => "session.lost",
+            Self::SessionBack { .. } => "session.back",
+            Self::SessionClosed { .. } => "session.closed",
+            Self::LobbyEntered { .. } => "lobby.entered",
+            Self::LobbyLeft { .. } => "lobby.left",
+            Self::LobbyAdmitted { .. } => "lobby.admitted",
+            Self::LobbyDenied { .. } => "lobby.denied",
+            Self::ParticipantJoined { .. } => "participant.joined",
+            Self::ParticipantLeft { .. } => "participant.left",
+            Self::ParticipantDisconnected { .. } => "participant.disconnected",
+            Self::ParticipantReconnected { .. } => "participant.reconnected",
+            Self::RoleChanged { .. } => "participant.role_changed",
+            Self::Renamed { .. } => "participant.renamed",
+            Self::ParticipantsMuted { .. } => "participants.muted",
+            Self::ParticipantsPermitted { .. } => "participants.permitted",
+            Self::ParticipantRemoved { .. } => "participant.removed",
+            Self::MediaSet { .. } => "media.set",
+            Self::HandRaised { .. } => "hand.raised",
+            Self::HandsLowered { .. } => "hands.lowered",
+            Self::ChatPosted { .. } => "chat.posted",
+            Self::ChatEdited { .. } => "chat.edited",
+            Self::ChatDeleted { .. } => "chat.deleted",
+            Self::ReactionSet { .. } => "chat.reaction_set",
+            Self::ChatReacted { .. } => "chat.reacted",
+            Self::InvitationCreated { .. } => "invitation.created",
+            Self::PersonErased { .. } => "participant.erased",
+        }
+    }
+}

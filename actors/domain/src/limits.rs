@@ -1,0 +1,60 @@
+//! Every limit of a meeting, by name, with the unit last in the name. The server's configuration
+//! fills this in; the rules read it. A limit that is reached is an answer with a stable code.
+
+use crate::ids::Millis;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// People in the meeting at once; services and hosts are not refused by it.
+    pub participants_max: u32,
+    /// People waiting in the lobby at once.
+    pub lobby_max: u32,
+    /// Devices of one participant at once.
+    pub sessions_per_participant_max: usize,
+    /// People who left and are still remembered; the one gone longest is forgotten first.
+    pub gone_max: usize,
+    /// Ended sessions whose numbering is still remembered.
+    pub closed_sessions_max: usize,
+    /// Answers kept a session for retries.
+    pub answers_kept_max: usize,
+    pub bans_max: usize,
+    pub title_chars_max: usize,
+    pub name_chars_max: usize,
+    pub chat_chars_max: usize,
+    pub emoji_chars_max: usize,
+    /// Different emoji on one message.
+    pub reactions_per_message_max: usize,
+    /// Messages that can still be edited, deleted or reacted to; older ones are history.
+    pub live_messages_max: usize,
+    pub invitations_max: usize,
+    /// How long a lost session may take to come back, in milliseconds.
+    pub grace_ms: Millis,
+    /// How long a meeting stays open with nobody in it, in milliseconds.
+    pub empty_ms: Millis,
+    /// Least time between two counts of one thing that many do, in milliseconds.
+    pub count_interval_ms: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            participants_max: 1_000,
+            lobby_max: 1_000,
+            sessions_per_participant_max: 5,
+            gone_max: 5_000,
+            closed_sessions_max: 4_096,
+            answers_kept_max: 64,
+            bans_max: 1_000,
+            title_chars_max: 200,
+            name_chars_max: 128,
+            chat_chars_max: 4_000,
+            emoji_chars_max: 16,
+            reactions_per_message_max: 20,
+            live_messages_max: 2_000,
+            invitations_max: 1_000,
+            grace_ms: 30_000,
+            empty_ms: 300_000,
+            count_interval_ms: 500,
+        }
+    }
+}

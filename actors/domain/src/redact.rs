@@ -1,0 +1,71 @@
+//! Erasure. What was deleted, or belonged to an erased person, is overwritten in the log too: each
+//! event keeps its place, its time and its kind, and loses its words. Replaying the overwritten log
+//! gives the state that the deletion had left, so neither order nor replay breaks.
+
+use crate::event::Event;
+use crate::ids::{MessageId, ParticipantId};
+use crate::shapes::{Message, Participant};
+
+/// The name that an erased person is shown by.
+pub const ERASED_NAME: &str = "Erased";
+
+/// Takes the words out of a message and leaves its place.
+pub fn blank(message: &mut Message) {
+    message.text.clear();
+    message.deleted = true;
+    message.reactions.clear();
+}
+
+/// Overwrites what an event says of a deleted message. True if anything changed.
+pub fn message(event: &mut Event, id: MessageId) -> bool {
+    match event {
+        Event::ChatPosted { message } | Event::ChatEdited { message } | Event::ChatReacted { message }
+            if message.id == id && !message.text.is_empty() =>
+        {
+            message.text.clear();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Overwrites what an event says of a person: name, user and every word of theirs.
+pub fn person(event: &mut Event, id: ParticipantId) -> bool {
+    let before = event.clone();
+    match event {
+        Event::SessionOpened { participant, person: Some(person), .. } if *participant == id => {
+            person.user = None;
+            ERASED_NAME.clone_into(&mut person.name);
+        }
+        Event::LobbyEntered { entry, .. } if entry.participant == id => {
+            entry.user = None;
+            ERASED_NAME.clone_into(&mut entry.name);
+        }
+        Event::ParticipantJoined { participant }
+        | Event::ParticipantLeft { participant, .. }
+        | Event::ParticipantDisconnected { participant }
+        | Event::ParticipantReconnected { participant }
+        | Event::RoleChanged { participant, .. }
+        | Event::Renamed { participant, .. }
+        | Event::ParticipantRemoved { participant, .. }
+            if participant.id == id =>
+        {
+            unname(participant);
+        }
+        Event::ChatPosted { message }
+        | Event::ChatEdited { message }
+        | Event::ChatDeleted { message, .. }
+        | Event::ChatReacted { message }
+            if message.from == id =>
+        {
+            message.text.clear();
+        }
+        _ => {}
+    }
+    *event != before
+}
+
+fn unname(participant: &mut Participant) {
+    participant.user = None;
+    ERASED_NAME.clone_into(&mut participant.name);
+}

@@ -1,0 +1,256 @@
+//! The state of a meeting: everything that the log says, folded up. It is rebuilt from the log or
+//! from a snapshot and the log after it, so nothing here may come from anywhere else. The sets
+//! that only speed up a question (`inside`, `waiting`, `leads`) are kept by `apply` alone.
+
+use crate::ids::{MessageId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, UserId};
+use crate::shapes::{Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Standing {
+    Waiting { since_at: Millis, awaits_host: bool },
+    Inside,
+    Gone { at: Millis },
+    Removed { at: Millis },
+}
+
+/// What a host allowed or forbade this person; absent means as the meeting's settings say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permits {
+    pub audio: Option<bool>,
+    pub video: Option<bool>,
+    pub screen: Option<bool>,
+}
+
+/// A person the meeting has met, whether inside, waiting or gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub participant: Participant,
+    pub standing: Standing,
+    /// Came with the role of host: is host again on return.
+    pub original_host: bool,
+    /// Stands in for an absent host; the role to give back.
+    pub acting_from: Option<Role>,
+    /// Was let in from the lobby once, so a short absence does not mean waiting again.
+    pub admitted: bool,
+    /// Was removed or sent back: waits in the lobby whatever the settings say.
+    pub must_wait: bool,
+    pub banned: bool,
+    pub permits: Permits,
+    /// The last event that changed what this person may see; no replay reaches across it.
+    pub view_seq: Seq,
+    pub sessions: BTreeSet<SessionId>,
+    /// The identity of somebody without a user.
+    pub guest: Option<SessionId>,
+}
+
+impl Member {
+    pub fn is_inside(&self) -> bool {
+        self.standing == Standing::Inside
+    }
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.standing, Standing::Waiting { .. })
+    }
+    pub fn leads(&self) -> bool {
+        self.is_inside() && self.participant.role.leads()
+    }
+    pub fn is_service(&self) -> bool {
+        self.participant.role.is_service()
+    }
+}
+
+/// One device: the numbering of its commands outlives its sockets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub participant: ParticipantId,
+    /// The highest command number that had an effect.
+    pub last_id: u64,
+    /// The seq that each of the latest effective commands was answered with.
+    pub answers: BTreeMap<u64, Seq>,
+    /// Since when it has had no socket.
+    pub lost_at: Option<Millis>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveMessage {
+    pub message: Message,
+    /// Who reacted how; clients see the counts only.
+    pub reactors: BTreeMap<String, BTreeSet<ParticipantId>>,
+    /// When the counts were last told.
+    pub counted_at: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meeting {
+    pub tenant: TenantId,
+    pub info: MeetingInfo,
+    pub seq: Seq,
+    /// The last event's time; the meeting's clock never runs backwards.
+    pub at: Millis,
+    pub members: BTreeMap<ParticipantId, Member>,
+    pub users: BTreeMap<UserId, ParticipantId>,
+    pub guests: BTreeMap<SessionId, ParticipantId>,
+    pub sessions: BTreeMap<SessionId, Session>,
+    /// Sessions that ended by losing their socket, oldest first: numbering goes on if they return.
+    pub closed: Vec<(SessionId, Session)>,
+    /// Sessions without a socket, with the time they lost it.
+    pub lost: BTreeMap<SessionId, Millis>,
+    pub inside: BTreeSet<ParticipantId>,
+    pub waiting: BTreeSet<ParticipantId>,
+    pub leads: BTreeSet<ParticipantId>,
+    /// People gone or removed, in the order they went.
+    pub gone: Vec<ParticipantId>,
+    pub rooms: BTreeMap<RoomId, Room>,
+    /// Raised hands, in the order they were raised.
+    pub hands: Vec<Hand>,
+    pub messages: BTreeMap<MessageId, LiveMessage>,
+    /// Messages whose counts changed and are not told yet, with the time they are due.
+    pub counts_due: BTreeMap<MessageId, Millis>,
+    /// Since when nobody has been inside a live meeting.
+    pub empty_since: Option<Millis>,
+    /// Since when a live meeting that had a host or cohost has had none.
+    pub leaderless_since: Option<Millis>,
+    pub invitations: u32,
+}
+
+impl Meeting {
+    pub fn member(&self, id: ParticipantId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    pub fn session_member(&self, session: SessionId) -> Option<&Member> {
+        self.members.get(&self.sessions.get(&session)?.participant)
+    }
+
+    /// The member that a user, or for guests a session, stands for.
+    pub fn find(&self, user: Option<&UserId>, session: SessionId) -> Option<&Member> {
+        let id = match user {
+            Some(user) => self.users.get(user)?,
+            None => self.guests.get(&session)?,
+        };
+        self.members.get(id)
+    }
+
+    /// People inside, services not counted.
+    pub fn people_inside(&self) -> usize {
+        self.people().count()
+    }
+
+    pub fn people(&self) -> impl Iterator<Item = &Member> {
+        self.inside.iter().filter_map(|id| self.members.get(id)).filter(|m| !m.is_service())
+    }
+
+    pub fn has_host(&self) -> bool {
+        self.leads.iter().filter_map(|id| self.members.get(id)).any(|m| m.participant.role == Role::Host)
+    }
+
+    /// Whether somebody has a socket here, so that the meeting must be woken if its owner dies.
+    pub fn is_attended(&self) -> bool {
+        self.sessions.len() > self.lost.len()
+    }
+
+    pub fn lobby(&self) -> Vec<LobbyEntry> {
+        let mut entries: Vec<LobbyEntry> = self
+            .waiting
+            .iter()
+            .filter_map(|id| self.members.get(id))
+            .filter_map(|m| match m.standing {
+                Standing::Waiting { since_at, .. } => Some(entry_of(m, since_at)),
+                _ => None,
+            })
+            .collect();
+        entries.sort_by_key(|e| (e.since_at, e.participant));
+        entries
+    }
+
+    /// The latest messages that this person may read in their present room, oldest first.
+    pub fn readable_messages(&self, member: &Member, most: usize) -> Vec<&Message> {
+        let mut found: Vec<&Message> = self
+            .messages
+            .values()
+            .rev()
+            .map(|live| &live.message)
+            .filter(|message| message.is_readable_by(member))
+            .take(most)
+            .collect();
+        found.reverse();
+        found
+    }
+
+    pub fn hands_in(&self, room: RoomId) -> Vec<Hand> {
+        let in_room = |hand: &&Hand| self.members.get(&hand.participant).is_some_and(|m| m.participant.room == room);
+        self.hands.iter().filter(in_room).copied().collect()
+    }
+
+    /// Whether this person may publish from this source just now.
+    pub fn may_publish(&self, member: &Member, source: Source) -> bool {
+        if member.participant.role.leads() {
+            return true;
+        }
+        if member.participant.role == Role::Viewer {
+            return false;
+        }
+        let (permit, general) = match source {
+            Source::Audio => (member.permits.audio, self.info.settings.allow_unmute),
+            Source::Video => (member.permits.video, true),
+            Source::Screen => (member.permits.screen, self.info.settings.allow_screen_share),
+        };
+        permit.unwrap_or(general)
+    }
+}
+
+impl Message {
+    pub fn is_readable_by(&self, member: &Member) -> bool {
+        let id = member.participant.id;
+        match self.to {
+            crate::ids::To::Everyone => true,
+            crate::ids::To::Room => self.room == member.participant.room,
+            crate::ids::To::Participant(to) => self.from == id || to == id,
+        }
+    }
+}
+
+pub fn entry_of(member: &Member, since_at: Millis) -> LobbyEntry {
+    LobbyEntry {
+        participant: member.participant.id,
+        name: member.participant.name.clone(),
+        user: member.participant.user.clone(),
+        since_at,
+    }
+}
+
+/// A person as they are first written down, before they are inside or waiting.
+pub fn new_member(
+    id: ParticipantId,
+    name: String,
+    user: Option<UserId>,
+    role: Role,
+    at: Millis,
+    guest: Option<SessionId>,
+) -> Member {
+    Member {
+        participant: Participant {
+            id,
+            user,
+            name,
+            role,
+            room: RoomId::Main,
+            state: Connection::Connected,
+            joined_at: at,
+            media: Media::default(),
+            hand_at: None,
+        },
+        standing: Standing::Gone { at },
+        original_host: role == Role::Host,
+        acting_from: None,
+        admitted: false,
+        must_wait: false,
+        banned: false,
+        permits: Permits::default(),
+        view_seq: Seq(0),
+        sessions: BTreeSet::new(),
+        guest,
+    }
+}

@@ -1,0 +1,427 @@
+//! Delivery on one worker thread. A hub takes each batch of a meeting once and writes it to the
+//! sockets of its thread: one frame, encoded once, for every class of socket that sees the same;
+//! a frame of its own only for those whom something in the batch concerns personally. It also
+//! keeps the heartbeats and the latest lane. A hub that missed a batch, or sees another life of the
+//! meeting begin, has its sessions attach again: their cursors say what they have.
+
+use crate::frame;
+use crate::outlet::Outlet;
+use crate::ports::{Clock, MeetingKey};
+use crate::release::{Batch, Item, Place, SocketId};
+use crate::restart::{self, Restart};
+use crate::session::{Reattach, SessionActor};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use bytes::Bytes;
+use bytestring::ByteString;
+use convoke_domain::{Audience, CloseCode, ParticipantId, RoomId, Seq, Term};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const MAILBOX: usize = 16_384;
+/// Thirty times a second.
+const LATEST_INTERVAL: Duration = Duration::from_millis(33);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Signals of one room that are kept between two flushes; the oldest give way.
+const LATEST_SLOTS_MAX: usize = 64;
+
+/// A batch for this thread's sockets.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Deliver(pub Arc<Batch>);
+
+/// The node stops, or gives a meeting away: sockets are told to come again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CloseSockets {
+    pub meeting: Option<MeetingKey>,
+    pub code: CloseCode,
+}
+
+struct Socket {
+    outlet: Outlet,
+    session: Option<Addr<SessionActor>>,
+    place: Option<Place>,
+    must_attach: bool,
+}
+
+#[derive(Default)]
+struct Followed {
+    /// The life of the meeting and the batch that was delivered last.
+    heard: Option<(Term, u64)>,
+    head: Seq,
+    sockets: HashMap<SocketId, Socket>,
+    latest: BTreeMap<RoomId, Vec<(String, ByteString)>>,
+}
+
+/// What the sessions of this thread and its hub share.
+#[derive(Clone)]
+pub struct HubHandle {
+    shelf: Rc<RefCell<Shelf>>,
+    bus: Arc<dyn Follow>,
+    recipient: Recipient<Deliver>,
+    overrun: Arc<AtomicBool>,
+    node: u64,
+}
+
+/// The sockets of one thread.
+#[derive(Default)]
+struct Shelf {
+    meetings: HashMap<MeetingKey, Followed>,
+    sockets: usize,
+}
+
+/// The side of the bus that hubs see: which batches they are sent.
+pub trait Follow: Send + Sync + 'static {
+    fn follow(&self, key: &MeetingKey, hub: u64, to: Recipient<Deliver>, overrun: Arc<AtomicBool>);
+    fn unfollow(&self, key: &MeetingKey, hub: u64);
+}
+
+pub struct Hub {
+    shelf: Rc<RefCell<Shelf>>,
+    overrun: Arc<AtomicBool>,
+    clock: Arc<dyn Clock>,
+    tick: Duration,
+    ticked_at: Instant,
+}
+
+impl Hub {
+    /// Starts the hub of this thread; `number` tells it from the other threads' hubs.
+    pub fn start_here(
+        number: u64,
+        bus: Arc<dyn Follow>,
+        clock: Arc<dyn Clock>,
+        tick: Duration,
+    ) -> (Addr<Self>, HubHandle) {
+        let shelf = Rc::new(RefCell::new(Shelf::default()));
+        let overrun = Arc::new(AtomicBool::new(false));
+        let hub =
+            Self { shelf: Rc::clone(&shelf), overrun: Arc::clone(&overrun), clock, tick, ticked_at: Instant::now() };
+        let address = hub.start();
+        let recipient = address.clone().recipient();
+        (address, HubHandle { shelf, bus, recipient, overrun, node: number })
+    }
+
+    fn deliver(&mut self, batch: &Batch) {
+        let mut shelf = self.shelf.borrow_mut();
+        let Some(meeting) = shelf.meetings.get_mut(&batch.key) else { return };
+        let is_next = match meeting.heard {
+            None => true,
+            Some((term, number)) => {
+                if batch.term < term {
+                    // A life that is over has nothing more to say.
+                    return;
+                }
+                batch.term == term && batch.number == number.saturating_add(1)
+            }
+        };
+        if !is_next {
+            metrics::counter!("convoke_gaps_total").increment(1);
+            meeting.attach_all_again();
+        }
+        meeting.heard = Some((batch.term, batch.number));
+        meeting.head = meeting.head.max(batch.head);
+        meeting.write(batch);
+        for item in &batch.items {
+            if let Item::Signal { room, key, message } = item {
+                meeting.keep_latest(*room, key, message);
+            }
+        }
+    }
+
+    fn flush_latest(&mut self) {
+        let mut shelf = self.shelf.borrow_mut();
+        for meeting in shelf.meetings.values_mut() {
+            for (room, slots) in std::mem::take(&mut meeting.latest) {
+                let frame = frame::text(slots.iter().map(|(_, message)| message));
+                for socket in meeting.sockets.values() {
+                    if socket.place.is_some_and(|place| place.room == room && !place.waiting) {
+                        socket.outlet.push_latest(frame.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        let is_tick = self.ticked_at.elapsed() >= self.tick;
+        if is_tick {
+            self.ticked_at = Instant::now();
+        }
+        let missed = self.overrun.swap(false, Ordering::AcqRel);
+        let now = self.clock.now();
+        let mut shelf = self.shelf.borrow_mut();
+        metrics::gauge!("convoke_sockets", "worker" => format!("{:?}", std::thread::current().id()))
+            .set(f64::from(u32::try_from(shelf.sockets).unwrap_or(u32::MAX)));
+        for meeting in shelf.meetings.values_mut() {
+            if missed {
+                meeting.attach_all_again();
+            }
+            let head = meeting.head;
+            let tick = is_tick.then(|| {
+                let data = format!(r#"{{"head":{head},"server_at":{now}}}"#);
+                frame::text([frame::notice("tick", &data)].iter())
+            });
+            for socket in meeting.sockets.values_mut() {
+                if let (Some(tick), Some(_)) = (&tick, socket.place) {
+                    socket.outlet.push(tick.clone());
+                }
+                if socket.must_attach {
+                    socket.attach_again();
+                }
+                socket.outlet.check();
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Asks the session to attach again. A full mailbox is asked once more at the next check.
+    fn attach_again(&mut self) {
+        self.place = None;
+        self.must_attach = match &self.session {
+            Some(session) => session.try_send(Reattach).is_err(),
+            None => false,
+        };
+    }
+}
+
+impl Followed {
+    fn attach_all_again(&mut self) {
+        for socket in self.sockets.values_mut() {
+            // A socket that is not placed yet has its first attachment under way, or it was lost
+            // with the meeting's former life; asking twice does no harm.
+            socket.attach_again();
+        }
+    }
+
+    fn keep_latest(&mut self, room: RoomId, key: &str, message: &ByteString) {
+        let slots = self.latest.entry(room).or_default();
+        slots.retain(|(other, _)| other != key);
+        if slots.len() >= LATEST_SLOTS_MAX {
+            slots.remove(0);
+            metrics::counter!("convoke_signals_dropped_total").increment(1);
+        }
+        slots.push((key.to_owned(), message.clone()));
+    }
+
+    fn write(&mut self, batch: &Batch) {
+        let concerned = Concerned::of(batch);
+        let mut classes: Vec<((RoomId, bool), Option<(Bytes, Seq)>)> = Vec::new();
+        for (id, socket) in &mut self.sockets {
+            let is_personal = concerned.all
+                || concerned.sockets.contains(id)
+                || socket.place.is_some_and(|place| concerned.people.contains(&place.participant));
+            if is_personal {
+                socket.write_personally(*id, batch);
+                continue;
+            }
+            let Some(place) = socket.place.filter(|place| !place.waiting) else { continue };
+            let class = (place.room, place.leads);
+            let known = classes.iter().find(|(other, _)| *other == class).map(|(_, frame)| frame.clone());
+            let frame = known.unwrap_or_else(|| {
+                let frame = class_frame(batch, place);
+                classes.push((class, frame.clone()));
+                frame
+            });
+            if let Some((bytes, seq)) = frame {
+                socket.outlet.push(bytes);
+                socket.outlet.advance(seq);
+            }
+        }
+    }
+}
+
+/// Whom a batch concerns in a way that the rest of their class does not share.
+struct Concerned {
+    all: bool,
+    sockets: BTreeSet<SocketId>,
+    people: BTreeSet<ParticipantId>,
+}
+
+impl Concerned {
+    fn of(batch: &Batch) -> Self {
+        let mut found = Self { all: false, sockets: BTreeSet::new(), people: BTreeSet::new() };
+        for item in &batch.items {
+            match item {
+                Item::Event { audience: Audience::Only(people), .. } => found.people.extend(people),
+                Item::Place { socket, .. }
+                | Item::Direct { socket, .. }
+                | Item::Replay { socket, .. }
+                | Item::Close { socket, .. } => {
+                    found.sockets.insert(*socket);
+                }
+                Item::CloseAll { .. } => found.all = true,
+                Item::Event { .. } | Item::Signal { .. } => {}
+            }
+        }
+        found
+    }
+}
+
+/// The frame for all sockets of a class, and the seq it reaches. None if nothing is for them.
+fn class_frame(batch: &Batch, place: Place) -> Option<(Bytes, Seq)> {
+    let visible: Vec<(&ByteString, Seq)> = batch
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Event { seq, audience, message } if place.sees(audience) => Some((message, *seq)),
+            _ => None,
+        })
+        .collect();
+    let (_, last) = visible.last()?;
+    Some((frame::text(visible.iter().map(|(message, _)| *message)), *last))
+}
+
+impl Socket {
+    /// Walks the batch for one socket: its place may change on the way, and answers stand between
+    /// the events where they belong.
+    fn write_personally(&mut self, id: SocketId, batch: &Batch) {
+        let mut messages: Vec<ByteString> = Vec::new();
+        let mut has_snapshot = false;
+        let mut closing = None;
+        for item in &batch.items {
+            match item {
+                Item::Event { seq, audience, message } => {
+                    if self.place.is_some_and(|place| place.sees(audience)) && self.outlet.cursor() < *seq {
+                        messages.push(message.clone());
+                        self.outlet.advance(*seq);
+                    }
+                }
+                Item::Place { socket, place, last_id } if *socket == id => {
+                    self.place = Some(*place);
+                    self.must_attach = false;
+                    if let Some(last_id) = last_id {
+                        self.outlet.renumber(*last_id);
+                    }
+                }
+                Item::Direct { socket, message, re, seq, is_snapshot } if *socket == id => {
+                    messages.push(message.clone());
+                    has_snapshot = has_snapshot || *is_snapshot;
+                    if let Some(re) = re {
+                        self.outlet.answered(*re);
+                    }
+                    if let Some(seq) = seq {
+                        self.outlet.restart_at(*seq);
+                    }
+                }
+                Item::Replay { socket, events, upto } if *socket == id => {
+                    messages.extend(events.iter().cloned());
+                    has_snapshot = true;
+                    self.outlet.advance(*upto);
+                }
+                Item::Close { socket, code } if *socket == id => {
+                    closing = closing.or(Some(*code));
+                    self.place = None;
+                }
+                Item::CloseAll { code } => closing = closing.or(Some(*code)),
+                _ => {}
+            }
+        }
+        if !messages.is_empty() {
+            let frame = frame::text(messages.iter());
+            if has_snapshot {
+                self.outlet.push_snapshot(frame);
+            } else {
+                self.outlet.push(frame);
+            }
+        }
+        if let Some(code) = closing {
+            self.outlet.close(code);
+        }
+    }
+}
+
+impl HubHandle {
+    /// Puts a socket on the shelf and follows its meeting, before the meeting hears of it.
+    pub fn register(&self, key: &MeetingKey, id: SocketId, outlet: Outlet, session: Option<Addr<SessionActor>>) {
+        let mut shelf = self.shelf.borrow_mut();
+        shelf.sockets = shelf.sockets.saturating_add(1);
+        let is_new = !shelf.meetings.contains_key(key);
+        let meeting = shelf.meetings.entry(key.clone()).or_default();
+        meeting.sockets.insert(id, Socket { outlet, session, place: None, must_attach: false });
+        drop(shelf);
+        if is_new {
+            self.bus.follow(key, self.node, self.recipient.clone(), Arc::clone(&self.overrun));
+        }
+    }
+
+    pub fn unregister(&self, key: &MeetingKey, id: SocketId) {
+        let mut shelf = self.shelf.borrow_mut();
+        let Some(meeting) = shelf.meetings.get_mut(key) else { return };
+        if meeting.sockets.remove(&id).is_none() {
+            return;
+        }
+        let is_last = meeting.sockets.is_empty();
+        shelf.sockets = shelf.sockets.saturating_sub(1);
+        if is_last {
+            shelf.meetings.remove(key);
+            drop(shelf);
+            self.bus.unfollow(key, self.node);
+        }
+    }
+
+    /// Whether the socket has its place in the meeting.
+    pub fn is_placed(&self, key: &MeetingKey, id: SocketId) -> bool {
+        let shelf = self.shelf.borrow();
+        shelf.meetings.get(key).and_then(|m| m.sockets.get(&id)).is_some_and(|socket| socket.place.is_some())
+    }
+}
+
+impl Actor for Hub {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(LATEST_INTERVAL, |hub, ctx| {
+            restart::guarded(hub, ctx, |hub, _| hub.flush_latest());
+        });
+        ctx.run_interval(CHECK_INTERVAL, |hub, ctx| {
+            restart::guarded(hub, ctx, |hub, _| hub.check());
+        });
+    }
+}
+
+impl Restart for Hub {
+    const NAME: &'static str = "hub";
+
+    /// Sockets stay; what was known of their meetings is thrown away, and every session attaches
+    /// again from what its socket was really given.
+    fn crashed(&mut self, _ctx: &mut Self::Context, _why: String) {
+        let mut shelf = self.shelf.borrow_mut();
+        for meeting in shelf.meetings.values_mut() {
+            meeting.heard = None;
+            meeting.latest.clear();
+            meeting.attach_all_again();
+        }
+    }
+}
+
+impl Handler<Deliver> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, Deliver(batch): Deliver, ctx: &mut Self::Context) {
+        restart::guarded(self, ctx, |hub, _| hub.deliver(&batch));
+    }
+}
+
+impl Handler<CloseSockets> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, close: CloseSockets, ctx: &mut Self::Context) {
+        restart::guarded(self, ctx, |hub, _| {
+            let shelf = hub.shelf.borrow();
+            for (key, meeting) in &shelf.meetings {
+                if close.meeting.as_ref().is_none_or(|only| only == key) {
+                    for socket in meeting.sockets.values() {
+                        socket.outlet.close(close.code);
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,445 @@
+//! The heart: one meeting, one writer. Decide, commit, release. The actor decides and applies at
+//! once, in memory, and hands the events to the journal; whatever leaves it (events, answers,
+//! refusals, snapshots) waits in one queue until the seq it was decided on is durable. If a commit
+//! fails, or nobody knows whether it did, the state is thrown away and read from the log again
+//! under a new term; sessions attach again and send again what was not answered.
+
+mod live;
+mod load;
+mod render;
+mod ring;
+
+pub use load::{decode, row_of};
+
+use crate::journal::{Committed, Failure};
+use crate::node::Done;
+use crate::ports::{MeetingKey, StoreError};
+use crate::release::{Batch, Item, SocketId};
+use crate::restart::{self, Intensity, Restart, Verdict};
+use crate::supervisor::{Env, Meetings};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
+use convoke_domain::command::Join;
+use convoke_domain::event::Cause;
+use convoke_domain::{By, CloseCode, Code, Command, Millis, ParticipantId, Rejection, Seq, SessionId, Term, UserId};
+use live::Live;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const MAILBOX: usize = 4_096;
+/// A command that has brought its meeting down this often is refused from then on.
+const DEATHS_MAX: u32 = 2;
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+pub enum How {
+    Join(Join),
+    /// A new socket of a session that the meeting knows.
+    Resume {
+        participant: ParticipantId,
+        cursor: Seq,
+    },
+    /// The same socket again: the meeting's actor was made again, or a batch was missed.
+    Again {
+        cursor: Seq,
+        answered: u64,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Attach {
+    pub socket: SocketId,
+    pub session: SessionId,
+    pub how: How,
+}
+
+#[derive(Clone, Debug)]
+pub struct Detach {
+    pub socket: SocketId,
+    pub session: SessionId,
+}
+
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    pub socket: SocketId,
+    pub session: SessionId,
+    pub id: u64,
+    /// The number before it that was unanswered when it was sent: it may not overtake that one.
+    pub after: u64,
+    pub command: Result<Command, Rejection>,
+}
+
+/// From sessions. Answered as soon as it is taken; what comes of it comes through the hub.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), Rejection>")]
+pub enum ToMeeting {
+    Attach(Attach),
+    Detach(Detach),
+    Command(Numbered),
+}
+
+#[derive(Clone, Debug)]
+pub enum RequestInput {
+    Command { by: By, command: Command },
+    Erase(UserId),
+}
+
+pub type Outcome = Result<Done, Rejection>;
+
+/// From REST: the answer comes when the effect is durable. It is dropped where nobody can know.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<oneshot::Receiver<Outcome>, Rejection>")]
+pub struct Request(pub RequestInput);
+
+/// Writes what is decided, keeps a snapshot, gives the ownership back and stops.
+#[derive(Message)]
+#[rtype(result = "oneshot::Receiver<()>")]
+pub struct Stop;
+
+enum Phase {
+    /// Nothing is known yet; the mailbox waits.
+    Loading,
+    Live(Box<Live>),
+    /// The log is out of reach. Signals still flow by what was known last; nothing else does.
+    Away(Option<Box<Live>>),
+    /// It cannot be served here any more.
+    Over(Rejection),
+}
+
+pub struct MeetingActor {
+    key: MeetingKey,
+    meetings: Meetings,
+    env: Env,
+    phase: Phase,
+    intensity: Intensity,
+    /// The command that is being carried out: if the actor crashes, it is the one to blame.
+    running: Option<Cause>,
+    /// Commands that brought this meeting down, and how often.
+    deaths: BTreeMap<Cause, u32>,
+    timer: Option<(Millis, SpawnHandle)>,
+    retry: Duration,
+    stopping: Option<oneshot::Sender<()>>,
+    /// Where the numbering of batches goes on, should the state be gone.
+    next_batch: (Term, u64),
+}
+
+impl MeetingActor {
+    pub fn new(key: MeetingKey, meetings: Meetings) -> Self {
+        let env = meetings.env().clone();
+        Self {
+            key,
+            meetings,
+            env,
+            phase: Phase::Loading,
+            intensity: Intensity::default(),
+            running: None,
+            deaths: BTreeMap::new(),
+            timer: None,
+            retry: RETRY_FIRST,
+            stopping: None,
+            next_batch: (Term(0), 1),
+        }
+    }
+
+    /// Reads the meeting from the log. The mailbox waits meanwhile.
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        let (env, key) = (self.env.clone(), self.key.clone());
+        let loading = async move {
+            let loaded = load::load(&env, &key).await?;
+            let deaths = env.store.deaths(&key).await?;
+            Ok((loaded, deaths))
+        };
+        restart::wait(ctx, loading, |meeting: &mut Self, ctx, loaded: Result<_, StoreError>| match loaded {
+            Ok((loaded, deaths)) => {
+                meeting.retry = RETRY_FIRST;
+                meeting.deaths = deaths.into_iter().collect();
+                meeting.phase = Phase::Live(Box::new(Live::new(loaded, meeting.key.clone(), meeting.env.clone())));
+                meeting.turn(ctx, |live| live.begin());
+            }
+            Err(error) => meeting.could_not_load(ctx, &error),
+        });
+    }
+
+    fn could_not_load(&mut self, ctx: &mut Context<Self>, error: &StoreError) {
+        tracing::warn!(meeting = %self.key.meeting, %error, "a meeting could not be loaded");
+        match error {
+            StoreError::Unavailable(_) => {
+                let before = std::mem::replace(&mut self.phase, Phase::Loading);
+                self.phase = Phase::Away(match before {
+                    Phase::Away(stale) => stale,
+                    Phase::Live(live) => Some(live),
+                    _ => None,
+                });
+                let wait = self.retry;
+                self.retry = wait.saturating_mul(2).min(RETRY_MAX);
+                restart::later(ctx, wait, Self::load);
+            }
+            StoreError::NotFound => {
+                let unknown = Rejection::not_found("there is no such meeting").closing(CloseCode::Unauthenticated);
+                self.give_up(ctx, unknown, None);
+            }
+            StoreError::Owned(_) | StoreError::Fenced => {
+                let elsewhere = Rejection::unavailable("the meeting is served by another node");
+                self.give_up(ctx, elsewhere, Some(CloseCode::GoingAway));
+            }
+            StoreError::Corrupt(_) => {
+                metrics::counter!("convoke_meetings_failed_total").increment(1);
+                let failed = Rejection::new(Code::Internal, "the meeting cannot be rebuilt; its operator can see why");
+                self.give_up(ctx, failed.closing(CloseCode::Unauthenticated), Some(CloseCode::InternalError));
+            }
+        }
+    }
+
+    /// Answers what is in the mailbox with this, and stops.
+    fn give_up(&mut self, ctx: &mut Context<Self>, rejection: Rejection, close: Option<CloseCode>) {
+        if let Some(code) = close {
+            self.close_all(code);
+        }
+        self.phase = Phase::Over(rejection);
+        // Whoever found this address before it is off the list is answered; then it is gone.
+        self.meetings.forget(&self.key, &ctx.address());
+        restart::later(ctx, Duration::from_millis(100), |_: &mut Self, ctx| ctx.stop());
+    }
+
+    /// A closing that depends on nothing durable: the meeting goes away from here.
+    fn close_all(&self, code: CloseCode) {
+        let (term, number) = match &self.phase {
+            Phase::Live(live) | Phase::Away(Some(live)) => live.next_batch(),
+            _ => self.next_batch,
+        };
+        let items = vec![Item::CloseAll { code }];
+        self.env.bus.publish(Arc::new(Batch { key: self.key.clone(), term, number, head: Seq(0), items }));
+    }
+
+    /// One step of a live meeting, and what it makes necessary: timers, snapshots, passivation.
+    fn turn(&mut self, ctx: &mut Context<Self>, step: impl FnOnce(&mut Live)) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        step(live);
+        live.flush(ctx.address().recipient());
+        self.next_batch = live.next_batch();
+        if live.has_failed() {
+            return self.reload(ctx);
+        }
+        if let Some((snapshot, term)) = live.snapshot_to_save() {
+            let (env, key) = (self.env.clone(), self.key.clone());
+            let saving = async move { env.store.save_snapshot(&key, term, &snapshot).await };
+            restart::spawn(ctx, saving, |_: &mut Self, _, saved| {
+                if let Err(error) = saved {
+                    tracing::warn!(%error, "a snapshot was not kept; the log is longer to read");
+                }
+            });
+        }
+        self.arm(ctx);
+        self.settle(ctx);
+    }
+
+    /// Arms the one timer of the meeting for whatever is due next.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let Phase::Live(live) = &self.phase else { return };
+        let Some(at) = live.next_at() else { return };
+        if self.timer.is_some_and(|(armed, _)| armed <= at) {
+            return;
+        }
+        if let Some((_, former)) = self.timer.take() {
+            ctx.cancel_future(former);
+        }
+        let wait = Duration::from_millis(at.saturating_sub(self.env.clock.now()).max(1));
+        let handle = restart::later(ctx, wait, |meeting: &mut Self, ctx| {
+            meeting.timer = None;
+            meeting.turn(ctx, Live::wake);
+        });
+        self.timer = Some((at, handle));
+    }
+
+    /// Stops when it was asked to, or has been idle for long, once nothing is left to write.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        if !live.is_quiet() || (self.stopping.is_none() && !live.is_idle()) {
+            return;
+        }
+        let (snapshot, term) = live.last_snapshot();
+        let (env, key) = (self.env.clone(), self.key.clone());
+        let stopped = self.stopping.take();
+        self.phase = Phase::Over(Rejection::unavailable("the meeting is being put away"));
+        self.meetings.forget(&self.key, &ctx.address());
+        let giving_back = async move {
+            if let Some(snapshot) = snapshot {
+                env.store.save_snapshot(&key, term, &snapshot).await?;
+            }
+            env.store.release(&key, term).await
+        };
+        restart::wait(ctx, giving_back, |_: &mut Self, ctx, given: Result<(), StoreError>| {
+            if let Err(error) = given {
+                tracing::warn!(%error, "a meeting was not given back; its lease will run out");
+            }
+            if let Some(stopped) = stopped {
+                let _ = stopped.send(());
+            }
+            ctx.stop();
+        });
+    }
+
+    /// Discards the state and reads it again. What the hubs were not given, nobody has seen.
+    fn reload(&mut self, ctx: &mut Context<Self>) {
+        if let Some((_, timer)) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let before = std::mem::replace(&mut self.phase, Phase::Loading);
+        if let Phase::Live(live) = before {
+            self.phase = Phase::Away(Some(live));
+        }
+        self.load(ctx);
+    }
+
+    fn refuse_killer(&self, cause: Cause) -> Option<Rejection> {
+        let deaths = self.deaths.get(&cause).copied().unwrap_or(0);
+        (deaths >= DEATHS_MAX)
+            .then(|| Rejection::new(Code::Internal, "this command has failed repeatedly and is not tried again"))
+    }
+
+    fn take(&mut self, message: ToMeeting, ctx: &mut Context<Self>) -> Result<(), Rejection> {
+        match &mut self.phase {
+            Phase::Live(_) => {}
+            Phase::Loading => return Err(Rejection::unavailable("the meeting is being loaded")),
+            Phase::Over(rejection) => return Err(rejection.clone()),
+            Phase::Away(stale) => {
+                let Some(stale) = stale else { return Err(Rejection::unavailable("the database is out of reach")) };
+                return match message {
+                    ToMeeting::Command(numbered) => {
+                        stale.while_away(&numbered);
+                        Ok(())
+                    }
+                    ToMeeting::Detach(detach) => {
+                        stale.detach(&detach);
+                        Ok(())
+                    }
+                    ToMeeting::Attach(Attach { how: How::Again { .. }, .. }) => Ok(()),
+                    ToMeeting::Attach(_) => Err(Rejection::unavailable("the database is out of reach")),
+                };
+            }
+        }
+        match message {
+            ToMeeting::Attach(attach) => self.turn(ctx, |live| live.attach(attach)),
+            ToMeeting::Detach(detach) => self.turn(ctx, |live| live.detach(&detach)),
+            ToMeeting::Command(mut numbered) => {
+                let cause = Cause { session: numbered.session, id: numbered.id };
+                if let Some(rejection) = self.refuse_killer(cause) {
+                    numbered.command = Err(rejection);
+                }
+                self.running = Some(cause);
+                self.turn(ctx, |live| live.command(numbered));
+                self.running = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, committed: Committed, ctx: &mut Context<Self>) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        if live.term() != committed.term {
+            // A life that is over: its queue is gone, and the log was read since.
+            return;
+        }
+        match committed.outcome {
+            Ok(head) => {
+                self.meetings.hint(&self.key, head);
+                self.turn(ctx, |live| live.durable_upto(head));
+            }
+            Err(Failure::Unknown) => self.reload(ctx),
+            Err(Failure::Fenced) => self.could_not_load(ctx, &StoreError::Fenced),
+        }
+    }
+}
+
+impl Actor for MeetingActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.load(ctx);
+    }
+
+    fn stopped(&mut self, ctx: &mut Self::Context) {
+        self.meetings.forget(&self.key, &ctx.address());
+    }
+}
+
+impl Restart for MeetingActor {
+    const NAME: &'static str = "meeting";
+
+    fn crashed(&mut self, ctx: &mut Self::Context, why: String) {
+        let blamed = self.running.take();
+        self.timer = None;
+        self.phase = Phase::Loading;
+        let verdict = self.intensity.crashed();
+        let Verdict::RestartAfter(wait) = verdict else {
+            tracing::error!(meeting = %self.key.meeting, %why, "a meeting keeps crashing and is given back");
+            let crashing = Rejection::unavailable("the meeting keeps crashing");
+            return self.give_up(ctx, crashing, Some(CloseCode::InternalError));
+        };
+        let (store, key) = (Arc::clone(&self.env.store), self.key.clone());
+        let counting = async move {
+            if let Some(cause) = blamed {
+                // Counted where a crash of the whole node does not forget it.
+                if let Err(error) = store.count_death(&key, cause).await {
+                    tracing::warn!(%error, "a crash could not be counted");
+                }
+            }
+            tokio::time::sleep(wait).await;
+        };
+        restart::wait(ctx, counting, |meeting: &mut Self, ctx, ()| meeting.load(ctx));
+    }
+}
+
+impl Handler<ToMeeting> for MeetingActor {
+    type Result = Result<(), Rejection>;
+
+    fn handle(&mut self, message: ToMeeting, ctx: &mut Self::Context) -> Self::Result {
+        // After a crash the sender hears nothing: it is asked to attach again, and sends again.
+        restart::guarded(self, ctx, |meeting, ctx| meeting.take(message, ctx)).unwrap_or(Ok(()))
+    }
+}
+
+impl Handler<Request> for MeetingActor {
+    type Result = Result<oneshot::Receiver<Outcome>, Rejection>;
+
+    fn handle(&mut self, Request(input): Request, ctx: &mut Self::Context) -> Self::Result {
+        let (sender, receiver) = oneshot::channel();
+        let entry = |meeting: &mut Self, ctx: &mut Context<Self>| match &meeting.phase {
+            Phase::Live(_) => {
+                meeting.turn(ctx, |live| live.request(input, sender));
+                Ok(())
+            }
+            Phase::Over(rejection) => Err(rejection.clone()),
+            Phase::Loading | Phase::Away(_) => Err(Rejection::unavailable("the database is out of reach")),
+        };
+        restart::guarded(self, ctx, entry).unwrap_or(Ok(()))?;
+        Ok(receiver)
+    }
+}
+
+impl Handler<Committed> for MeetingActor {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        restart::guarded(self, ctx, |meeting, ctx| meeting.committed(committed, ctx));
+    }
+}
+
+impl Handler<Stop> for MeetingActor {
+    type Result = actix::MessageResult<Stop>;
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
+        let (sender, receiver) = oneshot::channel();
+        if matches!(self.phase, Phase::Live(_)) {
+            self.stopping = Some(sender);
+            restart::guarded(self, ctx, |meeting, ctx| meeting.turn(ctx, |_| {}));
+        } else {
+            // Nothing is held that is not in the log; the sender is dropped and so heard.
+            ctx.stop();
+        }
+        actix::MessageResult(receiver)
+    }
+}

@@ -1,0 +1,216 @@
+//! What clients are shown of a meeting, as JSON: snapshots, views, pages of the roster. The first
+//! page of the roster is kept encoded, because a thousand people who join at once all get it.
+
+use crate::frame;
+use crate::ports::{Doors, Media, MediaRequest, MeetingKey, Ticket};
+use convoke_domain::shapes::{Hand, LobbyEntry, Message, Participant, Room};
+use convoke_domain::state::Member;
+use convoke_domain::{Meeting, Millis, ParticipantId, RoomId, Seq, SessionId, rights};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// People on one page of the roster.
+pub const PAGE: usize = 200;
+/// The latest messages in a view.
+const MESSAGES: usize = 50;
+
+#[derive(Serialize)]
+struct Myself<'a> {
+    participant: &'a Participant,
+    session: SessionId,
+    permissions: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct View<'a> {
+    room: RoomId,
+    hands: Vec<Hand>,
+    messages: Vec<&'a Message>,
+    questions: [(); 0],
+    polls: [(); 0],
+    whiteboards: [(); 0],
+    media: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Snapshot<'a> {
+    server_at: Millis,
+    seq: Seq,
+    last_id: u64,
+    resume_token: String,
+    meeting: &'a convoke_domain::shapes::MeetingInfo,
+    #[serde(rename = "self")]
+    myself: Myself<'a>,
+    participants: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participants_next: Option<ParticipantId>,
+    rooms: Vec<&'a Room>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lobby: Option<Vec<LobbyEntry>>,
+    view: View<'a>,
+    recordings: [(); 0],
+}
+
+#[derive(Serialize)]
+struct Entered<'a> {
+    #[serde(rename = "self")]
+    myself: Myself<'a>,
+    view: View<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lobby: Option<Vec<LobbyEntry>>,
+}
+
+/// The first page of the roster, encoded, until somebody on it changes.
+#[derive(Default)]
+pub struct Roster {
+    first: Option<FirstPage>,
+}
+
+struct FirstPage {
+    json: Box<RawValue>,
+    next: Option<ParticipantId>,
+    last: Option<ParticipantId>,
+}
+
+impl Roster {
+    /// Somebody changed: the page is made anew if it shows them or has room for them.
+    pub fn changed(&mut self, who: ParticipantId) {
+        if self.first.as_ref().is_some_and(|page| page.next.is_none() || page.last.is_none_or(|last| who <= last)) {
+            self.first = None;
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.first = None;
+    }
+
+    fn first(&mut self, state: &Meeting) -> &FirstPage {
+        self.first.get_or_insert_with(|| {
+            let (people, next) = page(state, None);
+            let last = people.last().map(|p| p.id);
+            FirstPage { json: raw(&people), next, last }
+        })
+    }
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).unwrap_or_default()
+}
+
+fn page(state: &Meeting, after: Option<ParticipantId>) -> (Vec<&Participant>, Option<ParticipantId>) {
+    use std::ops::Bound;
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut people: Vec<&Participant> = state
+        .inside
+        .range((start, Bound::Unbounded))
+        .filter_map(|id| state.member(*id))
+        .filter(|member| !member.is_service())
+        .map(|member| &member.participant)
+        .take(PAGE.saturating_add(1))
+        .collect();
+    let more = people.len() > PAGE;
+    people.truncate(PAGE);
+    let next = if more { people.last().map(|p| p.id) } else { None };
+    (people, next)
+}
+
+/// Where a snapshot comes from.
+pub struct Shown<'a> {
+    pub key: &'a MeetingKey,
+    pub state: &'a Meeting,
+    pub member: &'a Member,
+    pub session: SessionId,
+    pub doors: &'a dyn Doors,
+    pub media: &'a dyn Media,
+}
+
+impl<'a> Shown<'a> {
+    pub fn resume_token(&self) -> String {
+        let participant = self.member.participant.id;
+        self.doors.resume_token(&Ticket { key: self.key.clone(), session: self.session, participant })
+    }
+
+    pub fn credentials(&self) -> Box<RawValue> {
+        let request = MediaRequest {
+            key: self.key.clone(),
+            room: self.member.participant.room,
+            participant: self.member.participant.id,
+            session: self.session,
+        };
+        RawValue::from_string(self.media.credentials(&request)).unwrap_or_default()
+    }
+
+    fn myself(&self) -> Myself<'a> {
+        Myself {
+            participant: &self.member.participant,
+            session: self.session,
+            permissions: rights::of(self.member.participant.role),
+        }
+    }
+
+    fn view<'b>(&self, media: &'b RawValue) -> View<'b>
+    where
+        'a: 'b,
+    {
+        let room = self.member.participant.room;
+        View {
+            room,
+            hands: self.state.hands_in(room),
+            messages: self.state.readable_messages(self.member, MESSAGES),
+            questions: [],
+            polls: [],
+            whiteboards: [],
+            media,
+        }
+    }
+
+    fn lobby(&self) -> Option<Vec<LobbyEntry>> {
+        self.member.leads().then(|| self.state.lobby())
+    }
+
+    pub fn snapshot(&self, roster: &mut Roster, server_at: Millis, last_id: u64) -> String {
+        let media = self.credentials();
+        let first = roster.first(self.state);
+        frame::json(&Snapshot {
+            server_at,
+            seq: self.state.seq,
+            last_id,
+            resume_token: self.resume_token(),
+            meeting: &self.state.info,
+            myself: self.myself(),
+            participants: &first.json,
+            participants_next: first.next,
+            rooms: self.state.rooms.values().collect(),
+            lobby: self.lobby(),
+            view: self.view(&media),
+            recordings: [],
+        })
+    }
+
+    pub fn entered(&self) -> String {
+        let media = self.credentials();
+        frame::json(&Entered { myself: self.myself(), view: self.view(&media), lobby: self.lobby() })
+    }
+
+    pub fn waiting(&self, last_id: u64) -> String {
+        let token = self.resume_token();
+        format!(r#"{{"waiting":true,"last_id":{last_id},"resume_token":{}}}"#, frame::json(&token))
+    }
+
+    pub fn resumed(&self, last_id: u64) -> String {
+        let media = self.credentials();
+        format!(r#"{{"resumed":true,"last_id":{last_id},"media":{}}}"#, media.get())
+    }
+}
+
+/// A page of the roster after somebody, as an answer.
+pub fn roster_page(state: &Meeting, after: Option<ParticipantId>) -> String {
+    #[derive(Serialize)]
+    struct Page<'a> {
+        participants: Vec<&'a Participant>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        participants_next: Option<ParticipantId>,
+    }
+    let (participants, participants_next) = page(state, after);
+    frame::json(&Page { participants, participants_next })
+}

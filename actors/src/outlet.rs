@@ -1,0 +1,415 @@
+//! The way out to one socket: a queue of encoded frames, bounded in bytes and by progress. It
+//! belongs to the socket's thread and is shared by the session (which reads), the hub (which
+//! writes) and the response body (which drains it), so it needs no lock.
+//!
+//! Both bounds are needed. The bytes that wait here are limited; and a peer that reads nothing,
+//! while the kernel still takes bytes, is found by its pongs: the pings stand in the same stream
+//! and carry a position, so a pong says that everything before it was read.
+
+use crate::frame;
+use bytes::Bytes;
+use convoke_domain::{CloseCode, Seq};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The bounds of one socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes that may wait on the reliable lane, snapshots not counted.
+    pub reliable_bytes_max: usize,
+    /// Signals are dropped while more than this waits.
+    pub latest_bytes_max: usize,
+    /// With data unread, how long a peer may show no progress.
+    pub progress: Duration,
+    /// How long a peer may say nothing at all.
+    pub heartbeat: Duration,
+    /// How often a peer is pinged when nothing is unread; while something is, twice as often.
+    pub ping: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            reliable_bytes_max: 1 << 20,
+            latest_bytes_max: 64 << 10,
+            progress: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(25),
+            ping: Duration::from_secs(10),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Outlet(Rc<RefCell<Inner>>);
+
+struct Inner {
+    bounds: Bounds,
+    queue: VecDeque<Queued>,
+    /// Bytes waiting that count against the bound.
+    counted: usize,
+    /// Bytes ever put in the queue, and how far the peer is known to have read.
+    written: u64,
+    read: u64,
+    progress_at: Instant,
+    heard_at: Instant,
+    pinged_at: Instant,
+    waker: Option<Waker>,
+    closed: Option<CloseCode>,
+    /// The highest seq that was handed to this socket: where a replay has to go on.
+    cursor: Seq,
+    /// Numbered commands that the meeting has not answered.
+    unanswered: VecDeque<u64>,
+    /// The highest number taken from the client.
+    taken: u64,
+    /// The meeting has given this socket a place.
+    has_begun: bool,
+    reader: Option<Waker>,
+}
+
+struct Queued {
+    bytes: Bytes,
+    counted: bool,
+}
+
+impl Outlet {
+    pub fn new(bounds: Bounds) -> Self {
+        let now = Instant::now();
+        Self(Rc::new(RefCell::new(Inner {
+            bounds,
+            queue: VecDeque::new(),
+            counted: 0,
+            written: 0,
+            read: 0,
+            progress_at: now,
+            heard_at: now,
+            pinged_at: now,
+            waker: None,
+            closed: None,
+            cursor: Seq(0),
+            unanswered: VecDeque::new(),
+            taken: 0,
+            has_begun: false,
+            reader: None,
+        })))
+    }
+
+    /// Puts a frame on the reliable lane. Over the bound the socket is closed: what it missed is
+    /// given to it when it resumes.
+    pub fn push(&self, bytes: Bytes) {
+        self.put(bytes, true);
+    }
+
+    /// A snapshot is as large as the meeting is; it does not count against the bound.
+    pub fn push_snapshot(&self, bytes: Bytes) {
+        self.put(bytes, false);
+    }
+
+    fn put(&self, bytes: Bytes, counted: bool) {
+        let mut inner = self.0.borrow_mut();
+        if inner.closed.is_some() {
+            return;
+        }
+        let length = bytes.len();
+        if counted && inner.counted.saturating_add(length) > inner.bounds.reliable_bytes_max {
+            inner.close(CloseCode::SlowConsumer);
+            return;
+        }
+        inner.enqueue(bytes, counted);
+    }
+
+    /// Puts a frame on the latest lane: dropped where anything much is waiting.
+    pub fn push_latest(&self, bytes: Bytes) {
+        let mut inner = self.0.borrow_mut();
+        if inner.closed.is_none() && inner.counted <= inner.bounds.latest_bytes_max {
+            inner.enqueue(bytes, true);
+        } else {
+            metrics::counter!("convoke_signals_dropped_total").increment(1);
+        }
+    }
+
+    /// Closes behind what is waiting, unless the peer is closed for not reading.
+    pub fn close(&self, code: CloseCode) {
+        self.0.borrow_mut().close(code);
+    }
+
+    pub fn closed(&self) -> Option<CloseCode> {
+        self.0.borrow().closed
+    }
+
+    /// The peer said something.
+    pub fn heard(&self) {
+        self.0.borrow_mut().heard_at = Instant::now();
+    }
+
+    /// The peer acknowledged a ping.
+    pub fn heard_pong(&self, payload: &[u8]) {
+        let mut inner = self.0.borrow_mut();
+        inner.heard_at = Instant::now();
+        if let Ok(position) = <[u8; 8]>::try_from(payload) {
+            let position = u64::from_be_bytes(position);
+            // Only a position that was really sent counts.
+            if position > inner.read && position <= inner.written {
+                inner.read = position;
+                inner.progress_at = Instant::now();
+            }
+        }
+    }
+
+    /// Checks the heart and the progress of the peer, and pings it when it is time.
+    pub fn check(&self) {
+        let mut inner = self.0.borrow_mut();
+        if inner.closed.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let is_behind = inner.written > inner.read;
+        if is_behind && now.duration_since(inner.progress_at) > inner.bounds.progress {
+            inner.close(CloseCode::SlowConsumer);
+            return;
+        }
+        if now.duration_since(inner.heard_at) > inner.bounds.heartbeat {
+            inner.close(CloseCode::HeartbeatTimeout);
+            return;
+        }
+        let interval = if is_behind { inner.bounds.ping / 2 } else { inner.bounds.ping };
+        if now.duration_since(inner.pinged_at) >= interval {
+            inner.pinged_at = now;
+            let ping = frame::ping(inner.written);
+            inner.enqueue_control(ping);
+        }
+    }
+
+    pub fn push_pong(&self, payload: &[u8]) {
+        let mut inner = self.0.borrow_mut();
+        // A peer that pings without reading is bounded like any other.
+        if inner.closed.is_none() && inner.counted <= inner.bounds.latest_bytes_max {
+            inner.enqueue(frame::pong(payload), true);
+        }
+    }
+
+    pub fn cursor(&self) -> Seq {
+        self.0.borrow().cursor
+    }
+
+    pub fn advance(&self, seq: Seq) {
+        let mut inner = self.0.borrow_mut();
+        inner.cursor = inner.cursor.max(seq);
+    }
+
+    /// The cursor where a new view of the meeting begins.
+    pub fn restart_at(&self, seq: Seq) {
+        self.0.borrow_mut().cursor = seq;
+    }
+
+    /// A number was taken from the client; the meeting owes an answer to it.
+    pub fn take(&self, id: u64) {
+        let mut inner = self.0.borrow_mut();
+        inner.taken = id;
+        inner.unanswered.push_back(id);
+    }
+
+    pub fn answered(&self, id: u64) {
+        let mut inner = self.0.borrow_mut();
+        inner.unanswered.retain(|other| *other != id);
+        if let Some(reader) = inner.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Ready when fewer than this are unanswered: until then nothing more is read.
+    pub fn poll_room(&self, cx: &mut Context<'_>, in_flight_max: usize) -> Poll<()> {
+        let mut inner = self.0.borrow_mut();
+        if inner.unanswered.len() < in_flight_max || inner.closed.is_some() {
+            return Poll::Ready(());
+        }
+        inner.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.0.borrow().has_begun
+    }
+
+    /// The highest number taken from the client.
+    pub fn taken(&self) -> u64 {
+        self.0.borrow().taken
+    }
+
+    /// Whether the meeting still owes an answer to this number.
+    pub fn owes(&self, id: u64) -> bool {
+        self.0.borrow().unanswered.contains(&id)
+    }
+
+    pub fn unanswered(&self) -> usize {
+        self.0.borrow().unanswered.len()
+    }
+
+    /// The latest number that is still unanswered; nothing may overtake it.
+    pub fn last_unanswered(&self) -> Option<u64> {
+        self.0.borrow().unanswered.back().copied()
+    }
+
+    /// Everything up to this number has been answered.
+    pub fn answered_upto(&self) -> u64 {
+        let inner = self.0.borrow();
+        inner.unanswered.front().map_or(inner.taken, |first| first.saturating_sub(1))
+    }
+
+    /// A new attachment: the numbers begin where the meeting says.
+    pub fn renumber(&self, last_id: u64) {
+        let mut inner = self.0.borrow_mut();
+        inner.unanswered.clear();
+        inner.taken = last_id;
+        inner.has_begun = true;
+        if let Some(reader) = inner.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Bytes waiting, for metrics and tests.
+    pub fn waiting_bytes(&self) -> usize {
+        self.0.borrow().queue.iter().map(|queued| queued.bytes.len()).sum()
+    }
+
+    /// The next bytes for the socket; None when it is closed and everything has been given out.
+    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut inner = self.0.borrow_mut();
+        match inner.queue.pop_front() {
+            Some(queued) => {
+                if queued.counted {
+                    inner.counted = inner.counted.saturating_sub(queued.bytes.len());
+                }
+                Poll::Ready(Some(queued.bytes))
+            }
+            None if inner.closed.is_some() => Poll::Ready(None),
+            None => {
+                inner.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn enqueue(&mut self, bytes: Bytes, counted: bool) {
+        if self.written == self.read {
+            self.progress_at = Instant::now();
+        }
+        let length = bytes.len();
+        self.written = self.written.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        if counted {
+            self.counted = self.counted.saturating_add(length);
+        }
+        self.queue.push_back(Queued { bytes, counted });
+        self.wake();
+    }
+
+    /// Pings do not count as data: an idle connection has nothing unread.
+    fn enqueue_control(&mut self, bytes: Bytes) {
+        self.queue.push_back(Queued { bytes, counted: false });
+        self.wake();
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        if self.closed.is_some() {
+            return;
+        }
+        if matches!(code, CloseCode::SlowConsumer | CloseCode::HeartbeatTimeout) {
+            metrics::counter!("convoke_sockets_dropped_total", "reason" => code.reason()).increment(1);
+            // Nobody reads this any more; it is not kept in memory for them.
+            self.queue.clear();
+            self.counted = 0;
+        }
+        self.queue.push_back(Queued { bytes: frame::close(code), counted: false });
+        self.closed = Some(code);
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        for waker in [self.waker.take(), if self.closed.is_some() { self.reader.take() } else { None }] {
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::poll_fn;
+
+    fn outlet() -> Outlet {
+        Outlet::new(Bounds { reliable_bytes_max: 100, ..Bounds::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_is_closed_at_the_bound() {
+        let outlet = outlet();
+        outlet.push_snapshot(Bytes::from(vec![0; 10_000]));
+        outlet.push(Bytes::from(vec![1; 90]));
+        assert_eq!(outlet.closed(), None, "a snapshot does not count");
+        outlet.push(Bytes::from(vec![1; 20]));
+        assert_eq!(outlet.closed(), Some(CloseCode::SlowConsumer));
+        assert!(outlet.waiting_bytes() < 30, "what waited is let go");
+        let last = poll_fn(|cx| outlet.poll_next(cx)).await;
+        assert_eq!(last, Some(frame::close(CloseCode::SlowConsumer)));
+        assert_eq!(poll_fn(|cx| outlet.poll_next(cx)).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_but_honest_peer_lives_and_a_stalled_one_does_not() {
+        let outlet = outlet();
+        for _ in 0..10 {
+            outlet.push(Bytes::from_static(b"0123456789"));
+            while outlet.waiting_bytes() > 0 {
+                poll_fn(|cx| outlet.poll_next(cx)).await;
+            }
+            tokio::time::advance(Duration::from_secs(10)).await;
+            let position = outlet.0.borrow().written;
+            outlet.heard_pong(&position.to_be_bytes());
+            outlet.check();
+            assert_eq!(outlet.closed(), None);
+        }
+        outlet.push(Bytes::from_static(b"unread"));
+        tokio::time::advance(Duration::from_secs(14)).await;
+        outlet.heard();
+        outlet.check();
+        assert_eq!(outlet.closed(), None);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        outlet.heard();
+        outlet.check();
+        assert_eq!(outlet.closed(), Some(CloseCode::SlowConsumer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pong_for_what_was_never_sent_is_no_progress() {
+        let outlet = outlet();
+        outlet.push(Bytes::from_static(b"unread"));
+        tokio::time::advance(Duration::from_secs(16)).await;
+        outlet.heard_pong(&1_000_000_u64.to_be_bytes());
+        outlet.check();
+        assert_eq!(outlet.closed(), Some(CloseCode::SlowConsumer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_a_socket() {
+        let outlet = outlet();
+        tokio::time::advance(Duration::from_secs(26)).await;
+        outlet.check();
+        assert_eq!(outlet.closed(), Some(CloseCode::HeartbeatTimeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signals_give_way_and_never_close() {
+        let outlet = Outlet::new(Bounds { latest_bytes_max: 10, ..Bounds::default() });
+        outlet.push(Bytes::from(vec![0; 50]));
+        outlet.push_latest(Bytes::from_static(b"dropped"));
+        assert_eq!(outlet.waiting_bytes(), 50);
+        assert_eq!(outlet.closed(), None);
+    }
+}

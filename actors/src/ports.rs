@@ -1,0 +1,210 @@
+//! What the actors need from the world, as traits: a store, a bus, a source of media credentials, a
+//! clock. The actors know these and no adapter, so a test or a simulation puts its own in place.
+
+use async_trait::async_trait;
+use convoke_domain::event::Cause;
+use convoke_domain::{MeetingId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, Term};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A meeting, with the tenant that it belongs to: no query is made without both.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MeetingKey {
+    pub tenant: TenantId,
+    pub meeting: MeetingId,
+}
+
+/// A node in one of its lives. A restart under the same name is another epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NodeLife {
+    pub node: String,
+    pub epoch: i64,
+}
+
+/// An event as it is stored: what clients are sent stands in `data` already encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    pub seq: Seq,
+    pub at: Millis,
+    pub kind: String,
+    pub version: u16,
+    /// `Audience` as JSON.
+    pub audience: String,
+    pub cause: Option<Cause>,
+    /// The event's payload as JSON.
+    pub data: Arc<str>,
+}
+
+/// A meeting's head row: who owns it, how far its log goes, when it next has something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub key: MeetingKey,
+    pub owner: Option<NodeLife>,
+    pub term: Term,
+    pub seq: Seq,
+    pub wake_at: Option<Millis>,
+    /// Why the meeting cannot be rebuilt, if it cannot.
+    pub failed: Option<String>,
+}
+
+/// A meeting just taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub term: Term,
+    pub seq: Seq,
+    /// Another life had it until now and did not give it back: it died, or it was this one's own
+    /// actor that crashed.
+    pub was_owned: bool,
+    pub failed: Option<String>,
+}
+
+/// State as of a seq, as JSON: replay starts behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub seq: Seq,
+    pub version: u16,
+    pub state: String,
+}
+
+/// Something to be delivered outside, once its events are durable: mail, a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    pub topic: String,
+    pub idempotency_key: String,
+    pub payload: String,
+}
+
+/// One meeting's part of a transaction. It holds only where the head still says `term` and `after`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub key: MeetingKey,
+    pub term: Term,
+    /// The seq before the first of these events.
+    pub after: Seq,
+    pub events: Vec<EventRow>,
+    pub wake_at: Option<Millis>,
+    pub outbox: Vec<OutboxRow>,
+}
+
+impl Commit {
+    /// The seq that the head has after this commit.
+    pub fn reaches(&self) -> Seq {
+        self.events.last().map_or(self.after, |event| event.seq)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another term owns the meeting: whoever sees this stops and writes nothing more.
+    #[error("fenced: another owner has the meeting")]
+    Fenced,
+    #[error("there is no such meeting")]
+    NotFound,
+    /// Somebody alive owns it.
+    #[error("the meeting is owned by node {}", .0.node)]
+    Owned(NodeLife),
+    /// Nothing was written, or nobody can know: both are answered by reading the log again.
+    #[error("the database is out of reach: {0}")]
+    Unavailable(String),
+    /// The data is not what this version can read.
+    #[error("the stored data cannot be read: {0}")]
+    Corrupt(String),
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The database's clock.
+    async fn now(&self) -> Result<Millis, StoreError>;
+
+    /// Begins a new life of this node: its epoch is higher than any before, and its lease runs.
+    async fn boot(&self, node: &str, lease: Duration) -> Result<NodeLife, StoreError>;
+    /// Renews the lease. False: it ran out and another life may own the meetings by now.
+    async fn renew(&self, life: &NodeLife, lease: Duration) -> Result<bool, StoreError>;
+    /// Ends this life: its lease is over at once.
+    async fn retire(&self, life: &NodeLife) -> Result<(), StoreError>;
+
+    /// Writes a new meeting: its head (seq 1, no owner) and first event, in one transaction. False:
+    /// the meeting exists already; nothing is written.
+    async fn create(&self, key: &MeetingKey, first: &EventRow, wake_at: Option<Millis>) -> Result<bool, StoreError>;
+    /// Takes a meeting: raises its term and makes this life its owner, where it has no owner, its
+    /// owner is this node in any life, or its owner's lease has run out. Waits for transactions
+    /// under the old term. `NotFound`, `Owned`.
+    async fn take(&self, key: &MeetingKey, life: &NodeLife) -> Result<Taken, StoreError>;
+    /// Gives a meeting back, so that anybody may take it. Fenced if the term is another by now.
+    async fn release(&self, key: &MeetingKey, term: Term) -> Result<(), StoreError>;
+
+    /// Writes all of these in one transaction, or none: events, heads, outbox. `Fenced` if any of
+    /// them is.
+    async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError>;
+
+    async fn head(&self, key: &MeetingKey) -> Result<Head, StoreError>;
+    /// Events after `after`, in order, at most `limit`.
+    async fn events(&self, key: &MeetingKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError>;
+    async fn snapshot(&self, key: &MeetingKey) -> Result<Option<Snapshot>, StoreError>;
+    /// Keeps a snapshot in the place of the older one. Fenced under another term.
+    async fn save_snapshot(&self, key: &MeetingKey, term: Term, snapshot: &Snapshot) -> Result<(), StoreError>;
+    /// Overwrites events in place (erasure): kind, seq and time stay; and drops the snapshot if it
+    /// is older than `since`.
+    async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError>;
+
+    /// Meetings that have something to do by `now` and no living owner.
+    async fn due(&self, now: Millis, limit: u32) -> Result<Vec<MeetingKey>, StoreError>;
+
+    /// Counts a command that brought its meeting's actor down; answers how often it has by now.
+    async fn count_death(&self, key: &MeetingKey, cause: Cause) -> Result<u32, StoreError>;
+    /// The commands of this meeting that were ever counted so.
+    async fn deaths(&self, key: &MeetingKey) -> Result<Vec<(Cause, u32)>, StoreError>;
+    /// Marks a meeting that cannot be rebuilt, or clears the mark.
+    async fn mark_failed(&self, key: &MeetingKey, reason: Option<&str>) -> Result<(), StoreError>;
+}
+
+/// Wall time and monotonic time, corrected and faked as needed.
+pub trait Clock: Send + Sync + 'static {
+    fn now(&self) -> Millis;
+    /// Fresh chance for one turn.
+    fn entropy(&self) -> u64;
+}
+
+/// Carries what leaves the meetings to the hubs of every worker that follows them.
+pub trait Bus: Send + Sync + 'static {
+    fn publish(&self, batch: Arc<crate::release::Batch>);
+}
+
+/// A participant's way into the media of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaRequest {
+    pub key: MeetingKey,
+    pub room: RoomId,
+    pub participant: ParticipantId,
+    pub session: SessionId,
+}
+
+/// Gives credentials for the media, as the JSON that the contract names `media`.
+pub trait Media: Send + Sync + 'static {
+    fn credentials(&self, request: &MediaRequest) -> String;
+}
+
+/// What a verified join token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    pub key: MeetingKey,
+    pub user: Option<convoke_domain::UserId>,
+    pub name: Option<String>,
+    pub role: convoke_domain::shapes::Role,
+}
+
+/// Whom a resume token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub key: MeetingKey,
+    pub session: SessionId,
+    pub participant: ParticipantId,
+}
+
+/// Verifies and makes the tokens that sockets present.
+pub trait Doors: Send + Sync + 'static {
+    /// None: forged, expired, of an unknown key, or not a join token.
+    fn admission(&self, token: &str) -> Option<Admission>;
+    fn ticket(&self, resume_token: &str) -> Option<Ticket>;
+    fn resume_token(&self, ticket: &Ticket) -> String;
+}

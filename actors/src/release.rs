@@ -1,0 +1,94 @@
+//! What leaves a meeting. Events, answers, notices, signals and closings leave in one queue, each
+//! when the seq that it was decided on is durable, and travel as batches to the hubs. A batch is
+//! numbered within its term, so a hub that missed one knows it.
+
+use crate::ports::MeetingKey;
+use bytestring::ByteString;
+use convoke_domain::{Audience, CloseCode, ParticipantId, RoomId, Seq, Term};
+use uuid::Uuid;
+
+/// One socket in its life: given by the edge, never used again. A session's attachment is the
+/// socket that the meeting last accepted for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(pub Uuid);
+
+/// What a socket is shown from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub participant: ParticipantId,
+    pub room: RoomId,
+    pub leads: bool,
+    /// Held in the lobby: hears nothing but notices.
+    pub waiting: bool,
+}
+
+impl Place {
+    /// Whether an event with this audience is shown here.
+    pub fn sees(self, audience: &Audience) -> bool {
+        if self.waiting {
+            return false;
+        }
+        match audience {
+            Audience::Nobody => false,
+            Audience::Everyone => true,
+            Audience::Leads => self.leads,
+            Audience::Room(room) => *room == self.room,
+            Audience::Only(people) => people.contains(&self.participant),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Item {
+    Event {
+        seq: Seq,
+        audience: Audience,
+        message: ByteString,
+    },
+    /// From here on this socket gets what its place may see. `last_id` is where the numbering of
+    /// a socket new to the meeting begins.
+    Place {
+        socket: SocketId,
+        place: Place,
+        last_id: Option<u64>,
+    },
+    /// An answer or a notice for one socket.
+    Direct {
+        socket: SocketId,
+        message: ByteString,
+        re: Option<u64>,
+        seq: Option<Seq>,
+        is_snapshot: bool,
+    },
+    /// The events that a socket missed, filtered for it already; nothing up to `upto` follows.
+    Replay {
+        socket: SocketId,
+        events: Vec<ByteString>,
+        upto: Seq,
+    },
+    Close {
+        socket: SocketId,
+        code: CloseCode,
+    },
+    CloseAll {
+        code: CloseCode,
+    },
+    /// Ephemeral: one slot a key.
+    Signal {
+        room: RoomId,
+        key: String,
+        message: ByteString,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub key: MeetingKey,
+    pub term: Term,
+    /// 1, 2, 3… within the term. The first says that another life of the meeting began: whoever
+    /// is attached attaches again.
+    pub number: u64,
+    /// The log is durable up to here.
+    pub head: Seq,
+    pub items: Vec<Item>,
+}

@@ -1,0 +1,270 @@
+//! This node's meetings: found, activated, swept, passivated, given back. Callers hold
+//! [`Meetings`], never an address: a meeting's actor may be made again at any time, and whoever
+//! sends finds the present one. The supervisor's own actor wakes the meetings that have something
+//! to do and nobody to do it, and keeps the node's lease.
+
+use crate::journal::Journal;
+use crate::meeting::{MeetingActor, Request, Stop, ToMeeting};
+use crate::ports::{Bus, Clock, Doors, Media, MeetingKey, NodeLife, Store};
+use crate::restart::{self, Restart};
+use actix::{Actor, Addr, Arbiter, AsyncContext, Context, MailboxError};
+use convoke_domain::{Limits, Rejection};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+const SWEEP_MAX: u32 = 200;
+/// How often a sender looks for a meeting that keeps going away under it.
+const FINDS_MAX: usize = 8;
+const HINTS: usize = 4_096;
+
+/// What every meeting of the node works with.
+#[derive(Clone)]
+pub struct Env {
+    pub store: Arc<dyn Store>,
+    pub journal: Addr<Journal>,
+    pub bus: Arc<dyn Bus>,
+    pub clock: Arc<dyn Clock>,
+    pub doors: Arc<dyn Doors>,
+    pub media: Arc<dyn Media>,
+    pub limits: Arc<Limits>,
+    pub life: NodeLife,
+    pub timing: Timing,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A drop shorter than this is no event at all.
+    pub drop: Duration,
+    /// How long a meeting with nobody attached stays in memory.
+    pub passivate: Duration,
+    pub lease: Duration,
+    pub renew: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            drop: Duration::from_secs(3),
+            passivate: Duration::from_secs(60),
+            lease: Duration::from_secs(6),
+            renew: Duration::from_secs(2),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Meetings(Arc<Inner>);
+
+struct Inner {
+    env: Env,
+    threads: Vec<actix::ArbiterHandle>,
+    active: Mutex<HashMap<MeetingKey, Addr<MeetingActor>>>,
+    is_stopping: AtomicBool,
+    hints: broadcast::Sender<(MeetingKey, convoke_domain::Seq)>,
+}
+
+impl Meetings {
+    /// The meetings live on threads of their own, each on one.
+    pub fn new(env: Env, threads: &[Arbiter]) -> Self {
+        Self(Arc::new(Inner {
+            env,
+            threads: threads.iter().map(Arbiter::handle).collect(),
+            active: Mutex::new(HashMap::new()),
+            is_stopping: AtomicBool::new(false),
+            hints: broadcast::channel(HINTS).0,
+        }))
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<MeetingKey, Addr<MeetingActor>>> {
+        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    /// The meeting's actor: the present one, or a new one that rebuilds it from the log.
+    pub fn find(&self, key: &MeetingKey) -> Result<Addr<MeetingActor>, Rejection> {
+        if self.0.is_stopping.load(Ordering::Acquire) {
+            return Err(Rejection::unavailable("the node is stopping"));
+        }
+        let mut active = self.active();
+        if let Some(address) = active.get(key).filter(|address| address.connected()) {
+            return Ok(address.clone());
+        }
+        let actor = MeetingActor::new(key.clone(), self.clone());
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let threads = u64::try_from(self.0.threads.len()).unwrap_or(1).max(1);
+        let chosen = usize::try_from(hasher.finish() % threads).unwrap_or(0);
+        let address = match self.0.threads.get(chosen) {
+            Some(thread) => MeetingActor::start_in_arbiter(thread, |_| actor),
+            None => actor.start(),
+        };
+        active.insert(key.clone(), address.clone());
+        metrics::gauge!("convoke_meetings_active").set(f64::from(u32::try_from(active.len()).unwrap_or(u32::MAX)));
+        Ok(address)
+    }
+
+    /// Hands a message to the meeting, waking it if needed; answers when the meeting has taken it.
+    pub async fn send(&self, key: &MeetingKey, message: ToMeeting) -> Result<(), Rejection> {
+        for _ in 0..FINDS_MAX {
+            let address = self.find(key)?;
+            match address.send(message.clone()).await {
+                Ok(taken) => return taken,
+                Err(MailboxError::Closed | MailboxError::Timeout) => self.forget(key, &address),
+            }
+        }
+        Err(Rejection::unavailable("the meeting keeps restarting"))
+    }
+
+    pub async fn send_if_active(&self, key: &MeetingKey, message: ToMeeting) -> Result<(), Rejection> {
+        let address = self.active().get(key).cloned();
+        match address {
+            Some(address) => address.send(message).await.unwrap_or(Ok(())),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a command that came over REST.
+    pub async fn request(&self, key: &MeetingKey, request: Request) -> Result<crate::node::Done, Rejection> {
+        for _ in 0..FINDS_MAX {
+            let address = self.find(key)?;
+            match address.send(request.clone()).await {
+                Ok(Ok(waiting)) => {
+                    return waiting.await.unwrap_or_else(|_| {
+                        Err(Rejection::unavailable("the outcome is not known; read the meeting before trying again"))
+                    });
+                }
+                Ok(Err(rejection)) => return Err(rejection),
+                Err(MailboxError::Closed | MailboxError::Timeout) => self.forget(key, &address),
+            }
+        }
+        Err(Rejection::unavailable("the meeting keeps restarting"))
+    }
+
+    /// Takes a stopped actor off the list, unless another stands there by now.
+    pub fn forget(&self, key: &MeetingKey, address: &Addr<MeetingActor>) {
+        let mut active = self.active();
+        if active.get(key) == Some(address) {
+            active.remove(key);
+        }
+        metrics::gauge!("convoke_meetings_active").set(f64::from(u32::try_from(active.len()).unwrap_or(u32::MAX)));
+    }
+
+    pub fn hint(&self, key: &MeetingKey, head: convoke_domain::Seq) {
+        // Nobody listening is fine.
+        let _ = self.0.hints.send((key.clone(), head));
+    }
+
+    pub fn hints(&self) -> broadcast::Receiver<(MeetingKey, convoke_domain::Seq)> {
+        self.0.hints.subscribe()
+    }
+
+    pub fn count(&self) -> usize {
+        self.active().len()
+    }
+
+    /// Stops every meeting: what is decided is written, a snapshot kept, the ownership given back.
+    pub async fn stop(&self) {
+        self.0.is_stopping.store(true, Ordering::Release);
+        let addresses: Vec<Addr<MeetingActor>> = self.active().values().cloned().collect();
+        let asked = futures_util::future::join_all(addresses.iter().map(|address| address.send(Stop))).await;
+        futures_util::future::join_all(asked.into_iter().flatten()).await;
+        self.active().clear();
+    }
+}
+
+/// Sweeps and renews. One a node.
+pub struct Supervisor {
+    meetings: Meetings,
+    lease: Arc<Lease>,
+}
+
+/// Whether the node's lease holds, by the monotonic clock: it is over here before anybody else may
+/// think so.
+pub struct Lease(Mutex<tokio::time::Instant>);
+
+impl Lease {
+    pub fn is_valid(&self) -> bool {
+        tokio::time::Instant::now() < *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Supervisor {
+    pub fn start_here(meetings: Meetings) -> (Addr<Self>, Arc<Lease>) {
+        let until = tokio::time::Instant::now() + meetings.env().timing.lease;
+        let lease = Arc::new(Lease(Mutex::new(until)));
+        let supervisor = Self { meetings, lease: Arc::clone(&lease) };
+        (supervisor.start(), lease)
+    }
+
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let meetings = self.meetings.clone();
+        let due = async move {
+            let env = meetings.env();
+            env.store.due(env.clock.now(), SWEEP_MAX).await
+        };
+        restart::spawn(ctx, due, |supervisor: &mut Self, ctx, due| {
+            match due {
+                Ok(keys) => {
+                    for key in keys {
+                        // Finding it is waking it: the actor fires what is due once it is rebuilt.
+                        let _ = supervisor.meetings.find(&key);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the sweep could not read what is due"),
+            }
+            restart::later(ctx, SWEEP_INTERVAL, Self::sweep);
+        });
+    }
+
+    fn renew(&mut self, ctx: &mut Context<Self>) {
+        let meetings = self.meetings.clone();
+        let began = tokio::time::Instant::now();
+        let renewing = async move {
+            let env = meetings.env();
+            env.store.renew(&env.life, env.timing.lease).await
+        };
+        restart::spawn(ctx, renewing, move |supervisor: &mut Self, ctx, renewed| {
+            let timing = supervisor.meetings.env().timing;
+            match renewed {
+                Ok(true) => {
+                    let mut until = supervisor.lease.0.lock().unwrap_or_else(PoisonError::into_inner);
+                    *until = began + timing.lease;
+                }
+                Ok(false) => tracing::error!("the node's lease ran out; another may own its meetings by now"),
+                Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
+            }
+            restart::later(ctx, timing.renew, Self::renew);
+        });
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(1_024);
+        self.sweep(ctx);
+        self.renew(ctx);
+    }
+}
+
+impl Restart for Supervisor {
+    const NAME: &'static str = "supervisor";
+
+    fn crashed(&mut self, ctx: &mut Self::Context, _why: String) {
+        ctx.run_later(SWEEP_INTERVAL, |supervisor, ctx| {
+            restart::guarded(supervisor, ctx, |supervisor, ctx| {
+                supervisor.sweep(ctx);
+                supervisor.renew(ctx);
+            });
+        });
+    }
+}
