@@ -1,3 +1,10 @@
 //! The Convoke server: the edge and the adapters around the actors.
 
 pub mod adapters;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod projections;
+pub mod telemetry;
+pub mod wiring;

@@ -68,6 +68,8 @@ struct Inner {
     /// The meeting has given this socket a place.
     has_begun: bool,
     reader: Option<Waker>,
+    watcher: Option<Waker>,
+    hung_up: bool,
 }
 
 struct Queued {
@@ -94,6 +96,8 @@ impl Outlet {
             taken: 0,
             has_begun: false,
             reader: None,
+            watcher: None,
+            hung_up: false,
         })))
     }
 
@@ -134,6 +138,27 @@ impl Outlet {
     /// Closes behind what is waiting, unless the peer is closed for not reading.
     pub fn close(&self, code: CloseCode) {
         self.0.borrow_mut().close(code);
+    }
+
+    /// The socket is gone: nothing more is kept for it, and its reader ends.
+    pub fn hang_up(&self) {
+        let mut inner = self.0.borrow_mut();
+        inner.hung_up = true;
+        inner.closed = inner.closed.or(Some(CloseCode::GoingAway));
+        inner.queue.clear();
+        inner.wake();
+        if let Some(watcher) = inner.watcher.take() {
+            watcher.wake();
+        }
+    }
+
+    pub fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.0.borrow_mut();
+        if inner.hung_up {
+            return Poll::Ready(());
+        }
+        inner.watcher = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     pub fn closed(&self) -> Option<CloseCode> {

@@ -1,0 +1,179 @@
+//! PostgreSQL: many nodes, one log. A commit is three statements however many meetings share it:
+//! the heads are locked in one order (so two nodes cannot deadlock), then updated where term and
+//! seq still hold, then the events are inserted from arrays.
+
+use super::common::{HeadRow, LogRow, common_store, event_of, head_of, key_of, may_take, millis, seq_bind};
+use super::{Db, Opened, to_i64, to_u64, unavailable};
+use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, OutboxRow, Snapshot, Store, StoreError, Taken};
+use convoke_domain::event::Cause;
+use convoke_domain::{Millis, Seq, SessionId, Term};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres, Transaction, query, query_as, query_scalar};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+const CONNECTIONS: u32 = 10;
+const ACQUIRE: Duration = Duration::from_secs(3);
+
+pub struct PostgresStore {
+    write: PgPool,
+    read: PgPool,
+}
+
+pub async fn open(url: &str) -> Result<Opened, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(unavailable)?
+        .application_name("convoke")
+        .options([("statement_timeout", "5000"), ("lock_timeout", "5000"), ("client_min_messages", "warning")]);
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(ACQUIRE)
+        .connect_with(options)
+        .await
+        .map_err(unavailable)?;
+    let store = Arc::new(PostgresStore { write: pool.clone(), read: pool.clone() });
+    Ok(Opened { store, db: Db::Postgres(pool) })
+}
+
+impl PostgresStore {
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.write.begin().await.map_err(unavailable)
+    }
+
+    async fn commit_all(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let tenants: Vec<String> = commits.iter().map(|c| c.key.tenant.0.clone()).collect();
+        let meetings: Vec<Uuid> = commits.iter().map(|c| c.key.meeting.0).collect();
+        let terms: Vec<i64> = commits.iter().map(|c| to_i64(c.term.0)).collect();
+        let afters: Vec<i64> = commits.iter().map(|c| seq_bind(c.after)).collect();
+        let reaches: Vec<i64> = commits.iter().map(|c| seq_bind(c.reaches())).collect();
+        let wakes: Vec<Option<i64>> = commits.iter().map(|c| c.wake_at.map(to_i64)).collect();
+        if commits.len() > 1 {
+            query(
+                "SELECT 1 FROM meeting_heads h JOIN unnest($1::text[], $2::uuid[]) AS c (tenant, meeting) \
+                 ON h.tenant = c.tenant AND h.meeting = c.meeting ORDER BY h.tenant, h.meeting FOR UPDATE OF h",
+            )
+            .bind(&tenants)
+            .bind(&meetings)
+            .execute(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        }
+        let done = query(
+            "UPDATE meeting_heads h SET seq = c.reaches, wake_at = c.wake_at \
+             FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) \
+             AS c (tenant, meeting, term, after, reaches, wake_at) \
+             WHERE h.tenant = c.tenant AND h.meeting = c.meeting AND h.term = c.term AND h.seq = c.after",
+        )
+        .bind(&tenants)
+        .bind(&meetings)
+        .bind(&terms)
+        .bind(&afters)
+        .bind(&reaches)
+        .bind(&wakes)
+        .execute(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+        if done.rows_affected() != u64::try_from(commits.len()).unwrap_or(u64::MAX) {
+            transaction.rollback().await.map_err(unavailable)?;
+            return Err(StoreError::Fenced);
+        }
+        insert_events(&mut transaction, commits).await?;
+        insert_outbox(&mut transaction, commits).await?;
+        // A connection that breaks here leaves the outcome unknown; the meeting takes itself again,
+        // which waits for this transaction's locks, and reads what became of it.
+        transaction.commit().await.map_err(unavailable)
+    }
+}
+
+/// Events turned on their side, for one INSERT from arrays.
+#[derive(Default)]
+struct Columns {
+    tenants: Vec<String>,
+    meetings: Vec<Uuid>,
+    seqs: Vec<i64>,
+    ats: Vec<i64>,
+    kinds: Vec<String>,
+    versions: Vec<i32>,
+    audiences: Vec<String>,
+    sessions: Vec<Option<Uuid>>,
+    ids: Vec<Option<i64>>,
+    datas: Vec<String>,
+}
+
+impl Columns {
+    fn push(&mut self, key: &MeetingKey, event: &EventRow) {
+        self.tenants.push(key.tenant.0.clone());
+        self.meetings.push(key.meeting.0);
+        self.seqs.push(seq_bind(event.seq));
+        self.ats.push(to_i64(event.at));
+        self.kinds.push(event.kind.clone());
+        self.versions.push(i32::from(event.version));
+        self.audiences.push(event.audience.clone());
+        self.sessions.push(event.cause.map(|cause| cause.session.0));
+        self.ids.push(event.cause.map(|cause| to_i64(cause.id)));
+        self.datas.push(event.data.to_string());
+    }
+}
+
+async fn insert_events(transaction: &mut Transaction<'static, Postgres>, commits: &[Commit]) -> Result<(), StoreError> {
+    let mut columns = Columns::default();
+    for commit in commits {
+        for event in &commit.events {
+            columns.push(&commit.key, event);
+        }
+    }
+    query(
+        "INSERT INTO events (tenant, meeting, seq, at, kind, version, audience, cause_session, cause_id, data) \
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::int[], $7::text[], \
+         $8::uuid[], $9::bigint[], $10::text[])",
+    )
+    .bind(columns.tenants)
+    .bind(columns.meetings)
+    .bind(columns.seqs)
+    .bind(columns.ats)
+    .bind(columns.kinds)
+    .bind(columns.versions)
+    .bind(columns.audiences)
+    .bind(columns.sessions)
+    .bind(columns.ids)
+    .bind(columns.datas)
+    .execute(&mut **transaction)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
+async fn insert_outbox(transaction: &mut Transaction<'static, Postgres>, commits: &[Commit]) -> Result<(), StoreError> {
+    for commit in commits {
+        for row in &commit.outbox {
+            insert_row(transaction, &commit.key, row).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert_row(
+    transaction: &mut Transaction<'static, Postgres>,
+    key: &MeetingKey,
+    row: &OutboxRow,
+) -> Result<(), StoreError> {
+    query(
+        "INSERT INTO outbox (tenant, meeting, topic, idempotency_key, payload, created_at, next_attempt_at) \
+         VALUES ($1, $2, $3, $4, $5, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, 0) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&key.tenant.0)
+    .bind(key.meeting.0)
+    .bind(&row.topic)
+    .bind(&row.idempotency_key)
+    .bind(&row.payload)
+    .execute(&mut **transaction)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
+common_store!(PostgresStore, clock: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint", lock: " FOR UPDATE");

@@ -1,0 +1,29 @@
+//! The edge: REST, one file a resource, and the WebSocket endpoint. `routes` is the index.
+
+pub mod asyncapi;
+pub mod caller;
+pub mod envelope;
+pub mod health;
+pub mod limits;
+pub mod meetings;
+pub mod origin;
+pub mod people;
+pub mod problem;
+pub mod reads;
+pub mod routes;
+pub mod ws;
+
+pub use problem::Problem;
+
+use crate::auth::Keyring;
+use crate::projections::Projections;
+use convoke_actors::node::Node;
+
+/// What the REST handlers share.
+pub struct Edge {
+    pub node: Node,
+    pub keyring: Keyring,
+    pub projections: Projections,
+    pub public_url: Option<String>,
+    pub limits: limits::RateLimits,
+}

@@ -1,0 +1,105 @@
+//! People: attendance, what was said, and the right to be given or to be forgotten.
+
+use super::caller::Caller;
+use super::reads::{Paging, list, stored};
+use super::{Edge, Problem};
+use crate::projections::{Attendance, Reader};
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path, Query};
+use convoke_actors::ports::MeetingKey;
+use convoke_domain::{Rejection, UserId};
+use serde::Deserialize;
+use serde_json::json;
+
+async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
+    edge.projections.meeting(key).await.map_err(stored)?.map(|_| ()).ok_or_else(Problem::not_found)
+}
+
+/// Attendance: who was in which room, when, for how long.
+#[utoipa::path(get, path = "/api/v1/meetings/{id}/participants", tag = "people", params(("id" = String, Path), Paging),
+    responses((status = 200, description = "a page of stays", body = [Attendance])))]
+pub async fn attendance(edge: Data<Edge>, caller: Caller, id: Path<String>, paging: Query<Paging>) -> Result<HttpResponse, Problem> {
+    let key = caller.meeting(&id)?;
+    known(&edge, &key).await?;
+    // Whoever waits in the lobby sees nothing of the meeting, by this door either.
+    reader(&edge, &caller, &key).await?;
+    let page = edge.projections.attendances(&key, paging.position()?, paging.limit()?).await.map_err(stored)?;
+    Ok(list(page, |row| row))
+}
+
+/// As whom a caller reads: a join token reads as the person that it stands for, once they have been
+/// inside.
+async fn reader(edge: &Edge, caller: &Caller, key: &MeetingKey) -> Result<Reader, Problem> {
+    let Caller::Join(claims) = caller else { return Ok(Reader::Tenant) };
+    let outside = || Problem::from(Rejection::not_permitted("only people who have been in the meeting can read it"));
+    let user = claims.user.as_ref().ok_or_else(outside)?;
+    let id = edge.projections.participant_of(key, user).await.map_err(stored)?.ok_or_else(outside)?;
+    let stays = edge.projections.attendances_of(key, id).await.map_err(stored)?;
+    if stays.is_empty() { Err(outside()) } else { Ok(Reader::Participant(id)) }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+pub struct InRoom {
+    /// `main`, or a breakout room's id.
+    pub room: Option<String>,
+}
+
+/// The chat history, oldest first.
+#[utoipa::path(get, path = "/api/v1/meetings/{id}/messages", tag = "people", params(("id" = String, Path), InRoom, Paging),
+    responses((status = 200, description = "a page of messages")))]
+pub async fn messages(
+    edge: Data<Edge>,
+    caller: Caller,
+    id: Path<String>,
+    room: Query<InRoom>,
+    paging: Query<Paging>,
+) -> Result<HttpResponse, Problem> {
+    let key = caller.meeting(&id)?;
+    known(&edge, &key).await?;
+    let reader = reader(&edge, &caller, &key).await?;
+    let page = edge
+        .projections
+        .messages(&key, room.room.as_deref(), reader, paging.position()?, paging.limit()?)
+        .await
+        .map_err(stored)?;
+    Ok(list(page, |(_, message)| message))
+}
+
+/// Erases a person: name, user and words, in every meeting of the tenant, in the log too.
+#[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "people", params(("user" = String, Path)),
+    responses((status = 200, description = "how many meetings it concerned"), (status = 404, description = "an unknown user")))]
+pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
+    let tenant = caller.tenant()?;
+    let user = UserId(user.into_inner());
+    let meetings = edge.projections.meetings_of(tenant, &user).await.map_err(stored)?;
+    if meetings.is_empty() {
+        return Err(Problem::not_found());
+    }
+    for (key, _) in &meetings {
+        edge.node.erase(key, user.clone()).await?;
+        edge.projections.catch_up(key).await.map_err(stored)?;
+    }
+    Ok(HttpResponse::Ok().json(json!({ "meetings": meetings.len() })))
+}
+
+/// All that is known of a person.
+#[utoipa::path(get, path = "/api/v1/users/{user}/export", tag = "people", params(("user" = String, Path)),
+    responses((status = 200, description = "their meetings, stays and messages"), (status = 404, description = "an unknown user")))]
+pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
+    let tenant = caller.tenant()?;
+    let user = UserId(user.into_inner());
+    let known = edge.projections.meetings_of(tenant, &user).await.map_err(stored)?;
+    if known.is_empty() {
+        return Err(Problem::not_found());
+    }
+    let mut meetings = Vec::new();
+    for (key, participant) in known {
+        let attendance = edge.projections.attendances_of(&key, participant).await.map_err(stored)?;
+        let messages = edge.projections.messages_by(&key, participant).await.map_err(stored)?;
+        let meeting = edge.projections.meeting(&key).await.map_err(stored)?;
+        meetings.push(json!({
+            "meeting": meeting, "participant": participant, "attendance": attendance, "messages": messages,
+        }));
+    }
+    Ok(HttpResponse::Ok().json(json!({ "user": user, "meetings": meetings })))
+}

@@ -1,0 +1,59 @@
+//! The index of the API: every path, and who answers it.
+
+use super::{Problem, caller, health, meetings, people, ws};
+use actix_web::middleware::from_fn;
+use actix_web::web::{ServiceConfig, delete, get, patch, post, scope};
+use actix_web::{HttpResponse, web};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Convoke", description = "Runs meetings; LiveKit moves the media."),
+    paths(
+        meetings::create, meetings::index, meetings::show, meetings::update, meetings::cancel, meetings::start,
+        meetings::end, meetings::token, meetings::invite, meetings::invitations, meetings::accept, meetings::events,
+        people::attendance, people::messages, people::erase, people::export,
+        health::alive, health::ready, health::numbers,
+    )
+)]
+pub struct Api;
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            scope("/api/v1")
+                .wrap(from_fn(caller::guard))
+                .route("/meetings", post().to(meetings::create))
+                .route("/meetings", get().to(meetings::index))
+                .route("/meetings/{id}", get().to(meetings::show))
+                .route("/meetings/{id}", patch().to(meetings::update))
+                .route("/meetings/{id}", delete().to(meetings::cancel))
+                .route("/meetings/{id}/start", post().to(meetings::start))
+                .route("/meetings/{id}/end", post().to(meetings::end))
+                .route("/meetings/{id}/tokens", post().to(meetings::token))
+                .route("/meetings/{id}/invitations", post().to(meetings::invite))
+                .route("/meetings/{id}/invitations", get().to(meetings::invitations))
+                .route("/invitations/{code}/accept", post().to(meetings::accept))
+                .route("/meetings/{id}/participants", get().to(people::attendance))
+                .route("/meetings/{id}/messages", get().to(people::messages))
+                .route("/meetings/{id}/events", get().to(meetings::events))
+                .route("/users/{user}", delete().to(people::erase))
+                .route("/users/{user}/export", get().to(people::export))
+                .default_service(web::to(nothing)),
+        )
+        .route("/ws", get().to(ws::connect))
+        .route("/healthz", get().to(health::alive))
+        .route("/readyz", get().to(health::ready))
+        .route("/metrics", get().to(health::numbers))
+        .route("/asyncapi.json", get().to(asyncapi))
+        .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Api::openapi()))
+        .default_service(web::to(nothing));
+}
+
+async fn nothing() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found())
+}
+
+async fn asyncapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(super::asyncapi::document())
+}

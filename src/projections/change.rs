@@ -1,0 +1,54 @@
+//! What an event changes in the read models: pure, so that it can be read and tested by itself.
+
+use convoke_domain::event::Recorded;
+use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant};
+use convoke_domain::{Event, MessageId, Millis, ParticipantId, Seq, UserId};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Meeting(Box<MeetingInfo>),
+    Known { user: UserId, participant: ParticipantId },
+    StayBegins { seq: Seq, participant: Box<Participant> },
+    StayEnds { participant: ParticipantId, at: Millis },
+    AllStaysEnd { at: Millis },
+    Renamed { participant: Box<Participant> },
+    Message { seq: Seq, message: Box<Message> },
+    Reactions { message: Box<Message> },
+    MessageGone { id: MessageId },
+    Invitation(Box<Invitation>),
+    Erased { participant: ParticipantId },
+}
+
+pub fn changes(recorded: &Recorded) -> Vec<Change> {
+    let at = recorded.at;
+    match &recorded.event {
+        Event::MeetingCreated { meeting, .. }
+        | Event::MeetingStarted { meeting, .. }
+        | Event::MeetingUpdated { meeting, .. }
+        | Event::MeetingCancelled { meeting } => vec![Change::Meeting(Box::new(meeting.clone()))],
+        Event::MeetingEnded { meeting, .. } => {
+            vec![Change::Meeting(Box::new(meeting.clone())), Change::AllStaysEnd { at }]
+        }
+        Event::SessionOpened { participant, person: Some(person), .. } => match &person.user {
+            Some(user) => vec![Change::Known { user: user.clone(), participant: *participant }],
+            None => Vec::new(),
+        },
+        Event::ParticipantJoined { participant } => {
+            vec![Change::StayBegins { seq: recorded.seq, participant: Box::new(participant.clone()) }]
+        }
+        Event::ParticipantLeft { participant, .. } | Event::ParticipantRemoved { participant, .. } => {
+            vec![Change::StayEnds { participant: participant.id, at }]
+        }
+        Event::Renamed { participant, .. } | Event::RoleChanged { participant, .. } => {
+            vec![Change::Renamed { participant: Box::new(participant.clone()) }]
+        }
+        Event::ChatPosted { message } | Event::ChatEdited { message } => {
+            vec![Change::Message { seq: recorded.seq, message: Box::new(message.clone()) }]
+        }
+        Event::ChatReacted { message } => vec![Change::Reactions { message: Box::new(message.clone()) }],
+        Event::ChatDeleted { message, .. } => vec![Change::MessageGone { id: message.id }],
+        Event::InvitationCreated { invitation } => vec![Change::Invitation(Box::new(invitation.clone()))],
+        Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
+        _ => Vec::new(),
+    }
+}

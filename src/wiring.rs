@@ -1,0 +1,210 @@
+//! The one place where ports meet adapters: opens the database, makes the actors, serves, and
+//! stops everything in order when it is told to.
+
+use crate::adapters::bus::LocalBus;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::media::Peers;
+use crate::adapters::store::{self, Db};
+use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
+use crate::config::Config;
+use crate::http::health::Readiness;
+use crate::http::{Edge, limits::RateLimits, origin, routes, ws};
+use crate::projections::Projections;
+use actix::Actor;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer, middleware};
+use convoke_actors::hub::{CloseSockets, Follow, Hub};
+use convoke_actors::journal::Journal;
+use convoke_actors::node::Node;
+use convoke_actors::ports::{Clock, StoreError};
+use convoke_actors::supervisor::{Env, Meetings, Supervisor};
+use convoke_domain::CloseCode;
+use secrecy::ExposeSecret;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Keys(#[from] crate::auth::KeyError),
+    #[error("cannot listen on {0}: {1}")]
+    Bind(std::net::SocketAddr, std::io::Error),
+    #[error("the server failed: {0}")]
+    Server(#[from] std::io::Error),
+    #[error("metrics: {0}")]
+    Metrics(String),
+}
+
+/// The API keys: the configured ones, or the one that the database keeps, made at the first start.
+pub async fn api_keys(config: &Config, db: &Db) -> Result<Vec<ApiKey>, ServeError> {
+    if let Some(keys) = &config.api_keys {
+        return Ok(parse_keys(keys.expose_secret())?);
+    }
+    let kept = db.api_keys().await?;
+    if !kept.is_empty() {
+        return Ok(kept);
+    }
+    db.make_api_key(SystemClock.now()).await?;
+    let made = db.api_keys().await?;
+    for key in &made {
+        // The one time that it is shown; afterwards the database keeps it.
+        eprintln!("An API key was made: {}/{}:{}", key.tenant, key.key, key.secret.expose_secret());
+    }
+    Ok(made)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| ServeError::Metrics(error.to_string()))?;
+    let opened = store::open(config.database_url.expose_secret()).await?;
+    opened.db.migrate().await?;
+    let keyring = Keyring::new(api_keys(&config, &opened.db).await?);
+    let secret = opened.db.secret("resume").await?;
+    let gate = Arc::new(Gate::new(keyring.clone(), ResumeTokens::new(secret.as_bytes())));
+    let timing = config.timing();
+    let node_name = config.node_id.clone().unwrap_or_else(|| match &opened.db {
+        // Its file is locked, so whoever opens it next is this node in another life.
+        Db::Sqlite { .. } => "embedded".to_owned(),
+        Db::Postgres(_) => uuid::Uuid::now_v7().to_string(),
+    });
+    let life = opened.store.boot(&node_name, timing.lease).await?;
+    tracing::info!(node = %life.node, epoch = life.epoch, "the node begins");
+
+    let threads = match config.meeting_threads {
+        0 => (cores() / 2).max(1),
+        chosen => chosen,
+    };
+    let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
+    let bus = Arc::new(LocalBus::default());
+    let journal_store = Arc::clone(&opened.store);
+    let journal_thread = actix::Arbiter::new();
+    let journal = Journal::start_in_arbiter(&journal_thread.handle(), |_| Journal::new(journal_store));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let media = match config.media.as_str() {
+        "mesh" => Peers::Mesh { ice_servers: config.ice_servers.clone() },
+        _ => Peers::None,
+    };
+    let env = Env {
+        store: Arc::clone(&opened.store),
+        journal,
+        bus: Arc::clone(&bus) as _,
+        clock: Arc::clone(&clock),
+        doors: Arc::clone(&gate) as _,
+        media: Arc::new(media),
+        limits: Arc::new(config.limits()),
+        life: life.clone(),
+        timing,
+    };
+    let meetings = Meetings::new(env, &arbiters);
+    let _supervisor = Supervisor::start_here(meetings.clone());
+    let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
+    let projecting = tokio::spawn(projections.clone().run(meetings.hints()));
+    let readiness = Arc::new(Readiness::default());
+    let edge = Data::new(Edge {
+        node: Node::new(meetings.clone()),
+        keyring,
+        projections,
+        public_url: config.public_url.clone(),
+        limits: RateLimits::new(&config),
+    });
+    let sockets = Data::new(ws::Sockets {
+        meetings: meetings.clone(),
+        doors: gate,
+        bounds: config.bounds(),
+        pace: config.pace(),
+        frame_bytes_max: config.frame_bytes_max,
+        connections_max: config.connections_max,
+        allowed_origins: config.allowed_origins.clone(),
+        open: AtomicUsize::new(0),
+        readiness: Arc::clone(&readiness),
+    });
+    let hubs: Arc<Mutex<Vec<actix::Addr<Hub>>>> = Arc::default();
+    let numbers = Arc::new(AtomicU64::new(0));
+    let workers = if config.workers == 0 { cores() } else { config.workers };
+    let server = {
+        let (meetings, readiness, hubs, clock) = (meetings.clone(), Arc::clone(&readiness), Arc::clone(&hubs), clock);
+        let (tick, allowed) = (Duration::from_secs(config.tick_s), config.allowed_origins.clone());
+        HttpServer::new(move || {
+            // Runs once on each worker thread: the hub belongs to its thread.
+            let number = numbers.fetch_add(1, Ordering::Relaxed);
+            let (hub, handle) = Hub::start_here(number, Arc::clone(&bus) as Arc<dyn Follow>, Arc::clone(&clock), tick);
+            hubs.lock().unwrap_or_else(PoisonError::into_inner).push(hub);
+            let allowed = allowed.clone();
+            let cors = actix_cors::Cors::default()
+                .allowed_origin_fn(move |value, head| {
+                    let host = head.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or("");
+                    value.to_str().is_ok_and(|value| origin::is_listed(value, host, &allowed))
+                })
+                .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
+                .allowed_headers(["authorization", "content-type", "idempotency-key", "x-request-id"])
+                .expose_headers(["x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"])
+                .max_age(600);
+            App::new()
+                .app_data(edge.clone())
+                .app_data(sockets.clone())
+                .app_data(Data::new(handle))
+                .app_data(Data::new(Arc::clone(&readiness)))
+                .app_data(Data::new(meetings.clone()))
+                .app_data(Data::new(prometheus.clone()))
+                .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                .wrap(middleware::from_fn(crate::http::envelope::wrap))
+                .wrap(cors)
+                .configure(routes::routes)
+        })
+    };
+    let server = server
+        .workers(workers)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .client_request_timeout(Duration::from_secs(10))
+        .bind(config.bind)
+        .map_err(|error| ServeError::Bind(config.bind, error))?
+        .run();
+    tracing::info!(bind = %config.bind, "listening");
+    let handle = server.handle();
+    let serving = actix_rt::spawn(server);
+    wait_for_signal().await;
+
+    tracing::info!("stopping");
+    readiness.drain();
+    // Everything decided is written and answered before a socket is told to go.
+    meetings.stop().await;
+    let hubs: Vec<_> = std::mem::take(&mut *hubs.lock().unwrap_or_else(PoisonError::into_inner));
+    for hub in &hubs {
+        let _ = hub.send(CloseSockets { meeting: None, code: CloseCode::GoingAway }).await;
+    }
+    handle.stop(true).await;
+    if let Ok(served) = serving.await {
+        served?;
+    }
+    projecting.abort();
+    opened.store.retire(&life).await?;
+    opened.db.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn wait_for_signal() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
