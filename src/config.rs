@@ -270,9 +270,8 @@ fn check_names(figment: &Figment) -> Result<(), ConfigError> {
         if known.contains(name) {
             continue;
         }
-        let nearest = known.iter().max_by(|a, b| {
-            strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
-        });
+        let nearest =
+            known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
         let hint = nearest.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         return Err(ConfigError::Unknown { name: name.clone(), hint });
     }

@@ -35,9 +35,8 @@ pub fn begin(config: &Config) -> Telemetry {
         fmt::layer().json().with_span_list(true).with_writer(std::io::stderr).boxed()
     };
     let provider = config.otlp_url.as_deref().and_then(exporter);
-    let traces = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("convoke")));
+    let traces =
+        provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("convoke")));
     // A second beginning, in tests, keeps the first.
     let _ = tracing_subscriber::registry().with(filter).with(log).with(traces).try_init();
     std::panic::set_hook(Box::new(|info| {

@@ -1,1 +1,63 @@
-fn main() {}
+//! The load tester's command line: one file a scenario.
+
+mod scenarios;
+
+use clap::{Parser, Subcommand};
+use scenarios::{broadcast, crash, idle, joins, meeting, terminal};
+use std::process::ExitCode;
+
+/// Real WebSocket clients against a Convoke server: load, and the proof that nothing was lost.
+#[derive(Parser)]
+#[command(name = "convoke-loadtest", version)]
+struct Arguments {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// People who join, chat, raise hands, drop and resume
+    Meeting(meeting::Arguments),
+    /// kill -9 at random moments under load, and what was acknowledged afterwards
+    Crash(crash::Arguments),
+    /// CPU a delivery, beside a plain broadcaster in the same run
+    Broadcast(broadcast::Arguments),
+    /// Many joins into one meeting, until everybody knows of everybody
+    Joins(joins::Arguments),
+    /// Memory of an idle connection, beside a plain server's
+    Idle(idle::Arguments),
+    /// A person's client in the terminal
+    Join(terminal::Arguments),
+    #[command(hide = true)]
+    FloorServer,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("convoke-loadtest: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match arguments.scenario {
+            Scenario::Meeting(arguments) => meeting::run(arguments).await,
+            Scenario::Crash(arguments) => crash::run(arguments).await,
+            Scenario::Broadcast(arguments) => broadcast::run(arguments).await,
+            Scenario::Joins(arguments) => joins::run(arguments).await,
+            Scenario::Idle(arguments) => idle::run(arguments).await,
+            Scenario::Join(arguments) => terminal::run(arguments).await,
+            Scenario::FloorServer => scenarios::floor::serve().await,
+        }
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("convoke-loadtest: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

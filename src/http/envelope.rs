@@ -23,7 +23,9 @@ const CONTENT_POLICY: &str =
 fn request_id(request: &ServiceRequest) -> String {
     let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let sane = given.filter(|id| {
-        !id.is_empty() && id.len() <= REQUEST_ID_MAX && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        !id.is_empty()
+            && id.len() <= REQUEST_ID_MAX
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     });
     sane.map_or_else(|| uuid::Uuid::now_v7().to_string(), ToOwned::to_owned)
 }

@@ -36,7 +36,12 @@ pub struct NewMeeting {
 /// Makes a meeting.
 #[utoipa::path(post, path = "/api/v1/meetings", tag = "meetings", request_body = NewMeeting,
     responses((status = 201, description = "the meeting")))]
-pub async fn create(edge: Data<Edge>, caller: Caller, request: HttpRequest, bytes: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    edge: Data<Edge>,
+    caller: Caller,
+    request: HttpRequest,
+    bytes: Bytes,
+) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?.clone();
     let new: NewMeeting = body(&bytes)?;
     let edge = &edge;
@@ -74,7 +79,12 @@ pub struct Filter {
 /// The tenant's meetings, newest first.
 #[utoipa::path(get, path = "/api/v1/meetings", tag = "meetings", params(Filter, Paging),
     responses((status = 200, description = "a page of meetings")))]
-pub async fn index(edge: Data<Edge>, caller: Caller, filter: Query<Filter>, paging: Query<Paging>) -> Result<HttpResponse, Problem> {
+pub async fn index(
+    edge: Data<Edge>,
+    caller: Caller,
+    filter: Query<Filter>,
+    paging: Query<Paging>,
+) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     if filter.status.as_ref().is_some_and(|s| !["scheduled", "live", "ended", "cancelled"].contains(&s.as_str())) {
         return Err(Problem::wrong_data("there is no such status"));
@@ -135,14 +145,26 @@ pub async fn cancel(edge: Data<Edge>, caller: Caller, id: Path<String>) -> Resul
 /// Starts a meeting.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/start", tag = "meetings", params(("id" = String, Path)), request_body = (),
     responses((status = 200, description = "the meeting, live"), (status = 409, description = "it is not scheduled")))]
-pub async fn start(edge: Data<Edge>, caller: Caller, request: HttpRequest, id: Path<String>, bytes: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn start(
+    edge: Data<Edge>,
+    caller: Caller,
+    request: HttpRequest,
+    id: Path<String>,
+    bytes: Bytes,
+) -> Result<HttpResponse, Problem> {
     command(&edge, &caller, &request, &bytes, &id, Command::StartMeeting(Nothing {})).await
 }
 
 /// Ends a meeting for everybody.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/end", tag = "meetings", params(("id" = String, Path)), request_body = (),
     responses((status = 200, description = "the meeting, ended"), (status = 409, description = "it is over already")))]
-pub async fn end(edge: Data<Edge>, caller: Caller, request: HttpRequest, id: Path<String>, bytes: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn end(
+    edge: Data<Edge>,
+    caller: Caller,
+    request: HttpRequest,
+    id: Path<String>,
+    bytes: Bytes,
+) -> Result<HttpResponse, Problem> {
     command(&edge, &caller, &request, &bytes, &id, Command::EndMeeting(Nothing {})).await
 }
 
@@ -194,7 +216,13 @@ fn base_url(edge: &Edge, request: &HttpRequest) -> String {
 /// A join token for somebody.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/tokens", tag = "meetings", params(("id" = String, Path)), request_body = NewToken,
     responses((status = 200, description = "the token", body = Token)))]
-pub async fn token(edge: Data<Edge>, caller: Caller, request: HttpRequest, id: Path<String>, bytes: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn token(
+    edge: Data<Edge>,
+    caller: Caller,
+    request: HttpRequest,
+    id: Path<String>,
+    bytes: Bytes,
+) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?.clone();
     let key = caller.meeting(&id)?;
     let new: NewToken = body(&bytes)?;
@@ -232,7 +260,13 @@ pub struct NewInvitations {
 /// Invites people: each is given a code of their own, which is told once and only here.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/invitations", tag = "invitations", params(("id" = String, Path)),
     request_body = NewInvitations, responses((status = 201, description = "the invitations, with their codes")))]
-pub async fn invite(edge: Data<Edge>, caller: Caller, request: HttpRequest, id: Path<String>, bytes: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn invite(
+    edge: Data<Edge>,
+    caller: Caller,
+    request: HttpRequest,
+    id: Path<String>,
+    bytes: Bytes,
+) -> Result<HttpResponse, Problem> {
     let key = caller.meeting(&id)?;
     let NewInvitations { emails, role } = body(&bytes)?;
     let role = role.unwrap_or(Role::Participant);
@@ -270,7 +304,12 @@ fn looks_like_email(text: &str) -> bool {
 /// The meeting's invitations, without their codes.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/invitations", tag = "invitations", params(("id" = String, Path), Paging),
     responses((status = 200, description = "a page of invitations", body = [InvitationRow])))]
-pub async fn invitations(edge: Data<Edge>, caller: Caller, id: Path<String>, paging: Query<Paging>) -> Result<HttpResponse, Problem> {
+pub async fn invitations(
+    edge: Data<Edge>,
+    caller: Caller,
+    id: Path<String>,
+    paging: Query<Paging>,
+) -> Result<HttpResponse, Problem> {
     let key = caller.meeting(&id)?;
     if let Caller::Join(claims) = &caller
         && !claims.role.leads()
@@ -290,7 +329,12 @@ pub struct Accept {
 /// Accepts an invitation: a join token for whoever holds its code.
 #[utoipa::path(post, path = "/api/v1/invitations/{code}/accept", tag = "invitations", params(("code" = String, Path)),
     request_body = Accept, responses((status = 200, description = "the token", body = Token), (status = 404, description = "no such code")))]
-pub async fn accept(edge: Data<Edge>, request: HttpRequest, code: Path<String>, bytes: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn accept(
+    edge: Data<Edge>,
+    request: HttpRequest,
+    code: Path<String>,
+    bytes: Bytes,
+) -> Result<HttpResponse, Problem> {
     let Accept { name } = body(&bytes)?;
     let found = edge.projections.invitation(&digest(code.as_bytes())).await.map_err(stored)?;
     let Some((key, id, role)) = found else {
@@ -336,7 +380,12 @@ fn line(row: &EventRow) -> Option<String> {
 /// The meeting's log as NDJSON, one event a line, from the store page by page.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/events", tag = "meetings", params(("id" = String, Path), After),
     responses((status = 200, description = "NDJSON: {seq, at, type, data, audience, cause?} a line", content_type = "application/x-ndjson")))]
-pub async fn events(edge: Data<Edge>, caller: Caller, id: Path<String>, after: Query<After>) -> Result<HttpResponse, Problem> {
+pub async fn events(
+    edge: Data<Edge>,
+    caller: Caller,
+    id: Path<String>,
+    after: Query<After>,
+) -> Result<HttpResponse, Problem> {
     caller.tenant()?;
     let key = caller.meeting(&id)?;
     edge.projections.meeting(&key).await.map_err(stored)?.ok_or_else(Problem::not_found)?;

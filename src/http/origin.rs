@@ -18,9 +18,12 @@ pub fn is_listed(origin: &str, own_host: &str, allowed: &[String]) -> bool {
     if host == own_host {
         return true;
     }
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.chars().all(|c| c.is_ascii_digit()) { name } else { host }
-    });
+    let name = host.rsplit_once(':').map_or(
+        host,
+        |(name, port)| {
+            if port.chars().all(|c| c.is_ascii_digit()) { name } else { host }
+        },
+    );
     matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 

@@ -18,7 +18,12 @@ async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
 /// Attendance: who was in which room, when, for how long.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/participants", tag = "people", params(("id" = String, Path), Paging),
     responses((status = 200, description = "a page of stays", body = [Attendance])))]
-pub async fn attendance(edge: Data<Edge>, caller: Caller, id: Path<String>, paging: Query<Paging>) -> Result<HttpResponse, Problem> {
+pub async fn attendance(
+    edge: Data<Edge>,
+    caller: Caller,
+    id: Path<String>,
+    paging: Query<Paging>,
+) -> Result<HttpResponse, Problem> {
     let key = caller.meeting(&id)?;
     known(&edge, &key).await?;
     // Whoever waits in the lobby sees nothing of the meeting, by this door either.

@@ -107,11 +107,9 @@ where
     let clock = edge.node.meetings().env().clock.now();
     let reserved = edge.projections.reserve(tenant, &route, key, &digest(bytes), resource, clock).await;
     match reserved.map_err(stored)? {
-        Reserved::OtherBody => Err(Problem::new(
-            StatusCode::CONFLICT,
-            Code::Conflict,
-            "this Idempotency-Key was used with another body",
-        )),
+        Reserved::OtherBody => {
+            Err(Problem::new(StatusCode::CONFLICT, Code::Conflict, "this Idempotency-Key was used with another body"))
+        }
         Reserved::Answered { status, response } => {
             let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
             Ok(HttpResponse::build(status.unwrap_or(StatusCode::OK)).content_type("application/json").body(response))

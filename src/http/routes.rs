@@ -10,10 +10,25 @@ use utoipa::OpenApi;
 #[openapi(
     info(title = "Convoke", description = "Runs meetings; LiveKit moves the media."),
     paths(
-        meetings::create, meetings::index, meetings::show, meetings::update, meetings::cancel, meetings::start,
-        meetings::end, meetings::token, meetings::invite, meetings::invitations, meetings::accept, meetings::events,
-        people::attendance, people::messages, people::erase, people::export,
-        health::alive, health::ready, health::numbers,
+        meetings::create,
+        meetings::index,
+        meetings::show,
+        meetings::update,
+        meetings::cancel,
+        meetings::start,
+        meetings::end,
+        meetings::token,
+        meetings::invite,
+        meetings::invitations,
+        meetings::accept,
+        meetings::events,
+        people::attendance,
+        people::messages,
+        people::erase,
+        people::export,
+        health::alive,
+        health::ready,
+        health::numbers,
     )
 )]
 pub struct Api;

@@ -120,7 +120,12 @@ impl Projections {
         Ok(Page::cut(items, limit, |(id, _)| id.to_string()))
     }
 
-    pub async fn attendances(&self, key: &MeetingKey, after: i64, limit: usize) -> Result<Page<Attendance>, StoreError> {
+    pub async fn attendances(
+        &self,
+        key: &MeetingKey,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page<Attendance>, StoreError> {
         let rows: Vec<AttendanceRow> = on_pool!(&self.db, pool => {
             query_as(
                 "SELECT seq, participant, user_id, name, role, room, joined_at, left_at FROM attendances \
@@ -188,7 +193,11 @@ impl Projections {
     }
 
     /// The meetings that a user has been in.
-    pub async fn meetings_of(&self, tenant: &TenantId, user: &UserId) -> Result<Vec<(MeetingKey, ParticipantId)>, StoreError> {
+    pub async fn meetings_of(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<Vec<(MeetingKey, ParticipantId)>, StoreError> {
         let rows: Vec<(Uuid, Uuid)> = on_pool!(&self.db, pool => {
             query_as("SELECT meeting, participant FROM known_users WHERE tenant = $1 AND user_id = $2 ORDER BY meeting")
                 .bind(&tenant.0)
@@ -232,7 +241,12 @@ impl Projections {
         Ok(rows.into_iter().filter_map(|data| RawValue::from_string(data).ok()).collect())
     }
 
-    pub async fn invitations(&self, key: &MeetingKey, after: Option<Uuid>, limit: usize) -> Result<Page<InvitationRow>, StoreError> {
+    pub async fn invitations(
+        &self,
+        key: &MeetingKey,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page<InvitationRow>, StoreError> {
         let rows: Vec<(Uuid, String, String, i64)> = on_pool!(&self.db, pool => {
             query_as(
                 "SELECT id, email, role, created_at FROM invitations_view WHERE tenant = $1 AND meeting = $2 \
@@ -266,7 +280,15 @@ impl Projections {
     }
 
     /// Reserves an idempotency key, or tells what stands behind it.
-    pub async fn reserve(&self, tenant: &TenantId, route: &str, key: &str, digest: &str, resource: Uuid, now: Millis) -> Result<Reserved, StoreError> {
+    pub async fn reserve(
+        &self,
+        tenant: &TenantId,
+        route: &str,
+        key: &str,
+        digest: &str,
+        resource: Uuid,
+        now: Millis,
+    ) -> Result<Reserved, StoreError> {
         let row: (String, Uuid, Option<i32>, Option<String>, bool) = on_pool!(&self.db, pool => {
             query("DELETE FROM idempotency_keys WHERE created_at < $1")
                 .bind(to_i64(now.saturating_sub(24 * 3_600 * 1_000)))
@@ -308,7 +330,14 @@ impl Projections {
         })
     }
 
-    pub async fn keep_answer(&self, tenant: &TenantId, route: &str, key: &str, status: u16, response: &str) -> Result<(), StoreError> {
+    pub async fn keep_answer(
+        &self,
+        tenant: &TenantId,
+        route: &str,
+        key: &str,
+        status: u16,
+        response: &str,
+    ) -> Result<(), StoreError> {
         on_pool!(&self.db, pool => {
             query(
                 "UPDATE idempotency_keys SET status = $4, response = $5 WHERE tenant = $1 AND route = $2 AND key = $3",

@@ -4,7 +4,9 @@
 
 use super::common::{HeadRow, LogRow, common_store, event_of, head_of, key_of, may_take, millis, seq_bind};
 use super::{Db, Opened, to_i64, to_u64, unavailable};
-use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, OutboxRow, Snapshot, Store, StoreError, Taken};
+use convoke_actors::ports::{
+    Commit, EventRow, Head, MeetingKey, NodeLife, OutboxRow, Snapshot, Store, StoreError, Taken,
+};
 use convoke_domain::event::Cause;
 use convoke_domain::{Millis, Seq, SessionId, Term};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -23,10 +25,11 @@ pub struct PostgresStore {
 }
 
 pub async fn open(url: &str) -> Result<Opened, StoreError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(unavailable)?
-        .application_name("convoke")
-        .options([("statement_timeout", "5000"), ("lock_timeout", "5000"), ("client_min_messages", "warning")]);
+    let options = PgConnectOptions::from_str(url).map_err(unavailable)?.application_name("convoke").options([
+        ("statement_timeout", "5000"),
+        ("lock_timeout", "5000"),
+        ("client_min_messages", "warning"),
+    ]);
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE)

@@ -48,7 +48,8 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
             .max_lifetime(None)
     };
     let write = pool(1).connect_with(options.clone()).await.map_err(unavailable)?;
-    let read = if is_memory { write.clone() } else { pool(READERS).connect_with(options).await.map_err(unavailable)? };
+    let read =
+        if is_memory { write.clone() } else { pool(READERS).connect_with(options).await.map_err(unavailable)? };
     let store = Arc::new(SqliteStore { write: write.clone(), read: read.clone(), _lock: lock });
     Ok(Opened { store, db: Db::Sqlite { write, read } })
 }
