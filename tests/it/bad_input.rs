@@ -1,0 +1,142 @@
+//! What should not be sent: stable codes, nothing lost, and the sockets of others unharmed.
+
+use crate::{client, joined, meeting, ok, refused, server};
+use convoke_loadtest::client::{Client, Options, connect};
+use convoke_loadtest::rest::Key;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+async fn text(socket: &mut (impl StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin)) -> Value {
+    loop {
+        if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_commands_are_refused_by_code_and_take_their_number() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let nobody = uuid::Uuid::now_v7().to_string();
+    for (kind, data, code) in [
+        ("nonsense", json!({}), "unknown_type"),
+        ("chat.post", json!({}), "bad_request"),
+        ("chat.post", json!({ "to": "room", "text": 5 }), "bad_request"),
+        ("chat.post", json!({ "to": "room", "text": "" }), "bad_request"),
+        ("chat.post", json!({ "to": "room", "text": "x".repeat(4_001) }), "too_large"),
+        ("chat.post", json!({ "to": nobody, "text": "x" }), "not_found"),
+        ("chat.edit", json!({ "message": nobody, "text": "x" }), "not_found"),
+        ("participant.remove", json!({ "participant": nobody }), "not_found"),
+        ("participant.rename", json!({ "participant": crate::id_of(&ada), "name": "n".repeat(129) }), "too_large"),
+        ("lobby.admit", json!({}), "bad_request"),
+        ("meeting.update", json!({ "settings": { "max_participants": 0 } }), "bad_request"),
+        ("meeting.update", json!({ "settings": { "colour": "red" } }), "bad_request"),
+        ("meeting.start", json!({}), "wrong_state"),
+    ] {
+        assert_eq!(refused(&ada, kind, data.clone()).await, code, "{kind} {data}");
+    }
+    let answer = ok(&ada, "chat.post", json!({ "to": "room", "text": "x".repeat(4_000) })).await;
+    assert_eq!(answer["re"], 14, "every refused command took its number");
+}
+
+#[tokio::test]
+async fn what_is_no_frame_closes_the_third_time() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let witness = joined(&server, &id, "witness", "host").await;
+    let bad = [
+        Message::text("nonsense"),
+        Message::text(format!("{{\"id\":1,\"type\":\"x\",\"data\":{}}}", "[".repeat(5_000))),
+        Message::binary(vec![0xFF, 0xFE]),
+        Message::text("y".repeat(70 * 1_024)),
+    ];
+    for message in bad {
+        let ada = joined(&server, &id, "ada", "participant").await;
+        for _ in 0..2 {
+            ada.send_raw(message.clone());
+        }
+        ok(&ada, "hand.lower", json!({})).await;
+        ada.send_raw(message);
+        assert_eq!(ada.closed().await.unwrap(), 4500);
+    }
+    ok(&witness, "chat.post", json!({ "to": "room", "text": "unharmed" })).await;
+}
+
+#[tokio::test]
+async fn gaps_take_nothing_and_retries_have_one_effect() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let token = server.rest.key.join_token(&id, Some("ada"), "Ada", "host");
+    let mut socket = connect(&server.rest.host).await.unwrap();
+    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
+    socket.send(Message::text(hello.to_string())).await.unwrap();
+    text(&mut socket).await;
+    let post = |number: u64| {
+        let data = json!({ "to": "room", "text": format!("number {number}") });
+        Message::text(json!({ "id": number, "type": "chat.post", "data": data }).to_string())
+    };
+    socket.send(post(3)).await.unwrap();
+    let answer = text(&mut socket).await;
+    assert_eq!((&answer[0]["re"], &answer[0]["error"]["code"]), (&json!(3), &json!("bad_request")));
+    socket.send(post(1)).await.unwrap();
+    let first = text(&mut socket).await;
+    socket.send(post(1)).await.unwrap();
+    let again = text(&mut socket).await;
+    assert_eq!(again.as_array().unwrap().len(), 1, "no second event");
+    assert_eq!(again[0], first[1], "the same answer");
+}
+
+#[tokio::test]
+async fn forged_tokens_and_other_tenants_stay_outside() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let keys = format!("acme/load:{secret},other/other:{}", "f".repeat(32));
+    let mut server = server(&[("CONVOKE_API_KEYS", &keys)]).await;
+    server.rest.key = Key::parse(&format!("load:{secret}")).unwrap();
+    let id = meeting(&server, json!({})).await;
+    let stranger = Key::parse(&format!("other:{}", "f".repeat(32))).unwrap();
+    let tokens = [
+        ("of another tenant", stranger.join_token(&id, Some("x"), "X", "host")),
+        ("forged", Key::parse("load:wrongwrongwrongwrong").unwrap().join_token(&id, Some("x"), "X", "host")),
+        ("unsigned", "eyJhbGciOiJub25lIn0.eyJpc3MiOiJsb2FkIiwiZXhwIjo5OTk5OTk5OTk5fQ.".to_owned()),
+        ("expired", server.rest.key.sign(&json!({ "iss": "load", "exp": 1, "meeting": id, "name": "X" }))),
+        ("for calling, not joining", server.rest.key.api_token()),
+    ];
+    for (what, token) in tokens {
+        let client = Client::start(Options::new(&server.rest.host, token));
+        assert_eq!(client.closed().await.unwrap(), 4501, "{what}");
+        assert!(client.record().snapshot.is_none());
+    }
+    let good = client(&server, &id, Some("ada"), "Ada", "host");
+    good.joined().await.unwrap();
+}
+
+#[tokio::test]
+async fn random_frames_harm_nobody() {
+    let server = server(&[("CONVOKE_COMMANDS_BURST", "100000"), ("CONVOKE_COMMANDS_PER_S", "100000"), ("CONVOKE_FLOOD_BURST", "100000"), ("CONVOKE_FLOOD_PER_S", "100000")]).await;
+    let id = meeting(&server, json!({})).await;
+    let witness = joined(&server, &id, "witness", "host").await;
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % 1_000_003).unwrap() % below
+    };
+    let words = ["{", "}", "\"id\":", "1", "\"type\":", "\"chat.post\"", "\"leave\"", ",", "null", "[", "]", "\"", "\\u0000", "é", "-1e999", "\"data\":"];
+    let mut sent = 0;
+    while sent < 3_000 {
+        let mut socket = connect(&server.rest.host).await.unwrap();
+        for _ in 0..60 {
+            let frame: String = (0..random(12)).map(|_| words[random(words.len())]).collect();
+            sent += 1;
+            if socket.send(Message::text(frame)).await.is_err() {
+                break;
+            }
+        }
+    }
+    ok(&witness, "chat.post", json!({ "to": "room", "text": "unharmed" })).await;
+    assert!(!server.log().contains("panic"), "{}", server.log());
+}

@@ -1,0 +1,122 @@
+//! A meeting as the contract says: snapshots, events, answers, order, resuming, ending.
+
+use crate::{client, id_of, joined, meeting, ok, refused, server};
+use convoke_loadtest::verify::verify;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn people_meet_and_talk() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let host = joined(&server, &id, "ada", "host").await;
+    let guest = client(&server, &id, None, "Guest", "participant");
+    let snapshot = guest.joined().await.unwrap();
+    assert_eq!(snapshot["meeting"]["status"], "live");
+    assert_eq!(snapshot["participants"].as_array().unwrap().len(), 2, "the own arrival is in it");
+    assert_eq!(snapshot["view"]["media"]["kind"], "mesh");
+    let came = host.event("participant.joined").await.unwrap();
+    assert_eq!(came.data["participant"]["name"], "Guest");
+
+    let answer = ok(&guest, "chat.post", json!({ "to": "room", "text": "hello" })).await;
+    let heard = host.event("chat.posted").await.unwrap();
+    assert_eq!(answer["seq"], heard.seq);
+    let message = heard.data["message"].clone();
+    assert_eq!(message["from"], json!(id_of(&guest)));
+    ok(&guest, "chat.edit", json!({ "message": message["id"], "text": "hello all" })).await;
+    assert_eq!(host.event("chat.edited").await.unwrap().data["message"]["text"], "hello all");
+    assert_eq!(refused(&host, "chat.edit", json!({ "message": message["id"], "text": "no" })).await, "not_permitted");
+    ok(&host, "chat.react", json!({ "message": message["id"], "emoji": "👍", "on": true })).await;
+    assert_eq!(guest.event("chat.reacted").await.unwrap().data["message"]["reactions"]["👍"], 1);
+
+    ok(&guest, "hand.raise", json!({})).await;
+    assert_eq!(host.event("hand.raised").await.unwrap().data["hand"]["participant"], json!(id_of(&guest)));
+    assert_eq!(refused(&guest, "meeting.end", json!({})).await, "not_permitted");
+    ok(&host, "meeting.end", json!({})).await;
+    assert_eq!(guest.closed().await.unwrap(), 4504);
+    assert_eq!(host.closed().await.unwrap(), 4504);
+    let late = client(&server, &id, Some("late"), "Late", "participant");
+    assert_eq!(late.closed().await.unwrap(), 4504);
+}
+
+#[tokio::test]
+async fn a_private_message_stays_private() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let bob = joined(&server, &id, "bob", "participant").await;
+    let eve = joined(&server, &id, "eve", "participant").await;
+    ok(&ada, "chat.post", json!({ "to": id_of(&bob), "text": "between us" })).await;
+    assert_eq!(bob.event("chat.posted").await.unwrap().data["message"]["text"], "between us");
+    let answer = ok(&eve, "chat.post", json!({ "to": "everyone", "text": "anything?" })).await;
+    eve.until("the own message", |r| r.heard.iter().any(|h| json!(h.seq) == answer["seq"]).then_some(())).await.unwrap();
+    assert!(!eve.record().heard.iter().any(|heard| heard.data.to_string().contains("between us")));
+}
+
+#[tokio::test]
+async fn a_dropped_socket_resumes_with_exactly_what_it_missed() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let bob = joined(&server, &id, "bob", "participant").await;
+    for round in 0..5 {
+        bob.drop_socket();
+        for number in 0..10 {
+            ok(&ada, "chat.post", json!({ "to": "room", "text": format!("{round}.{number}") })).await;
+        }
+        ok(&bob, "chat.post", json!({ "to": "room", "text": format!("bob {round}") })).await;
+    }
+    let log = server.rest.log(&id).await.unwrap();
+    let record = bob.record();
+    assert_eq!(record.resumes_replayed, 5);
+    assert_eq!(record.resumes_snapshot, 0);
+    assert_eq!(verify("bob", &record, &log), Vec::<String>::new());
+    // A drop shorter than three seconds is no event at all.
+    let quiet = |event: &Value| event["type"] != "participant.disconnected" && event["type"] != "participant.left";
+    assert!(log.iter().all(quiet));
+}
+
+#[tokio::test]
+async fn a_longer_absence_is_an_event_and_the_same_person_returns() {
+    let server = server(&[("CONVOKE_DROP_MS", "50"), ("CONVOKE_GRACE_S", "1")]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let bob = joined(&server, &id, "bob", "participant").await;
+    let before = id_of(&bob);
+    drop(bob.stop().await);
+    ada.event("participant.disconnected").await.unwrap();
+    ada.event("participant.left").await.unwrap();
+    let bob = joined(&server, &id, "bob", "participant").await;
+    assert_eq!(id_of(&bob), before);
+}
+
+#[tokio::test]
+async fn the_same_session_from_a_second_socket_closes_the_first() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let token = server.rest.key.join_token(&id, Some("ada"), "Ada", "host");
+    let options = convoke_loadtest::client::Options::new(&server.rest.host, token);
+    let first = convoke_loadtest::client::Client::start(options.clone());
+    first.joined().await.unwrap();
+    let second = convoke_loadtest::client::Client::start(options);
+    second.joined().await.unwrap();
+    assert_eq!(first.closed().await.unwrap(), 4506);
+    ok(&second, "chat.post", json!({ "to": "room", "text": "still here" })).await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_within_two_seconds_and_loses_nothing() {
+    let mut server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    for number in 0..30 {
+        ada.send("chat.post", json!({ "to": "room", "text": format!("{number}") }));
+    }
+    ok(&ada, "chat.post", json!({ "to": "room", "text": "last" })).await;
+    let took = server.terminate().unwrap();
+    assert!(took.as_secs_f64() < 2.0, "the promise of a graceful stop: {took:?}");
+    ada.until("going away", |record| (record.last_close == Some(4001)).then_some(())).await.unwrap();
+    server.run().await.unwrap();
+    ok(&ada, "chat.post", json!({ "to": "room", "text": "after" })).await;
+    let log = server.rest.log(&id).await.unwrap();
+    assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
+}
