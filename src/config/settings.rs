@@ -1,0 +1,176 @@
+//! The table of all settings: name, type, default, unit, range and meaning stand here and nowhere
+//! else. The structure that the server reads, the flags, `--help` and the checks are made from it,
+//! and a test holds `convoke.example.toml` to it.
+
+use super::setting::{Kind, Setting};
+use Kind::{Choice, List, Number, Secret, Text};
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+const fn number(unit: &'static str, from: u64, to: u64) -> Kind {
+    Number { unit, from, to }
+}
+
+macro_rules! settings {
+    ($($group:literal {
+        $($(#[doc = $doc:literal])+ $name:ident: $type:ty $(= $default:literal)?, $kind:expr;)+
+    })+) => {
+        /// Every setting, as it is in force.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $($($(#[doc = $doc])+ pub $name: $type,)+)+
+        }
+
+        pub static SETTINGS: &[Setting] = &[$($(Setting {
+            group: $group,
+            name: stringify!($name),
+            help: concat!($($doc),+),
+            default: settings!(@default $($default)?),
+            kind: $kind,
+        },)+)+];
+
+        impl Config {
+            pub(super) fn read(values: &super::Values) -> Result<Self, super::ConfigError> {
+                Ok(Self { $($($name: values.read(stringify!($name))?,)+)+ })
+            }
+        }
+    };
+    (@default $default:literal) => { Some($default) };
+    (@default) => { None };
+}
+
+settings! {
+    "Server" {
+        /// Address to listen on.
+        bind: SocketAddr = "127.0.0.1:8080", Text("an IP address and a port, as 127.0.0.1:8080");
+        /// What links are made with. Absent: from the request.
+        public_url: Option<String>, Text("an http or https URL without a query");
+        /// Stable name of this node. Absent: random.
+        node_id: Option<String>, Text("up to 64 letters, digits, dots, hyphens and underscores");
+        /// Origins that browsers may come from, besides this host itself and localhost.
+        allowed_origins: Vec<String> = "", List("origins, as https://app.example");
+        /// Proxies whose X-Forwarded-For is believed.
+        trusted_proxies: Vec<String> = "", List("IP addresses and networks, as 10.0.0.0/8");
+        /// Threads that serve sockets and REST. 0: as many as there are cores.
+        workers: usize = "0", number("threads", 0, 1_024);
+        /// Threads that run the meetings. 0: half as many as there are cores, at least one.
+        meeting_threads: usize = "0", number("threads", 0, 1_024);
+        /// How long a stopping server waits for requests in flight.
+        shutdown_s: u64 = "1", number("seconds", 0, 300);
+    }
+    "Database, keys and connections" {
+        /// Where meetings are kept.
+        database_url: SecretString = "sqlite://data/convoke.db", Secret("sqlite://path or postgres://user@host/name");
+        /// API keys of the tenants. Absent: one is made, kept in the database and printed once.
+        api_keys: Option<SecretString>, Secret("tenant/key:secret, separated by commas");
+        /// Bus between nodes. Absent: this is the only node.
+        redis_url: Option<SecretString>, Secret("redis://host, rediss://host, redis+sentinel://… or redis+cluster://…");
+        /// The LiveKit server that moves the media.
+        livekit_url: Option<String>, Text("a ws, wss, http or https URL");
+        /// API key of LiveKit.
+        livekit_api_key: Option<String>, Text("the key's name");
+        /// API secret of LiveKit.
+        livekit_api_secret: Option<SecretString>, Secret("the key's secret");
+        /// Where recordings and exports are kept.
+        objects_url: String = "file://data/objects", Text("file://folder or s3://bucket/prefix");
+        /// The folder of objects_url as LiveKit Egress sees it. Absent: the same.
+        egress_objects_path: Option<String>, Text("a path");
+        /// Where media goes when no LiveKit is configured: between the peers, or nowhere.
+        media: String = "mesh", Choice(&["mesh", "none"]);
+        /// STUN and TURN servers for meetings between peers.
+        ice_servers: Vec<String> = "", List("stun:, turn: and turns: URLs");
+    }
+    "Logs and traces" {
+        /// JSON lines, readable lines, or auto: readable where somebody looks on.
+        log_format: String = "auto", Choice(&["auto", "json", "pretty"]);
+        /// What is logged: a level, or levels by module.
+        log_level: String = "info", Text("a level (error, warn, info, debug, trace) or filters, as info,convoke=debug");
+        /// Where traces are sent by OTLP over HTTP. Absent: nowhere.
+        otlp_url: Option<String>, Text("an http URL, as http://127.0.0.1:4318/v1/traces");
+    }
+    "Limits of the edge" {
+        /// Sockets on this node.
+        connections_max: usize = "100000", number("sockets", 1, 10_000_000);
+        /// Sockets of one address that have not joined yet; those that have are not counted.
+        unjoined_per_address_max: usize = "2000", number("sockets", 1, 1_000_000);
+        /// One frame from a client.
+        frame_bytes_max: usize = "65536", number("bytes", 1_024, 16_777_216);
+        /// One body of a REST request.
+        body_bytes_max: usize = "262144", number("bytes", 1_024, 67_108_864);
+        /// What may wait for one socket on the reliable lane, snapshots not counted.
+        reliable_bytes_max: usize = "1048576", number("bytes", 65_536, 268_435_456);
+        /// Signals are dropped while more than this waits for one socket.
+        latest_bytes_max: usize = "65536", number("bytes", 1_024, 16_777_216);
+        /// Commands of one session.
+        commands_per_s: NonZeroU32 = "20", number("commands a second", 1, 10_000);
+        /// Commands of one session at once.
+        commands_burst: NonZeroU32 = "60", number("commands", 1, 100_000);
+        /// Frames of one socket; beyond them it is closed.
+        flood_per_s: NonZeroU32 = "100", number("frames a second", 1, 100_000);
+        /// Frames of one socket at once; beyond them it is closed.
+        flood_burst: NonZeroU32 = "1000", number("frames", 1, 1_000_000);
+        /// Unanswered commands of one session.
+        in_flight_max: usize = "64", number("commands", 1, 1_024);
+        /// Time for a socket's first frame.
+        hello_s: u64 = "5", number("seconds", 1, 60);
+        /// Silence after which a socket is dropped.
+        heartbeat_s: u64 = "25", number("seconds", 5, 600);
+        /// How often a socket with nothing unread is pinged.
+        ping_s: u64 = "10", number("seconds", 1, 300);
+        /// Time without progress, while data waits, after which a socket is closed.
+        progress_s: u64 = "15", number("seconds", 5, 600);
+        /// Time between two ticks.
+        tick_s: u64 = "10", number("seconds", 1, 600);
+        /// REST requests of one API key.
+        requests_per_minute: NonZeroU32 = "1000", number("requests a minute", 1, 10_000_000);
+        /// REST requests of one API key at once.
+        requests_burst: NonZeroU32 = "200", number("requests", 1, 1_000_000);
+        /// Failed authentications of one address.
+        auth_failures_per_minute: NonZeroU32 = "20", number("failures a minute", 1, 1_000_000);
+    }
+    "Limits of a meeting" {
+        /// People in one meeting.
+        participants_max: u32 = "1000", number("people", 1, 10_000);
+        /// People waiting in the lobby.
+        lobby_max: u32 = "1000", number("people", 1, 10_000);
+        /// Devices of one participant at once.
+        sessions_per_participant_max: usize = "5", number("sessions", 1, 100);
+        /// People who left and are still remembered.
+        gone_max: usize = "5000", number("people", 1, 100_000);
+        /// Ended sessions whose numbering is still remembered.
+        closed_sessions_max: usize = "4096", number("sessions", 1, 100_000);
+        /// Answers kept for the retries of one session.
+        answers_kept_max: usize = "64", number("answers", 1, 1_024);
+        /// People banned from one meeting.
+        bans_max: usize = "1000", number("people", 1, 100_000);
+        /// A meeting's title.
+        title_chars_max: usize = "200", number("characters", 1, 10_000);
+        /// A person's name.
+        name_chars_max: usize = "128", number("characters", 1, 1_000);
+        /// A chat message.
+        chat_chars_max: usize = "4000", number("characters", 1, 15_000);
+        /// A reaction.
+        emoji_chars_max: usize = "16", number("characters", 1, 100);
+        /// Different reactions on one message.
+        reactions_per_message_max: usize = "20", number("reactions", 1, 1_000);
+        /// Messages that can still be edited, deleted or reacted to.
+        live_messages_max: usize = "2000", number("messages", 50, 100_000);
+        /// Invitations to one meeting.
+        invitations_max: usize = "1000", number("invitations", 1, 100_000);
+        /// A drop shorter than this is no event.
+        drop_ms: u64 = "3000", number("milliseconds", 0, 60_000);
+        /// How long a lost session may take to come back.
+        grace_s: u64 = "30", number("seconds", 1, 3_600);
+        /// How long a meeting stays open with nobody in it.
+        empty_s: u64 = "300", number("seconds", 1, 86_400);
+        /// Least time between two counts of one thing that many do.
+        count_interval_ms: u64 = "500", number("milliseconds", 0, 60_000);
+        /// How long a meeting without sockets stays in memory.
+        passivate_s: u64 = "60", number("seconds", 1, 86_400);
+        /// How long a node owns its meetings without renewing.
+        lease_s: u64 = "6", number("seconds", 2, 300);
+        /// How often a node renews what it owns.
+        renew_s: u64 = "2", number("seconds", 1, 100);
+    }
+}
