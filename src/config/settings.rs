@@ -103,11 +103,11 @@ settings! {
         /// Signals are dropped while more than this waits for one socket.
         latest_bytes_max: usize = "65536", number("bytes", 1_024, 16_777_216);
         /// Commands of one session.
-        commands_per_s: NonZeroU32 = "20", number("commands a second", 1, 10_000);
+        commands_per_s: NonZeroU32 = "20", number("commands a second", 1, 1_000_000);
         /// Commands of one session at once.
-        commands_burst: NonZeroU32 = "60", number("commands", 1, 100_000);
+        commands_burst: NonZeroU32 = "60", number("commands", 1, 1_000_000);
         /// Frames of one socket; beyond them it is closed.
-        flood_per_s: NonZeroU32 = "100", number("frames a second", 1, 100_000);
+        flood_per_s: NonZeroU32 = "100", number("frames a second", 1, 1_000_000);
         /// Frames of one socket at once; beyond them it is closed.
         flood_burst: NonZeroU32 = "1000", number("frames", 1, 1_000_000);
         /// Unanswered commands of one session.
