@@ -48,12 +48,18 @@ impl Servers {
         let server = as_postgres(&bin.join("postgres"))
             .args(["-D", &shown, "-p", &port, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"])
             .args(["-k", &shown])
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(self.folder.join("postgres.log"))?)
             .spawn()?;
         self.children.push(server);
         let ready = bin.join("pg_isready");
         wait_for("PostgreSQL", || quiet(Command::new(&ready).args(["-h", "127.0.0.1", "-p", &port])))
+            .map_err(|error| format!("{error}: {}", self.log("postgres.log")).into())
+    }
+
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 
     fn start_redis(&mut self) -> Result<(), Failure> {
@@ -107,13 +113,14 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 /// The folder of PostgreSQL's programs: on the path, or where Debian keeps it.
 fn postgres_bin() -> Option<PathBuf> {
-    if let Some(folder) = on_path("initdb") {
+    let is_whole = |bin: &PathBuf| ["initdb", "postgres", "pg_isready"].iter().all(|name| bin.join(name).is_file());
+    if let Some(folder) = on_path("initdb").filter(is_whole) {
         return Some(folder);
     }
     let mut versions: Vec<PathBuf> =
         std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|entry| entry.path().join("bin")).collect();
     versions.sort();
-    versions.into_iter().rev().find(|bin| bin.join("initdb").is_file())
+    versions.into_iter().rev().find(is_whole)
 }
 
 fn install_missing() -> Result<(), Failure> {
