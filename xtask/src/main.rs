@@ -112,7 +112,7 @@ fn test(filter: Option<&str>, quick: bool) -> Result<bool, Failure> {
         steps.push(("lints", vec!["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     }
     steps.push(("build", vec!["build", "--workspace", "--bins"]));
-    let mut tests = vec!["test", "--workspace"];
+    let mut tests = vec!["test", "--workspace", "--no-fail-fast"];
     tests.extend(filter);
     steps.push(("tests", tests));
     let mut failed = Vec::new();
