@@ -39,7 +39,8 @@ fn the_example_file_shows_every_setting_with_its_default() {
     if std::env::var_os("CONVOKE_TEST_UPDATE").is_some() {
         std::fs::write(path, rendered()).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), rendered());
+    let is_the_same = std::fs::read_to_string(path).unwrap() == rendered();
+    assert!(is_the_same, "write it anew: CONVOKE_TEST_UPDATE=1 cargo test -p convoke --lib example");
 }
 
 #[test]
