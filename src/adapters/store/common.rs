@@ -66,7 +66,7 @@ pub fn seq_bind(seq: Seq) -> i64 {
 }
 
 macro_rules! common_store {
-    ($store:ty, clock: $clock:literal, lock: $lock:literal) => {
+    ($store:ty, clock: $clock:literal, lock: $lock:literal, share: $share:literal) => {
         #[async_trait::async_trait]
         impl Store for $store {
             async fn now(&self) -> Result<Millis, StoreError> {
@@ -77,7 +77,9 @@ macro_rules! common_store {
 
             async fn boot(&self, node: &str, lease: Duration) -> Result<NodeLife, StoreError> {
                 let epoch: i64 = query_scalar(concat!(
-                    "INSERT INTO nodes (node, epoch, lease_until) VALUES ($1, 1, ", $clock, " + $2) ",
+                    "INSERT INTO nodes (node, epoch, lease_until) VALUES ($1, 1, ",
+                    $clock,
+                    " + $2) ",
                     "ON CONFLICT (node) DO UPDATE SET epoch = nodes.epoch + 1, lease_until = excluded.lease_until ",
                     "RETURNING epoch"
                 ))
@@ -91,8 +93,11 @@ macro_rules! common_store {
 
             async fn renew(&self, life: &NodeLife, lease: Duration) -> Result<bool, StoreError> {
                 let done = query(concat!(
-                    "UPDATE nodes SET lease_until = ", $clock, " + $3 WHERE node = $1 AND epoch = $2 ",
-                    "AND lease_until > ", $clock
+                    "UPDATE nodes SET lease_until = ",
+                    $clock,
+                    " + $3 WHERE node = $1 AND epoch = $2 ",
+                    "AND lease_until > ",
+                    $clock
                 ))
                 .bind(&life.node)
                 .bind(life.epoch)
@@ -135,8 +140,9 @@ macro_rules! common_store {
                     return Ok(false);
                 }
                 query(
-                    "INSERT INTO events (tenant, meeting, seq, at, kind, version, audience, data) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                    "INSERT INTO events \
+                     (tenant, meeting, seq, at, kind, version, audience, cause_session, cause_id, data) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                 )
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
@@ -145,6 +151,8 @@ macro_rules! common_store {
                 .bind(&first.kind)
                 .bind(i32::from(first.version))
                 .bind(&first.audience)
+                .bind(first.cause.map(|cause| cause.session.0))
+                .bind(first.cause.map(|cause| to_i64(cause.id)))
                 .bind(&*first.data)
                 .execute(&mut *transaction)
                 .await
@@ -154,12 +162,15 @@ macro_rules! common_store {
             }
 
             /// The head row is locked first, so a transaction of the old term that is still under
-            /// way ends before the term is raised: its outcome is in the log that is read next.
+            /// way ends before the term is raised: its outcome is in the log that is read next. The
+            /// owner's lease is read behind a renewal that is under way, for the same reason; time is
+            /// read before it, so a doubt is the owner's.
             async fn take(&self, key: &MeetingKey, life: &NodeLife) -> Result<Taken, StoreError> {
                 let mut transaction = self.begin().await?;
                 let row: Option<HeadRow> = query_as(concat!(
                     "SELECT owner_node, owner_epoch, term, seq, wake_at, failed FROM meeting_heads ",
-                    "WHERE tenant = $1 AND meeting = $2", $lock
+                    "WHERE tenant = $1 AND meeting = $2",
+                    $lock
                 ))
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
@@ -170,7 +181,7 @@ macro_rules! common_store {
                 let now: i64 =
                     query_scalar(concat!("SELECT ", $clock)).fetch_one(&mut *transaction).await.map_err(unavailable)?;
                 let lease: Option<(i64, i64)> = match &head.owner {
-                    Some(owner) => query_as("SELECT epoch, lease_until FROM nodes WHERE node = $1")
+                    Some(owner) => query_as(concat!("SELECT epoch, lease_until FROM nodes WHERE node = $1", $share))
                         .bind(&owner.node)
                         .fetch_optional(&mut *transaction)
                         .await
@@ -255,18 +266,16 @@ macro_rules! common_store {
                 }))
             }
 
-            async fn save_snapshot(
-                &self,
-                key: &MeetingKey,
-                term: Term,
-                snapshot: &Snapshot,
-            ) -> Result<(), StoreError> {
-                let done = query(
-                    "INSERT INTO snapshots (tenant, meeting, seq, version, state) \
-                     SELECT $1, $2, $3, $4, $5 FROM meeting_heads WHERE tenant = $1 AND meeting = $2 AND term = $6 \
-                     ON CONFLICT (tenant, meeting) DO UPDATE SET \
-                     seq = excluded.seq, version = excluded.version, state = excluded.state",
-                )
+            /// The head stays locked, so the snapshot of an owner that is just being replaced comes
+            /// either before the new one begins or not at all.
+            async fn save_snapshot(&self, key: &MeetingKey, term: Term, snapshot: &Snapshot) -> Result<(), StoreError> {
+                let done = query(concat!(
+                    "INSERT INTO snapshots (tenant, meeting, seq, version, state) ",
+                    "SELECT $1, $2, $3, $4, $5 FROM meeting_heads WHERE tenant = $1 AND meeting = $2 AND term = $6",
+                    $lock,
+                    " ON CONFLICT (tenant, meeting) DO UPDATE SET ",
+                    "seq = excluded.seq, version = excluded.version, state = excluded.state"
+                ))
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
                 .bind(seq_bind(snapshot.seq))
@@ -305,7 +314,9 @@ macro_rules! common_store {
                 let rows: Vec<(String, Uuid)> = query_as(concat!(
                     "SELECT h.tenant, h.meeting FROM meeting_heads h ",
                     "LEFT JOIN nodes n ON n.node = h.owner_node AND n.epoch = h.owner_epoch ",
-                    "AND n.lease_until > ", $clock, " ",
+                    "AND n.lease_until > ",
+                    $clock,
+                    " ",
                     "WHERE h.wake_at <= $1 AND h.failed IS NULL AND n.node IS NULL ORDER BY h.wake_at LIMIT $2"
                 ))
                 .bind(to_i64(now))

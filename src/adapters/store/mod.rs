@@ -2,6 +2,7 @@
 //! can (`common`); commits, where speed is, are each database's own. The read models share the
 //! pools through [`Db`].
 
+mod bounded;
 mod common;
 mod postgres;
 pub(crate) mod secrets;
@@ -45,8 +46,12 @@ pub(crate) fn unavailable(error: sqlx::Error) -> StoreError {
     })
 }
 
+/// All migrations, embedded. Both folders hold the same ones; a test compares this list with them.
 macro_rules! migrations {
-    ($dialect:literal: $($version:literal $name:literal),* $(,)?) => {
+    ($dialect:literal) => {
+        migrations!($dialect: 1 "0001_log", 2 "0002_read_models", 3 "0003_keys")
+    };
+    ($dialect:literal: $($version:literal $name:literal),*) => {
         vec![$(Migration::new(
             $version,
             Cow::Borrowed($name),
@@ -64,12 +69,19 @@ impl Db {
         let failed = |error: sqlx::migrate::MigrateError| StoreError::Unavailable(format!("migration: {error}"));
         match self {
             Self::Sqlite { write, .. } => {
-                let migrations = migrations!("sqlite": 1 "0001_log", 2 "0002_read_models", 3 "0003_keys");
-                Migrator::with_migrations(migrations).run(write).await.map_err(failed)
+                Migrator::with_migrations(migrations!("sqlite")).run(write).await.map_err(failed)
             }
             Self::Postgres(pool) => {
-                let migrations = migrations!("postgres": 1 "0001_log", 2 "0002_read_models", 3 "0003_keys");
-                Migrator::with_migrations(migrations).run(pool).await.map_err(failed)
+                let mut connection = pool.acquire().await.map_err(unavailable)?;
+                // Neither another node's migration, which this one waits for, nor a long one of its
+                // own is bound by the limits of daily statements. A migration that fails leaves the
+                // lock with its connection, so the connection does not outlive it.
+                connection.close_on_drop();
+                sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0")
+                    .execute(&mut *connection)
+                    .await
+                    .map_err(unavailable)?;
+                Migrator::with_migrations(migrations!("postgres")).run(&mut *connection).await.map_err(failed)
             }
         }
     }
@@ -91,4 +103,45 @@ pub(crate) fn to_i64(number: u64) -> i64 {
 
 pub(crate) fn to_u64(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn files(dialect: &str) -> Vec<String> {
+        let folder = format!("{}/migrations/{dialect}", env!("CARGO_MANIFEST_DIR"));
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = std::fs::read_dir(folder).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    fn embedded(migrations: Vec<Migration>) -> Vec<String> {
+        migrations.iter().map(|migration| format!("{}.sql", migration.description)).collect()
+    }
+
+    #[test]
+    fn every_migration_of_the_folders_is_embedded_and_paired() {
+        assert_eq!(embedded(migrations!("sqlite")), files("sqlite"));
+        assert_eq!(embedded(migrations!("postgres")), files("postgres"));
+        assert_eq!(files("sqlite"), files("postgres"));
+    }
+
+    #[tokio::test]
+    async fn no_error_repeats_the_url() {
+        let refused = open("postgres://someone:s3cret@127.0.0.1:1/db").await.err().unwrap().to_string();
+        assert!(refused.contains("refused") && !refused.contains("s3cret"), "{refused}");
+        let urls = [
+            "postgres://someone:s3cret@127.0.0.1:port/db",
+            "postgres://someone:s3cret@[/db",
+            "mysql://someone:s3cret@host/db",
+        ];
+        for url in urls {
+            let error = open(url).await.err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
 }

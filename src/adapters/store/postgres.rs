@@ -1,16 +1,15 @@
-//! PostgreSQL: many nodes, one log. A commit is three statements however many meetings share it:
-//! the heads are locked in one order (so two nodes cannot deadlock), then updated where term and
-//! seq still hold, then the events are inserted from arrays.
+//! PostgreSQL: many nodes, one log. A commit is three statements however many meetings share it (a
+//! fourth where there is an outbox): the heads are locked in one order (so two nodes cannot
+//! deadlock), then updated where term and seq still hold, then the events are inserted from arrays.
 
+use super::bounded::Bounded;
 use super::common::{HeadRow, LogRow, common_store, event_of, head_of, key_of, may_take, millis, seq_bind};
 use super::{Db, Opened, to_i64, to_u64, unavailable};
-use convoke_actors::ports::{
-    Commit, EventRow, Head, MeetingKey, NodeLife, OutboxRow, Snapshot, Store, StoreError, Taken,
-};
+use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Snapshot, Store, StoreError, Taken};
 use convoke_domain::event::Cause;
 use convoke_domain::{Millis, Seq, SessionId, Term};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction, query, query_as, query_scalar};
+use sqlx::{ConnectOptions, PgPool, Postgres, Transaction, query, query_as, query_scalar};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,14 +29,22 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
         ("lock_timeout", "5000"),
         ("client_min_messages", "warning"),
     ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(ACQUIRE)
-        .connect_with(options)
-        .await
-        .map_err(unavailable)?;
-    let store = Arc::new(PostgresStore { write: pool.clone(), read: pool.clone() });
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
+    let pool = match pool.connect_with(options.clone()).await {
+        Err(sqlx::Error::PoolTimedOut) => return Err(unreachable(&options).await),
+        connected => connected.map_err(unavailable)?,
+    };
+    let store = Arc::new(Bounded::new(PostgresStore { write: pool.clone(), read: pool.clone() }));
     Ok(Opened { store, db: Db::Postgres(pool) })
+}
+
+/// Why there is no connection. The pool tries for a while, and then says only that it has; whoever
+/// starts a server wants to know whether the address, the name or the password is wrong.
+async fn unreachable(options: &PgConnectOptions) -> StoreError {
+    match tokio::time::timeout(ACQUIRE, options.connect()).await {
+        Ok(Err(error)) => unavailable(error),
+        Ok(Ok(_)) | Err(_) => StoreError::Unavailable("the server does not answer in time".to_owned()),
+    }
 }
 
 impl PostgresStore {
@@ -128,6 +135,9 @@ async fn insert_events(transaction: &mut Transaction<'static, Postgres>, commits
             columns.push(&commit.key, event);
         }
     }
+    if columns.seqs.is_empty() {
+        return Ok(());
+    }
     query(
         "INSERT INTO events (tenant, meeting, seq, at, kind, version, audience, cause_session, cause_id, data) \
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::int[], $7::text[], \
@@ -149,34 +159,31 @@ async fn insert_events(transaction: &mut Transaction<'static, Postgres>, commits
     Ok(())
 }
 
+/// A row whose idempotency key its tenant has used already is the same thing again: it is dropped.
 async fn insert_outbox(transaction: &mut Transaction<'static, Postgres>, commits: &[Commit]) -> Result<(), StoreError> {
-    for commit in commits {
-        for row in &commit.outbox {
-            insert_row(transaction, &commit.key, row).await?;
-        }
+    let rows = || commits.iter().flat_map(|commit| commit.outbox.iter().map(|row| (&commit.key, row)));
+    if rows().next().is_none() {
+        return Ok(());
     }
-    Ok(())
-}
-
-async fn insert_row(
-    transaction: &mut Transaction<'static, Postgres>,
-    key: &MeetingKey,
-    row: &OutboxRow,
-) -> Result<(), StoreError> {
     query(
         "INSERT INTO outbox (tenant, meeting, topic, idempotency_key, payload, created_at, next_attempt_at) \
-         VALUES ($1, $2, $3, $4, $5, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, 0) \
-         ON CONFLICT DO NOTHING",
+         SELECT r.*, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, 0 \
+         FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[]) AS r ON CONFLICT DO NOTHING",
     )
-    .bind(&key.tenant.0)
-    .bind(key.meeting.0)
-    .bind(&row.topic)
-    .bind(&row.idempotency_key)
-    .bind(&row.payload)
+    .bind(rows().map(|(key, _)| key.tenant.0.clone()).collect::<Vec<String>>())
+    .bind(rows().map(|(key, _)| key.meeting.0).collect::<Vec<Uuid>>())
+    .bind(rows().map(|(_, row)| row.topic.clone()).collect::<Vec<String>>())
+    .bind(rows().map(|(_, row)| row.idempotency_key.clone()).collect::<Vec<String>>())
+    .bind(rows().map(|(_, row)| row.payload.clone()).collect::<Vec<String>>())
     .execute(&mut **transaction)
     .await
     .map_err(unavailable)?;
     Ok(())
 }
 
-common_store!(PostgresStore, clock: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint", lock: " FOR UPDATE");
+common_store!(
+    PostgresStore,
+    clock: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+    lock: " FOR UPDATE",
+    share: " FOR SHARE"
+);
