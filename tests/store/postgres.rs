@@ -1,0 +1,115 @@
+//! What is PostgreSQL's own: several nodes on one database, locks that are waited for, connections
+//! that break.
+
+use super::*;
+use convoke::adapters::store::Db;
+use sqlx::PgPool;
+
+fn pool(opened: &Opened) -> &PgPool {
+    let Db::Postgres(pool) = &opened.db else { panic!("it is PostgreSQL") };
+    pool
+}
+
+/// The process of a connection of this database that waits for another's lock, once there is one.
+async fn waiting(pool: &PgPool) -> i32 {
+    loop {
+        let pid: Option<i32> = sqlx::query_scalar(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_optional(pool)
+        .await
+        .unwrap();
+        if let Some(pid) = pid {
+            return pid;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taking_waits_for_the_transaction_under_the_old_term() {
+    let Some(database) = Database::new().await else { return };
+    let opened = ready(&database.url()).await;
+    let store = Arc::clone(&opened.store);
+    let life = store.boot("a", LEASE).await.unwrap();
+    let key = key();
+    taken(store.as_ref(), &key, &life).await;
+
+    // A commit of the old term that has not ended yet.
+    let mut under_way = pool(&opened).begin().await.unwrap();
+    let update = "UPDATE meeting_heads SET seq = 2 WHERE tenant = $1 AND meeting = $2 AND term = 1";
+    let done = sqlx::query(update).bind(&key.tenant.0).bind(key.meeting.0).execute(&mut *under_way).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    let taking = tokio::spawn({
+        let (store, key) = (Arc::clone(&store), key.clone());
+        async move { store.take(&key, &life).await }
+    });
+    waiting(pool(&opened)).await;
+    under_way.commit().await.unwrap();
+    let taken = taking.await.unwrap().unwrap();
+    assert_eq!((taken.term, taken.seq), (Term(2), Seq(2)), "it knows what the old term has written");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_in_a_commit_is_an_unknown_outcome_and_no_more() {
+    let Some(database) = Database::new().await else { return };
+    let opened = ready(&database.url()).await;
+    let store = Arc::clone(&opened.store);
+    let life = store.boot("a", LEASE).await.unwrap();
+    let key = key();
+    let term = taken(store.as_ref(), &key, &life).await;
+
+    let mut obstacle = pool(&opened).begin().await.unwrap();
+    let lock = "SELECT 1 FROM meeting_heads WHERE tenant = $1 AND meeting = $2 FOR UPDATE";
+    sqlx::query(lock).bind(&key.tenant.0).bind(key.meeting.0).execute(&mut *obstacle).await.unwrap();
+    let committing = tokio::spawn({
+        let (store, key) = (Arc::clone(&store), key.clone());
+        async move { store.commit(&[commit(&key, term, 1, 1)]).await }
+    });
+    let pid = waiting(pool(&opened)).await;
+    sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(pool(&opened)).await.unwrap();
+    let outcome = committing.await.unwrap();
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    obstacle.rollback().await.unwrap();
+
+    let taken = store.take(&key, &life).await.unwrap();
+    assert_eq!((taken.term, taken.seq), (Term(2), Seq(1)));
+    store.commit(&[commit(&key, taken.term, 1, 1)]).await.unwrap();
+    assert_eq!(seqs(store.as_ref(), &key).await, [1, 2]);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_start_at_once_migrate_once_and_keep_their_limits() {
+    let Some(database) = Database::new().await else { return };
+    let (one, two) = (store::open(&database.url()).await.unwrap(), store::open(&database.url()).await.unwrap());
+    let (first, second) = tokio::join!(one.db.migrate(), two.db.migrate());
+    first.unwrap();
+    second.unwrap();
+    one.db.migrate().await.unwrap();
+    for _ in 0..20 {
+        let limit: String = sqlx::query_scalar("SHOW statement_timeout").fetch_one(pool(&one)).await.unwrap();
+        assert_eq!(limit, "5s", "what migrations are allowed is not for daily statements");
+    }
+    // Two nodes, two connections each, one log.
+    let key = key();
+    let life = one.store.boot("a", LEASE).await.unwrap();
+    let term = taken(one.store.as_ref(), &key, &life).await;
+    one.store.commit(&[commit(&key, term, 1, 2)]).await.unwrap();
+    assert_eq!(seqs(two.store.as_ref(), &key).await, [1, 2, 3]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn what_is_to_be_delivered_is_kept_once_a_key() {
+    let Some(database) = Database::new().await else { return };
+    let opened = ready(&database.url()).await;
+    crate::sqlite::deliver_twice(opened.store.as_ref()).await;
+    let rows: Vec<(String, String, String, i64, i64)> =
+        sqlx::query_as("SELECT tenant, topic, payload, created_at, next_attempt_at FROM outbox ORDER BY tenant, id")
+            .fetch_all(pool(&opened))
+            .await
+            .unwrap();
+    crate::sqlite::check_delivered(&rows);
+    database.drop().await;
+}
