@@ -80,6 +80,35 @@ async fn a_connection_that_breaks_in_a_commit_is_an_unknown_outcome_and_no_more(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn meetings_are_locked_in_one_order_whatever_the_callers_is() {
+    let Some(database) = Database::new().await else { return };
+    let opened = ready(&database.url()).await;
+    let store = Arc::clone(&opened.store);
+    let life = store.boot("a", LEASE).await.unwrap();
+    let mut keys = [key(), key()];
+    keys.sort();
+    let [low, high] = keys;
+    // The higher one stands first in the table and in the caller's list.
+    let term = taken(store.as_ref(), &high, &life).await;
+    taken(store.as_ref(), &low, &life).await;
+
+    let lock = "SELECT 1 FROM meeting_heads WHERE meeting = $1 FOR UPDATE NOWAIT";
+    let mut obstacle = pool(&opened).begin().await.unwrap();
+    sqlx::query(lock).bind(low.meeting.0).execute(&mut *obstacle).await.unwrap();
+    let committing = tokio::spawn({
+        let commits = [commit(&high, term, 1, 1), commit(&low, term, 1, 1)];
+        let store = Arc::clone(&store);
+        async move { store.commit(&commits).await }
+    });
+    waiting(pool(&opened)).await;
+    // It waits for the lower one and has not locked the higher one yet, so nobody can wait for it in turn.
+    sqlx::query(lock).bind(high.meeting.0).execute(&mut *obstacle).await.unwrap();
+    obstacle.rollback().await.unwrap();
+    committing.await.unwrap().unwrap();
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_start_at_once_migrate_once_and_keep_their_limits() {
     let Some(database) = Database::new().await else { return };
     let (one, two) = (store::open(&database.url()).await.unwrap(), store::open(&database.url()).await.unwrap());
