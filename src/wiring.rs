@@ -13,7 +13,7 @@ use crate::projections::Projections;
 use actix::Actor;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer, middleware};
-use convoke_actors::hub::{CloseSockets, Follow, Hub};
+use convoke_actors::hub::{CloseSockets, Hub};
 use convoke_actors::journal::Journal;
 use convoke_actors::node::Node;
 use convoke_actors::ports::{Clock, StoreError};
@@ -23,8 +23,6 @@ use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-const BODY_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -97,9 +95,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let env = Env {
         store: Arc::clone(&opened.store),
         journal,
-        bus: Arc::clone(&bus) as _,
+        bus: bus.clone(),
         clock: Arc::clone(&clock),
-        doors: Arc::clone(&gate) as _,
+        doors: gate.clone(),
         media: Arc::new(media),
         limits: Arc::new(config.limits()),
         life: life.clone(),
@@ -116,6 +114,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         projections,
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config),
+        proxies: config.proxies(),
     });
     let sockets = Data::new(ws::Sockets {
         meetings: meetings.clone(),
@@ -133,11 +132,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let workers = if config.workers == 0 { cores() } else { config.workers };
     let server = {
         let (meetings, readiness, hubs, clock) = (meetings.clone(), Arc::clone(&readiness), Arc::clone(&hubs), clock);
+        let body_bytes_max = config.body_bytes_max;
         let (tick, allowed) = (Duration::from_secs(config.tick_s), config.allowed_origins.clone());
         HttpServer::new(move || {
             // Runs once on each worker thread: the hub belongs to its thread.
             let number = numbers.fetch_add(1, Ordering::Relaxed);
-            let (hub, handle) = Hub::start_here(number, Arc::clone(&bus) as Arc<dyn Follow>, Arc::clone(&clock), tick);
+            let (hub, handle) = Hub::start_here(number, bus.clone(), Arc::clone(&clock), tick);
             hubs.lock().unwrap_or_else(PoisonError::into_inner).push(hub);
             let allowed = allowed.clone();
             let cors = actix_cors::Cors::default()
@@ -156,7 +156,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                 .app_data(Data::new(Arc::clone(&readiness)))
                 .app_data(Data::new(meetings.clone()))
                 .app_data(Data::new(prometheus.clone()))
-                .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                .app_data(web::PayloadConfig::new(body_bytes_max))
                 .wrap(middleware::from_fn(crate::http::envelope::wrap))
                 .wrap(cors)
                 .configure(routes::routes)
@@ -165,7 +165,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let server = server
         .workers(workers)
         .disable_signals()
-        .shutdown_timeout(1)
+        .shutdown_timeout(config.shutdown_s)
         .client_request_timeout(Duration::from_secs(10))
         .bind(config.bind)
         .map_err(|error| ServeError::Bind(config.bind, error))?

@@ -211,7 +211,7 @@ impl Followed {
 
     fn write(&mut self, batch: &Batch) {
         let concerned = Concerned::of(batch);
-        let mut classes: Vec<((RoomId, bool), Option<(Bytes, Seq)>)> = Vec::new();
+        let mut classes: Vec<(Class, Option<ClassFrame>)> = Vec::new();
         for (id, socket) in &mut self.sockets {
             let is_personal = concerned.all
                 || concerned.sockets.contains(id)
@@ -235,6 +235,11 @@ impl Followed {
         }
     }
 }
+
+/// Sockets that see the same: those of one room, leads or not.
+type Class = (RoomId, bool);
+/// What a class is given of a batch, and the seq that it reaches.
+type ClassFrame = (Bytes, Seq);
 
 /// Whom a batch concerns in a way that the rest of their class does not share.
 struct Concerned {
@@ -264,7 +269,7 @@ impl Concerned {
 }
 
 /// The frame for all sockets of a class, and the seq it reaches. None if nothing is for them.
-fn class_frame(batch: &Batch, place: Place) -> Option<(Bytes, Seq)> {
+fn class_frame(batch: &Batch, place: Place) -> Option<ClassFrame> {
     let visible: Vec<(&ByteString, Seq)> = batch
         .items
         .iter()
@@ -286,11 +291,11 @@ impl Socket {
         let mut closing = None;
         for item in &batch.items {
             match item {
-                Item::Event { seq, audience, message } => {
-                    if self.place.is_some_and(|place| place.sees(audience)) && self.outlet.cursor() < *seq {
-                        messages.push(message.clone());
-                        self.outlet.advance(*seq);
-                    }
+                Item::Event { seq, audience, message }
+                    if self.place.is_some_and(|place| place.sees(audience)) && self.outlet.cursor() < *seq =>
+                {
+                    messages.push(message.clone());
+                    self.outlet.advance(*seq);
                 }
                 Item::Place { socket, place, last_id } if *socket == id => {
                     self.place = Some(*place);

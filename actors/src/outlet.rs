@@ -355,10 +355,9 @@ impl Inner {
     }
 
     fn wake(&mut self) {
-        for waker in [self.waker.take(), if self.closed.is_some() { self.reader.take() } else { None }] {
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+        let reader = if self.closed.is_some() { self.reader.take() } else { None };
+        for waker in [self.waker.take(), reader].into_iter().flatten() {
+            waker.wake();
         }
     }
 }

@@ -86,7 +86,10 @@ fn a_command_that_kills_is_refused_the_third_time_and_the_meeting_goes_on() {
     run(|world| async move {
         let mut ada = world.join("ada", Role::Host).await;
         let mut bob = world.join("bob", Role::Participant).await;
-        let other_key = convoke_actors::ports::MeetingKey { meeting: convoke_domain::MeetingId(uuid::Uuid::now_v7()), ..world.key.clone() };
+        let other_key = convoke_actors::ports::MeetingKey {
+            meeting: convoke_domain::MeetingId(uuid::Uuid::now_v7()),
+            ..world.key.clone()
+        };
         world.make(&other_key).await;
         let mut eve = world.join_in(&other_key, "eve", Role::Host).await;
         world.media.panics.store(100, Ordering::SeqCst);
@@ -158,7 +161,9 @@ fn a_panic_in_a_session_closes_its_socket_only_and_the_client_resumes() {
     run(|world| async move {
         let mut ada = world.join("ada", Role::Host).await;
         let mut broken = world.socket();
-        broken.say(json!({ "id": 0, "type": "join", "data": { "token": "panic", "session": uuid::Uuid::now_v7() } })).await;
+        broken
+            .say(json!({ "id": 0, "type": "join", "data": { "token": "panic", "session": uuid::Uuid::now_v7() } }))
+            .await;
         assert_eq!(broken.close().await, CloseCode::InternalError);
         let post = ada.post("untouched").await;
         assert_eq!(ada.answer(post).await["ok"], true);

@@ -4,6 +4,7 @@
 use super::limits::Budget;
 use super::{Edge, Problem};
 use crate::auth::{Bearer, JoinClaims};
+use crate::config::Proxies;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -61,8 +62,11 @@ impl FromRequest for Caller {
 }
 
 /// The address that a request comes from. Proxies are believed where they are trusted.
-pub fn address(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
+pub fn address(request: &HttpRequest, proxies: &Proxies) -> IpAddr {
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let forwarded: Vec<&str> =
+        request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok()).collect();
+    proxies.client(peer, forwarded.into_iter())
 }
 
 fn bearer(request: &ServiceRequest) -> Option<String> {
@@ -90,7 +94,7 @@ pub async fn guard(
 
 fn admit(request: &mut ServiceRequest) -> Result<Budget, Problem> {
     let edge = request.app_data::<Data<Edge>>().cloned().ok_or_else(Problem::not_found)?;
-    let from = address(request.request());
+    let from = address(request.request(), &edge.proxies);
     let (caller, key) = match bearer(request).map(|token| edge.keyring.verify(&token)) {
         Some(Ok(Bearer::Api { tenant, key })) => (Some(Caller::Api(tenant)), key),
         Some(Ok(Bearer::Join(claims))) => {

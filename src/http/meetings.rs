@@ -338,7 +338,7 @@ pub async fn accept(
     let Accept { name } = body(&bytes)?;
     let found = edge.projections.invitation(&digest(code.as_bytes())).await.map_err(stored)?;
     let Some((key, id, role)) = found else {
-        edge.limits.fail(super::caller::address(&request)).map_err(Problem::too_many)?;
+        edge.limits.fail(super::caller::address(&request, &edge.proxies)).map_err(Problem::too_many)?;
         return Err(Problem::not_found());
     };
     // The invited person is known by their invitation, whatever name they give.

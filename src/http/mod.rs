@@ -26,4 +26,5 @@ pub struct Edge {
     pub projections: Projections,
     pub public_url: Option<String>,
     pub limits: limits::RateLimits,
+    pub proxies: crate::config::Proxies,
 }

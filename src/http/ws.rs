@@ -25,6 +25,9 @@ use std::task::{Context, Poll};
 use tokio_util::codec::Decoder;
 
 const PROTOCOL: &str = "convoke.v1";
+/// A large frame goes out in pieces of this size, each flushed: the connection's write buffer grows to
+/// what it was ever given and never shrinks, so a snapshot at once would stay in memory for ever.
+const PIECE_BYTES: usize = 4 * 1024;
 
 /// What every socket of the node is made with.
 pub struct Sockets {
@@ -79,7 +82,7 @@ pub async fn connect(
         skip: 0,
     };
     actix_rt::spawn(reader.run());
-    Ok(response.streaming(Body { outlet, _seat: seat }))
+    Ok(response.streaming(Body { outlet, rest: Bytes::new(), must_flush: false, _seat: seat }))
 }
 
 /// One of the node's places for sockets, given back when the socket ends.
@@ -104,14 +107,31 @@ impl Drop for Seat {
 /// The response body: what waits in the outlet.
 struct Body {
     outlet: Outlet,
+    /// What is left of a large frame.
+    rest: Bytes,
+    must_flush: bool,
     _seat: Seat,
 }
 
 impl Stream for Body {
     type Item = Result<Bytes, actix_web::Error>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.outlet.poll_next(cx).map(|bytes| bytes.map(Ok))
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.must_flush) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.rest.is_empty() {
+            match self.outlet.poll_next(cx) {
+                Poll::Ready(Some(bytes)) => self.rest = bytes,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let piece = self.rest.len().min(PIECE_BYTES);
+        let piece = self.rest.split_to(piece);
+        self.must_flush = !self.rest.is_empty();
+        Poll::Ready(Some(Ok(piece)))
     }
 }
 

@@ -15,13 +15,24 @@ use convoke_actors::meeting::{decode, row_of};
 use convoke_actors::ports::{EventRow, MeetingKey, Store, StoreError};
 use convoke_domain::event::Recorded;
 use convoke_domain::{Event, Seq, redact};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, broadcast};
 
 const PAGE: u32 = 500;
-const SCAN: Duration = Duration::from_secs(1);
-const SCAN_MAX: i64 = 200;
+/// What hints missed is found this often.
+const SCAN: Duration = Duration::from_secs(10);
+const GATHER: Duration = Duration::from_millis(500);
+const SCAN_MAX: i64 = 1_000;
+
+/// Part of one meeting's log, applied.
+struct Step<'a> {
+    key: &'a MeetingKey,
+    from: Seq,
+    to: Seq,
+    changes: Vec<change::Change>,
+}
 
 #[derive(Clone)]
 pub struct Projections {
@@ -36,29 +47,37 @@ impl Projections {
         Self { store, db, writing: Arc::new(Mutex::new(())) }
     }
 
-    /// Follows the logs until the hints end.
+    /// Follows the logs until the hints end. Hints are gathered for half a second, so that a busy
+    /// meeting costs no more transactions than a quiet one; what they missed, the scan finds.
     pub async fn run(self, mut hints: broadcast::Receiver<(MeetingKey, Seq)>) {
         let mut scan = tokio::time::interval(SCAN);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut pass = tokio::time::interval(GATHER);
+        pass.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut behind: BTreeSet<MeetingKey> = BTreeSet::new();
         loop {
-            let behind = tokio::select! {
+            tokio::select! {
                 hint = hints.recv() => match hint {
-                    Ok((key, _)) => vec![key],
-                    // Missed hints are found by the scan.
-                    Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                    Ok((key, _)) => {
+                        behind.insert(key);
+                    }
+                    Err(broadcast::error::RecvError::Lagged(_)) => scan.reset_immediately(),
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
                 _ = scan.tick() => match self.behind(SCAN_MAX).await {
-                    Ok(keys) => keys,
-                    Err(error) => {
-                        tracing::warn!(%error, "the projections cannot be read");
-                        continue;
-                    }
+                    Ok(keys) => behind.extend(keys),
+                    Err(error) => tracing::warn!(%error, "the projections cannot be read"),
                 },
-            };
-            for key in behind {
-                if let Err(error) = self.catch_up(&key).await {
-                    tracing::warn!(%error, meeting = %key.meeting, "a projection is behind");
+                _ = pass.tick(), if !behind.is_empty() => {
+                    let keys: Vec<MeetingKey> = std::mem::take(&mut behind).into_iter().collect();
+                    if self.follow(&keys).await.is_err() {
+                        // One that cannot be read does not hold up the others.
+                        for key in &keys {
+                            if let Err(error) = self.catch_up(key).await {
+                                tracing::warn!(%error, meeting = %key.meeting, "a projection is behind");
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -66,19 +85,33 @@ impl Projections {
 
     /// Brings one meeting's read models up to the end of its log.
     pub async fn catch_up(&self, key: &MeetingKey) -> Result<(), StoreError> {
+        self.follow(std::slice::from_ref(key)).await
+    }
+
+    /// Brings these meetings up to the ends of their logs, a transaction a pass for all of them.
+    async fn follow(&self, keys: &[MeetingKey]) -> Result<(), StoreError> {
         let _one = self.writing.lock().await;
-        loop {
-            let cursor = self.cursor(key).await?;
-            let rows = self.store.events(key, cursor, PAGE).await?;
-            let Some(last) = rows.last().map(|row| row.seq) else { return Ok(()) };
-            let mut changes = Vec::new();
-            for row in &rows {
-                let recorded = decode(row)?;
-                self.erase_in_log(key, &recorded).await?;
-                changes.extend(change::changes(&recorded));
+        let mut open: Vec<&MeetingKey> = keys.iter().collect();
+        while !open.is_empty() {
+            let mut steps = Vec::new();
+            for key in std::mem::take(&mut open) {
+                let from = self.cursor(key).await?;
+                let rows = self.store.events(key, from, PAGE).await?;
+                let Some(to) = rows.last().map(|row| row.seq) else { continue };
+                let mut changes = Vec::new();
+                for row in &rows {
+                    let recorded = decode(row)?;
+                    self.erase_in_log(key, &recorded).await?;
+                    changes.extend(change::changes(&recorded));
+                }
+                steps.push(Step { key, from, to, changes });
+                if rows.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX) {
+                    open.push(key);
+                }
             }
-            self.write(key, cursor, last, changes).await?;
+            self.write(steps).await?;
         }
+        Ok(())
     }
 
     /// Overwrites in the log what this event says is to be forgotten.

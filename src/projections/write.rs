@@ -1,7 +1,7 @@
 //! Writing the changes, with the cursor, in one transaction.
 
-use super::Projections;
 use super::change::Change;
+use super::{Projections, Step};
 use crate::adapters::store::secrets::on_pool;
 use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
@@ -204,34 +204,33 @@ impl Projections {
         Ok(rows.into_iter().map(key).collect())
     }
 
-    pub(super) async fn write(
-        &self,
-        key: &MeetingKey,
-        from: Seq,
-        to: Seq,
-        changes: Vec<Change>,
-    ) -> Result<(), StoreError> {
+    /// Writes the steps in one transaction, each where its cursor is still where it was read:
+    /// otherwise another node has done it.
+    pub(super) async fn write(&self, steps: Vec<Step<'_>>) -> Result<(), StoreError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         on_pool!(&self.db, pool => {
             let mut transaction = pool.begin().await.map_err(unavailable)?;
-            let moved = query(
-                "INSERT INTO projection_cursors (tenant, meeting, seq) VALUES ($1, $2, $4) \
-                 ON CONFLICT (tenant, meeting) DO UPDATE SET seq = excluded.seq WHERE projection_cursors.seq = $3",
-            )
-            .bind(&key.tenant.0)
-            .bind(key.meeting.0)
-            .bind(to_i64(from.0))
-            .bind(to_i64(to.0))
-            .execute(&mut *transaction)
-            .await
-            .map_err(unavailable)?;
-            if moved.rows_affected() == 1 {
-                for change in changes {
-                    apply!(transaction, key, change);
+            for Step { key, from, to, changes } in steps {
+                let moved = query(
+                    "INSERT INTO projection_cursors (tenant, meeting, seq) VALUES ($1, $2, $4) \
+                     ON CONFLICT (tenant, meeting) DO UPDATE SET seq = excluded.seq WHERE projection_cursors.seq = $3",
+                )
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .bind(to_i64(from.0))
+                .bind(to_i64(to.0))
+                .execute(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+                if moved.rows_affected() == 1 {
+                    for change in changes {
+                        apply!(transaction, key, change);
+                    }
                 }
-                transaction.commit().await.map_err(unavailable)?;
             }
-            // Otherwise another node has done it; the caller looks where the cursor is now.
-            Ok(())
+            transaction.commit().await.map_err(unavailable)
         })
     }
 

@@ -102,6 +102,8 @@ pub enum Signal {
     MediaStates { participant: ParticipantId, media: Media },
 }
 
+// Outputs live for one turn; a box for every event would cost more than the room it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     Event(Recorded),

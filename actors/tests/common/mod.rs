@@ -87,7 +87,11 @@ impl FakeStore {
     pub fn texts(&self, key: &MeetingKey) -> Vec<String> {
         let meetings = self.meetings.lock().unwrap();
         let posted = meetings[key].events.iter().filter(|row| row.kind == "chat.posted");
-        posted.map(|row| serde_json::from_str::<Value>(&row.data).unwrap()["message"]["text"].as_str().unwrap().to_owned()).collect()
+        posted
+            .map(|row| {
+                serde_json::from_str::<Value>(&row.data).unwrap()["message"]["text"].as_str().unwrap().to_owned()
+            })
+            .collect()
     }
 
     /// Somebody else takes the meeting, whoever has it.
@@ -271,7 +275,8 @@ impl Doors for FakeDoors {
         })
     }
     fn resume_token(&self, ticket: &Ticket) -> String {
-        json!({ "meeting": ticket.key.meeting, "session": ticket.session, "participant": ticket.participant }).to_string()
+        json!({ "meeting": ticket.key.meeting, "session": ticket.session, "participant": ticket.participant })
+            .to_string()
     }
 }
 
@@ -343,18 +348,18 @@ impl World {
         let media = Arc::new(FakeMedia { panics: AtomicU32::new(0) });
         let bus = Arc::new(FakeBus::default());
         let env = Env {
-            store: Arc::clone(&store) as _,
-            journal: Journal::new(Arc::clone(&store) as _).start(),
-            bus: Arc::clone(&bus) as _,
-            clock: Arc::clone(&clock) as _,
+            store: store.clone(),
+            journal: Journal::new(store.clone()).start(),
+            bus: bus.clone(),
+            clock: clock.clone(),
             doors: Arc::new(FakeDoors),
-            media: Arc::clone(&media) as _,
+            media: media.clone(),
             limits: Arc::new(Limits::default()),
             life: NodeLife { node: "n".into(), epoch: 1 },
             timing: Timing::default(),
         };
         let meetings = Meetings::new(env, &[]);
-        let (_, hub) = Hub::start_here(0, Arc::clone(&bus) as _, Arc::clone(&clock) as _, Duration::from_secs(10));
+        let (_, hub) = Hub::start_here(0, bus.clone(), clock.clone(), Duration::from_secs(10));
         let node = Node::new(meetings.clone());
         let key = MeetingKey { tenant: TenantId("t".into()), meeting: MeetingId(Uuid::now_v7()) };
         let world = Self { store, clock, media, bus, meetings, node, hub, key };

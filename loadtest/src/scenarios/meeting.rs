@@ -130,7 +130,7 @@ async fn drive(arguments: &Arguments, clients: &[(usize, Client)], began: Instan
         if let Some((_, client)) = clients.get(chosen(clients.len())) {
             let text = format!("{sends} at {}", scheduled.as_micros());
             client.send("chat.post", json!({ "to": "room", "text": text }));
-            if sends % 10 == 0 {
+            if sends.is_multiple_of(10) {
                 client.send("hand.raise", json!({}));
             }
         }
