@@ -57,10 +57,10 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
     let at = recorded.at;
     match &recorded.event {
         Event::MeetingCreated { .. } | Event::HostChanged { .. } => {}
-        Event::MeetingStarted { meeting, .. }
-        | Event::MeetingUpdated { meeting, .. }
-        | Event::MeetingCancelled { meeting } => state.info = meeting.clone(),
-        Event::MeetingEnded { meeting, .. } => {
+        Event::MeetingStarted { meeting, .. } | Event::MeetingUpdated { meeting, .. } => {
+            state.info = meeting.clone();
+        }
+        Event::MeetingEnded { meeting, .. } | Event::MeetingCancelled { meeting } => {
             state.info = meeting.clone();
             empty_out(state, at);
         }
@@ -104,9 +104,11 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         Event::LobbyLeft { participant } => {
             stand(state, *participant, Standing::Gone { at }, recorded, limits);
         }
-        Event::LobbyAdmitted { participant, .. } => {
+        Event::LobbyAdmitted { participant, by } => {
             if let Some(member) = state.members.get_mut(participant) {
-                member.admitted = true;
+                // Being let in by a host's arrival is no admission: the lobby never looked at them.
+                let waited_for_host = matches!(member.standing, Standing::Waiting { awaits_host: true, .. });
+                member.admitted = by.is_some() || !waited_for_host;
                 member.must_wait = false;
             }
         }
@@ -134,8 +136,8 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         Event::ParticipantDisconnected { participant }
         | Event::ParticipantReconnected { participant }
         | Event::Renamed { participant, .. } => put(state, participant),
-        Event::RoleChanged { participant, acting, by } => {
-            change_role(state, participant, *acting, by.is_some());
+        Event::RoleChanged { participant, acting, .. } => {
+            change_role(state, participant, *acting);
             stand(state, participant.id, Standing::Inside, recorded, limits);
         }
         Event::ParticipantsMuted { participants, source, .. } => {
@@ -251,15 +253,17 @@ fn set(set: &mut BTreeSet<ParticipantId>, id: ParticipantId, is_in: bool) {
 }
 
 /// Forgets whoever has been gone longest, so that a meeting open for years does not grow; bans
-/// are remembered up to a limit of their own.
+/// are remembered up to a limit of their own. Whoever still has a session is on the way to the
+/// lobby, and is not forgotten.
 fn forget_oldest(state: &mut Meeting, limits: &Limits) {
     while state.gone.len() > limits.gone_max {
         let banned = |id: &ParticipantId| state.members.get(id).is_some_and(|m| m.banned);
+        let is_away = |id: &ParticipantId| state.members.get(id).is_none_or(|m| m.sessions.is_empty());
         let bans = state.gone.iter().filter(|id| banned(id)).count();
-        let oldest = match state.gone.iter().position(|id| !banned(id)) {
-            Some(position) if bans <= limits.bans_max => position,
-            _ => 0,
-        };
+        let spared = |id: &ParticipantId| bans <= limits.bans_max && banned(id);
+        let mut positions = state.gone.iter().enumerate().filter(|(_, id)| is_away(id));
+        let first = positions.clone().next();
+        let Some((oldest, _)) = positions.find(|(_, id)| !spared(id)).or(first) else { return };
         let id = state.gone.remove(oldest);
         if let Some(member) = state.members.remove(&id) {
             if let Some(user) = member.participant.user {
@@ -280,11 +284,13 @@ fn open_session(
     at: Millis,
 ) {
     if let Some(person) = person {
-        let guest = if person.user.is_none() { Some(id) } else { None };
-        match &person.user {
-            Some(user) => state.users.insert(user.clone(), participant),
-            None => state.guests.insert(id, participant),
-        };
+        let guest = (person.user.is_none() && !person.erased).then_some(id);
+        if let Some(user) = &person.user {
+            state.users.insert(user.clone(), participant);
+        }
+        if let Some(session) = guest {
+            state.guests.insert(session, participant);
+        }
         let member = new_member(participant, person.name.clone(), person.user.clone(), person.role, at, guest);
         state.members.insert(participant, member);
     }
@@ -344,13 +350,14 @@ fn empty_out(state: &mut Meeting, at: Millis) {
     }
 }
 
-fn change_role(state: &mut Meeting, participant: &Participant, acting: bool, by_somebody: bool) {
+fn change_role(state: &mut Meeting, participant: &Participant, acting: bool) {
     let Some(member) = state.members.get_mut(&participant.id) else { return };
     let before = member.participant.role;
     member.participant = participant.clone();
     member.acting_from = if acting { Some(before) } else { None };
-    // Whoever was demoted on purpose is not host again by leaving and coming back.
-    if by_somebody && participant.role != Role::Host {
+    // Whoever was demoted is not host again by leaving and coming back. (A stand-in who steps
+    // back never was the meeting's own host.)
+    if participant.role != Role::Host {
         member.original_host = false;
     }
 }

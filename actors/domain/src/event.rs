@@ -82,6 +82,9 @@ pub struct Person {
     pub user: Option<UserId>,
     pub name: String,
     pub role: Role,
+    /// Their identity was overwritten; nobody is found by it any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub erased: bool,
 }
 
 type ById = Option<ParticipantId>;
@@ -149,7 +152,7 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: ById,
     },
-    /// Somebody who was waiting went away, or was let in with the host's arrival.
+    /// Somebody who was waiting went away.
     #[serde(rename = "lobby.left")]
     LobbyLeft { participant: ParticipantId },
     #[serde(rename = "lobby.admitted")]

@@ -35,6 +35,7 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
     match event {
         Event::SessionOpened { participant, person: Some(person), .. } if *participant == id => {
             person.user = None;
+            person.erased = true;
             ERASED_NAME.clone_into(&mut person.name);
         }
         Event::LobbyEntered { entry, .. } if entry.participant == id => {

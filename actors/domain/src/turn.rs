@@ -123,6 +123,11 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether this person is given a whole snapshot when the turn is done.
+    pub fn is_shown_after(&self, id: ParticipantId) -> bool {
+        self.after.contains(&Effect::Admitted(id))
+    }
+
     /// A fresh UUIDv7, ordered as the events are: time, then position in the log, then chance.
     pub fn id(&self) -> Uuid {
         let position = self.state.seq.next().0;
@@ -218,17 +223,18 @@ impl Turn<'_> {
             | Event::LobbyLeft { .. }
             | Event::LobbyAdmitted { .. }
             | Event::LobbyDenied { .. } => Audience::Leads,
-            Event::ParticipantRemoved { participant, .. } => match self.state.member(participant.id) {
-                // Somebody removed from the lobby was never seen by the others.
-                Some(member) if member.is_waiting() => Audience::Leads,
-                _ => of_person(participant),
-            },
+            Event::ParticipantRemoved { participant, .. } | Event::Renamed { participant, .. } => {
+                match self.state.member(participant.id) {
+                    Some(member) if member.is_inside() => of_person(participant),
+                    // Somebody who waits, or has gone, is nobody that the others see.
+                    _ => Audience::Leads,
+                }
+            }
             Event::ParticipantJoined { participant }
             | Event::ParticipantLeft { participant, .. }
             | Event::ParticipantDisconnected { participant }
             | Event::ParticipantReconnected { participant }
-            | Event::RoleChanged { participant, .. }
-            | Event::Renamed { participant, .. } => of_person(participant),
+            | Event::RoleChanged { participant, .. } => of_person(participant),
             Event::HandRaised { hand } => Audience::Room(self.room_of(hand.participant)),
             Event::HandsLowered { hands, .. } => {
                 Audience::Room(hands.iter().next().map(|id| self.room_of(*id)).unwrap_or_default())
@@ -239,7 +245,10 @@ impl Turn<'_> {
             | Event::ChatReacted { message } => match message.to {
                 crate::ids::To::Everyone => Audience::Everyone,
                 crate::ids::To::Room => Audience::Room(message.room),
-                crate::ids::To::Participant(to) => Audience::Only([message.from, to].into()),
+                crate::ids::To::Participant(to) => {
+                    let is_inside = |id: &ParticipantId| self.state.inside.contains(id);
+                    Audience::Only([message.from, to].into_iter().filter(is_inside).collect())
+                }
             },
         }
     }

@@ -1,14 +1,14 @@
 //! A meeting's own life: made, started, changed, ended, cancelled. It starts with the first person
 //! inside or on a host's word, and ends on a host's word or by one of its deadlines.
 
-use super::{checked, person};
+use super::{checked, lobby, person, roles};
 use crate::command::{Create, NewInvitation};
 use crate::effect::{CloseCode, Effect};
 use crate::event::{EndReason, Event};
 use crate::ids::ParticipantId;
 use crate::limits::Limits;
 use crate::rejection::Rejection;
-use crate::shapes::{Invitation, MeetingInfo, Settings, SettingsPatch, Status};
+use crate::shapes::{Invitation, MeetingInfo, Role, Settings, SettingsPatch, Status};
 use crate::turn::{Caller, Now, Reply, Turn};
 
 /// A week: no meeting's duration or host's absence is set beyond it.
@@ -49,6 +49,14 @@ fn check_settings(settings: &Settings, limits: &Limits) -> Result<(), Rejection>
         }
     }
     Ok(())
+}
+
+/// Makes a scheduled meeting live as its first person comes in. A service is not company: were a
+/// recorder that came early to start the meeting, it would end as an empty one.
+pub fn go_live_for(turn: &mut Turn<'_>, role: Role) {
+    if !role.is_service() {
+        go_live(turn, None);
+    }
 }
 
 /// Makes a scheduled meeting live; a live one is left as it is.
@@ -127,6 +135,10 @@ pub fn update(
     }
     if meeting != turn.state.info {
         turn.emit(Event::MeetingUpdated { meeting, by: caller.participant });
+        // Without a set end for want of a host, somebody may step in; and whoever waited for a
+        // host alone may not have to any more.
+        roles::succeed(turn);
+        lobby::release(turn);
     }
     Ok(Reply::Done)
 }

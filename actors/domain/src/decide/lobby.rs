@@ -7,7 +7,7 @@ use crate::effect::{CloseCode, Effect};
 use crate::event::{Event, LeaveReason};
 use crate::ids::ParticipantId;
 use crate::rejection::Rejection;
-use crate::shapes::{Connection, LobbyPolicy, Role};
+use crate::shapes::{LobbyPolicy, Role};
 use crate::state::{Member, Standing, entry_of};
 use crate::turn::{Caller, Reply, Turn};
 
@@ -65,9 +65,11 @@ pub fn admit(turn: &mut Turn<'_>, caller: &Caller, whom: &OneOrAll) -> Result<Re
     let admitted: Vec<ParticipantId> = chosen
         .into_iter()
         .filter(|id| {
-            let has_seat = turn.state.member(*id).is_some_and(|m| m.original_host || m.participant.role.leads());
-            let fits = has_seat || seats > 0;
-            seats = seats.saturating_sub(usize::from(!has_seat));
+            let Some(member) = turn.state.member(*id) else { return false };
+            let is_service = member.is_service();
+            let fits = seats > 0 || is_service || member.original_host || member.participant.role.leads();
+            // A host needs no free seat, but takes one where there is.
+            seats = seats.saturating_sub(usize::from(fits && !is_service));
             fits
         })
         .collect();
@@ -86,28 +88,29 @@ fn seats_left(turn: &Turn<'_>) -> usize {
 }
 
 fn let_in(turn: &mut Turn<'_>, id: ParticipantId, by: Option<ParticipantId>) {
-    lifecycle::go_live(turn, None);
+    let Some(role) = turn.state.member(id).map(|member| member.participant.role) else { return };
+    lifecycle::go_live_for(turn, role);
     turn.emit(Event::LobbyAdmitted { participant: id, by });
     turn.enter(id);
     // Somebody admitted while their socket was away is inside, and as absent as before.
-    let is_away =
-        turn.state.member(id).is_some_and(|m| m.sessions.iter().all(|session| turn.state.lost.contains_key(session)));
-    if is_away && let Ok(mut participant) = turn.shape(id) {
-        participant.state = Connection::Disconnected;
-        turn.emit(Event::ParticipantDisconnected { participant });
-    }
+    presence::disconnect(turn, id);
     turn.tell_after(Effect::Admitted(id));
     roles::arrived(turn, id);
 }
 
-/// A host or cohost is here: in come those who waited for nothing else.
-pub fn host_arrived(turn: &mut Turn<'_>) {
+/// Lets in those who waited for a host and for nothing else, if that is over: a host or cohost is
+/// here, or the meeting does not wait for one any more. A locked meeting lets nobody in by itself.
+pub fn release(turn: &mut Turn<'_>) {
+    if turn.state.info.settings.locked {
+        return;
+    }
     let entries = turn.state.lobby();
     for entry in entries {
         let Some(member) = turn.state.member(entry.participant) else { continue };
         let for_host = matches!(member.standing, Standing::Waiting { awaits_host: true, .. });
         let role = member.participant.role;
         if !for_host
+            || awaits_host(turn, role)
             || is_for(turn, role, member.participant.user.is_none(), Some(member))
             || presence::check_seats(turn, role).is_err()
         {
@@ -136,6 +139,9 @@ pub fn message(turn: &mut Turn<'_>, caller: &Caller, text: String) -> Result<Rep
 /// Sends somebody who is inside back to the lobby; their sockets stay open.
 pub fn send_back(turn: &mut Turn<'_>, caller: &Caller, id: ParticipantId) -> Result<Reply, Rejection> {
     turn.inside(id)?;
+    if caller.participant == Some(id) {
+        return Err(Rejection::conflict("leave, rather than send yourself to the lobby"));
+    }
     roles::check_rank(turn, caller, id)?;
     check_seats(turn)?;
     let mut participant = turn.shape(id)?;

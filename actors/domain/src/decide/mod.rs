@@ -31,6 +31,11 @@ pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
                 let over = Rejection::wrong_state("the meeting is over").closing(CloseCode::MeetingEnded);
                 return Err(over);
             }
+            if let crate::command::By::Session { session, id } = &by
+                && let Some(answer) = answered(turn, *session, *id)
+            {
+                return answer;
+            }
             let caller = turn.caller(&by)?;
             let action = action_of(&command);
             if !rights::may(caller.role, action) {
@@ -39,6 +44,18 @@ pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
             command_of(turn, &by, &caller, command)
         }
     }
+}
+
+/// The answer to a number that was taken before: it has no second effect, whoever lets it through.
+fn answered(turn: &Turn<'_>, session: crate::ids::SessionId, id: u64) -> Option<Result<Reply, Rejection>> {
+    let known = turn.state.sessions.get(&session)?;
+    if known.last_id == 0 || id > known.last_id {
+        return None;
+    }
+    Some(match known.answers.contains_key(&id) {
+        true => Ok(Reply::Done),
+        false => Err(Rejection::unavailable("this command had no effect; send it as a new one")),
+    })
 }
 
 fn command_of(
@@ -50,7 +67,7 @@ fn command_of(
     if let Command::Leave { all, transfer_to } = command {
         return presence::leave(turn, by, caller, all, transfer_to);
     }
-    if !caller.is_inside && !may_from_outside(&command) {
+    if !caller.is_inside && (must_wait(turn, caller) || !may_from_outside(&command)) {
         return Err(Rejection::wrong_state("you are not in the meeting"));
     }
     match command {
@@ -83,6 +100,11 @@ fn command_of(
         Command::MeshSignal { to, data } => moderation::mesh(turn, by, caller, to, data.0),
         Command::Invite { invitations } => lifecycle::invite(turn, invitations),
     }
+}
+
+/// Whoever was removed or sent back has no say until they are let in again.
+fn must_wait(turn: &Turn<'_>, caller: &Caller) -> bool {
+    caller.participant.and_then(|id| turn.state.member(id)).is_some_and(|member| member.must_wait)
 }
 
 /// What a host's token may do over REST before its person is inside.

@@ -16,7 +16,7 @@ const MESH_BYTES_MAX: usize = 32 * 1024;
 
 pub fn rename(turn: &mut Turn<'_>, caller: &Caller, id: ParticipantId, name: &str) -> Result<Reply, Rejection> {
     let member = turn.member(id)?;
-    if !member.is_inside() && !member.is_waiting() {
+    if (!member.is_inside() && !member.is_waiting()) || member.is_service() {
         return Err(Rejection::not_found("no such participant in the meeting"));
     }
     roles::self_or_lead(turn, caller, id)?;
@@ -124,23 +124,40 @@ pub fn remove(turn: &mut Turn<'_>, caller: &Caller, id: ParticipantId, ban: bool
     }
     roles::check_rank(turn, caller, id)?;
     let member = turn.member(id)?;
-    let sessions: Vec<SessionId> = member.sessions.iter().copied().collect();
-    let is_guest = member.participant.user.is_none();
-    let mut participant = member.participant.clone();
-    participant.state = Connection::Disconnected;
-    if let Some(before) = member.acting_from {
-        participant.role = before;
+    if member.banned {
+        return Ok(Reply::Done);
     }
-    turn.emit(Event::ParticipantRemoved { participant, banned: ban, by: caller.participant });
+    let is_guest = member.participant.user.is_none();
+    let code = if ban { CloseCode::Banned } else { CloseCode::Removed };
+    throw_out(turn, id, ban, code, caller.participant)?;
     if ban && is_guest && turn.state.info.settings.lobby == LobbyPolicy::Off {
         let mut meeting = turn.state.info.clone();
         meeting.settings.lobby = LobbyPolicy::Guests;
         turn.emit(Event::MeetingUpdated { meeting, by: caller.participant });
     }
-    let code = if ban { CloseCode::Banned } else { CloseCode::Removed };
-    turn.tell_after(Effect::Close { sessions, code });
     roles::succeed(turn);
     Ok(Reply::Done)
+}
+
+/// Writes down that somebody is out, wherever they were, and closes their sockets.
+fn throw_out(
+    turn: &mut Turn<'_>,
+    id: ParticipantId,
+    banned: bool,
+    code: CloseCode,
+    by: Option<ParticipantId>,
+) -> Result<(), Rejection> {
+    let member = turn.member(id)?;
+    let sessions: Vec<SessionId> = member.sessions.iter().copied().collect();
+    let mut participant = member.participant.clone();
+    participant.state = Connection::Disconnected;
+    // A stand-in host is one only while here.
+    if let Some(before) = member.acting_from {
+        participant.role = before;
+    }
+    turn.emit(Event::ParticipantRemoved { participant, banned, by });
+    turn.tell_after(Effect::Close { sessions, code });
+    Ok(())
 }
 
 pub fn request_media(turn: &mut Turn<'_>, caller: &Caller) -> Result<Reply, Rejection> {
@@ -168,11 +185,8 @@ pub fn mesh(turn: &mut Turn<'_>, by: &By, caller: &Caller, to: SessionId, data: 
 pub fn erase(turn: &mut Turn<'_>, user: &UserId) -> Result<Reply, Rejection> {
     let Some(id) = turn.state.users.get(user).copied() else { return Ok(Reply::Done) };
     let member = turn.member(id)?;
-    let sessions: Vec<SessionId> = member.sessions.iter().copied().collect();
     if member.is_inside() || member.is_waiting() {
-        let participant = member.participant.clone();
-        turn.emit(Event::ParticipantRemoved { participant, banned: false, by: None });
-        turn.tell_after(Effect::Close { sessions, code: CloseCode::Removed });
+        throw_out(turn, id, false, CloseCode::Removed, None)?;
     }
     turn.emit(Event::PersonErased { participant: id });
     roles::succeed(turn);

@@ -64,17 +64,14 @@ fn come_in(turn: &mut Turn<'_>, join: &Join, name: String, known: Option<Member>
     let id = known.as_ref().map_or_else(|| ParticipantId(turn.id()), |member| member.participant.id);
     let person = match &known {
         Some(_) => None,
-        None => Some(Person { user: join.user.clone(), name, role }),
+        None => Some(Person { user: join.user.clone(), name, role, erased: false }),
     };
     open_session(turn, join.session, id, person)?;
     if must_wait || awaits_host {
         lobby::enter(turn, id, !must_wait, None);
         return Ok(Reply::Waiting(id));
     }
-    let before = turn.state.info.status;
-    if before == crate::shapes::Status::Scheduled {
-        lifecycle::go_live(turn, None);
-    }
+    lifecycle::go_live_for(turn, role);
     turn.enter(id);
     roles::arrived(turn, id);
     Ok(Reply::Inside(id))
@@ -127,13 +124,13 @@ fn reconnect(turn: &mut Turn<'_>, session: SessionId) {
 }
 
 pub fn back(turn: &mut Turn<'_>, session: SessionId) -> Result<Reply, Rejection> {
-    let id = turn
+    let (id, is_waiting) = turn
         .state
         .session_member(session)
-        .map(|member| member.participant.id)
+        .map(|member| (member.participant.id, member.is_waiting()))
         .ok_or_else(|| Rejection::wrong_state("the session has ended"))?;
     reconnect(turn, session);
-    Ok(Reply::Inside(id))
+    Ok(if is_waiting { Reply::Waiting(id) } else { Reply::Inside(id) })
 }
 
 pub fn lost(turn: &mut Turn<'_>, session: SessionId) -> Result<Reply, Rejection> {
@@ -141,28 +138,38 @@ pub fn lost(turn: &mut Turn<'_>, session: SessionId) -> Result<Reply, Rejection>
         return Ok(Reply::Done);
     }
     turn.emit(Event::SessionLost { session });
-    let Some(member) = turn.state.session_member(session) else { return Ok(Reply::Done) };
-    let is_gone = member.sessions.iter().all(|id| turn.state.lost.contains_key(id));
-    if member.is_inside() && is_gone {
-        let mut participant = member.participant.clone();
-        participant.state = Connection::Disconnected;
-        turn.emit(Event::ParticipantDisconnected { participant });
+    if let Some(id) = turn.state.session_member(session).map(|member| member.participant.id) {
+        disconnect(turn, id);
     }
     Ok(Reply::Done)
 }
 
-/// The grace period of a session ran out.
-pub fn grace_over(turn: &mut Turn<'_>, session: SessionId) {
-    let Some(id) = turn.state.session_member(session).map(|member| member.participant.id) else { return };
-    close_sessions(turn, vec![session], SessionEnd::Lost, CloseCode::Unauthenticated);
-    depart(turn, id, LeaveReason::Lost);
+/// Writes down that somebody inside is disconnected, if none of their sessions has a socket.
+pub fn disconnect(turn: &mut Turn<'_>, id: ParticipantId) {
+    let Some(member) = turn.state.member(id) else { return };
+    let is_away = member.sessions.iter().all(|session| turn.state.lost.contains_key(session));
+    if is_away && member.is_inside() && member.participant.state == Connection::Connected {
+        let mut participant = member.participant.clone();
+        participant.state = Connection::Disconnected;
+        turn.emit(Event::ParticipantDisconnected { participant });
+    }
 }
 
-/// Writes down that somebody is gone, if their last session is.
+/// The grace period of a session ran out.
+pub fn grace_over(turn: &mut Turn<'_>, session: SessionId) {
+    let id = turn.state.session_member(session).map(|member| member.participant.id);
+    close_sessions(turn, vec![session], SessionEnd::Lost, CloseCode::Unauthenticated);
+    if let Some(id) = id {
+        depart(turn, id, LeaveReason::Lost);
+    }
+}
+
+/// Writes down that somebody is gone, if their last session is; or disconnected, if the sessions
+/// that are left have no socket.
 fn depart(turn: &mut Turn<'_>, id: ParticipantId, reason: LeaveReason) {
     let Some(member) = turn.state.member(id) else { return };
     if !member.sessions.is_empty() {
-        return;
+        return disconnect(turn, id);
     }
     match member.standing {
         Standing::Inside => {

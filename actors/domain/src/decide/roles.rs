@@ -26,13 +26,15 @@ pub fn set(turn: &mut Turn<'_>, caller: &Caller, id: ParticipantId, role: Role) 
     if is_last_host {
         return Err(Rejection::conflict("the meeting would have no host; make somebody else host first"));
     }
-    change(turn, id, role, false, caller.participant.or(Some(id)));
+    change(turn, id, role, false, caller.participant);
     if role == Role::Host {
         turn.emit(Event::HostChanged { host: id, by: caller.participant });
     }
     if role.leads() {
-        lobby::host_arrived(turn);
+        lobby::release(turn);
     }
+    // Somebody who could not step in before may now.
+    succeed(turn);
     Ok(Reply::Done)
 }
 
@@ -65,11 +67,15 @@ fn change(turn: &mut Turn<'_>, id: ParticipantId, role: Role, acting: bool, by: 
         participant.media = crate::shapes::Media::default();
     }
     turn.emit(Event::RoleChanged { participant, acting, by });
-    turn.tell(Effect::Entered(id));
+    // Whoever comes in with this very turn sees it in the snapshot, and nothing before that.
+    if !turn.is_shown_after(id) {
+        turn.tell(Effect::Entered(id));
+    }
 }
 
 pub fn check_transfer(turn: &Turn<'_>, caller: &Caller, to: ParticipantId) -> Result<(), Rejection> {
-    if caller.role != Role::Host {
+    // A host who was removed and waits to come back has nothing to hand over.
+    if caller.role != Role::Host || !caller.is_inside {
         return Err(Rejection::not_permitted("only a host can hand the meeting over"));
     }
     if caller.participant == Some(to) {
@@ -78,9 +84,11 @@ pub fn check_transfer(turn: &Turn<'_>, caller: &Caller, to: ParticipantId) -> Re
     turn.inside(to).map(|_| ())
 }
 
+/// Hands the meeting over. A stand-in hands over no more than they have: the next one stands in too.
 pub fn transfer(turn: &mut Turn<'_>, from: ParticipantId, to: ParticipantId) {
+    let acting = turn.state.member(from).is_some_and(|member| member.acting_from.is_some());
     if turn.state.member(to).is_some_and(|member| member.participant.role != Role::Host) {
-        change(turn, to, Role::Host, false, Some(from));
+        change(turn, to, Role::Host, acting, Some(from));
     }
     turn.emit(Event::HostChanged { host: to, by: Some(from) });
 }
@@ -107,17 +115,20 @@ pub fn arrived(turn: &mut Turn<'_>, id: ParticipantId) {
             turn.emit(Event::HostChanged { host: id, by: None });
         }
     }
+    succeed(turn);
     if role.leads() {
-        lobby::host_arrived(turn);
+        lobby::release(turn);
     }
 }
 
-/// If the last host is gone, somebody steps in.
+/// If the last host is gone, somebody steps in; if nobody can, whoever can first, later.
 pub fn succeed(turn: &mut Turn<'_>) {
     let state = &turn.state;
     // A meeting that never had a host waits for its first one; nobody steps in for them.
-    let had_host = state.members.values().any(|m| m.original_host);
-    if state.info.status != Status::Live || state.has_host() || !had_host {
+    if state.info.status != Status::Live || state.has_host() {
+        return;
+    }
+    if !state.members.values().any(|m| m.original_host || m.participant.role == Role::Host) {
         return;
     }
     let only_cohosts = state.info.settings.host_absent_end_s.is_some();
@@ -136,6 +147,7 @@ pub fn succeed(turn: &mut Turn<'_>) {
     let Some(id) = heir else { return };
     change(turn, id, Role::Host, true, None);
     turn.emit(Event::HostChanged { host: id, by: None });
+    lobby::release(turn);
 }
 
 /// The caller themselves, or somebody a lead may act on.
