@@ -17,7 +17,7 @@ use convoke_actors::hub::{CloseSockets, Hub};
 use convoke_actors::journal::Journal;
 use convoke_actors::node::Node;
 use convoke_actors::ports::{Clock, StoreError};
-use convoke_actors::supervisor::{Env, Meetings, Supervisor};
+use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor};
 use convoke_domain::CloseCode;
 use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -75,8 +75,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         Db::Sqlite { .. } => "embedded".to_owned(),
         Db::Postgres(_) => uuid::Uuid::now_v7().to_string(),
     });
-    let life = opened.store.boot(&node_name, timing.lease).await?;
-    tracing::info!(node = %life.node, epoch = life.epoch, "the node begins");
+    let life = Life::new(opened.store.boot(&node_name, timing.lease).await?);
+    tracing::info!(node = %node_name, epoch = life.get().epoch, "the node begins");
 
     let threads = match config.meeting_threads {
         0 => (cores() / 2).max(1),
@@ -100,7 +100,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         doors: gate.clone(),
         media: Arc::new(media),
         limits: Arc::new(config.limits()),
-        life: life.clone(),
+        life: Arc::clone(&life),
         timing,
     };
     let meetings = Meetings::new(env, &arbiters);
@@ -188,7 +188,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         served?;
     }
     projecting.abort();
-    opened.store.retire(&life).await?;
+    opened.store.retire(&life.get()).await?;
     opened.db.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -200,7 +200,9 @@ impl Outlet {
             inner.close(CloseCode::HeartbeatTimeout);
             return;
         }
-        let interval = if is_behind { inner.bounds.ping / 2 } else { inner.bounds.ping };
+        // Progress shows only where it is asked for, so it is asked for well within its time.
+        let behind = (inner.bounds.ping / 2).min(inner.bounds.progress / 3);
+        let interval = if is_behind { behind } else { inner.bounds.ping };
         if now.duration_since(inner.pinged_at) >= interval {
             inner.pinged_at = now;
             let ping = frame::ping(inner.written);

@@ -5,7 +5,7 @@
 
 use crate::journal::Journal;
 use crate::meeting::{MeetingActor, Request, Stop, ToMeeting};
-use crate::ports::{Bus, Clock, Doors, Media, MeetingKey, NodeLife, Store};
+use crate::ports::{Bus, Clock, Doors, Media, MeetingKey, NodeLife, Store, StoreError};
 use crate::restart::{self, Restart};
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context, MailboxError};
 use convoke_domain::{Limits, Rejection};
@@ -32,8 +32,25 @@ pub struct Env {
     pub doors: Arc<dyn Doors>,
     pub media: Arc<dyn Media>,
     pub limits: Arc<Limits>,
-    pub life: NodeLife,
+    pub life: Arc<Life>,
     pub timing: Timing,
+}
+
+/// The node's present life. A lease that ran out ends it, and the next begins.
+pub struct Life(Mutex<NodeLife>);
+
+impl Life {
+    pub fn new(life: NodeLife) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(life)))
+    }
+
+    pub fn get(&self) -> NodeLife {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn begin(&self, life: NodeLife) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = life;
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -229,16 +246,23 @@ impl Supervisor {
         let began = tokio::time::Instant::now();
         let renewing = async move {
             let env = meetings.env();
-            env.store.renew(&env.life, env.timing.lease).await
+            let life = env.life.get();
+            if env.store.renew(&life, env.timing.lease).await? {
+                return Ok(());
+            }
+            // Another may own the meetings by now; a commit would find it out. This node goes on as
+            // a new life, which may take again what nobody took.
+            tracing::error!(epoch = life.epoch, "the node's lease ran out");
+            env.life.begin(env.store.boot(&life.node, env.timing.lease).await?);
+            Ok(())
         };
-        restart::spawn(ctx, renewing, move |supervisor: &mut Self, ctx, renewed| {
+        restart::spawn(ctx, renewing, move |supervisor: &mut Self, ctx, renewed: Result<(), StoreError>| {
             let timing = supervisor.meetings.env().timing;
             match renewed {
-                Ok(true) => {
+                Ok(()) => {
                     let mut until = supervisor.lease.0.lock().unwrap_or_else(PoisonError::into_inner);
                     *until = began + timing.lease;
                 }
-                Ok(false) => tracing::error!("the node's lease ran out; another may own its meetings by now"),
                 Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
             }
             restart::later(ctx, timing.renew, Self::renew);

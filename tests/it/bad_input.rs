@@ -7,7 +7,9 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-async fn text(socket: &mut (impl StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin)) -> Value {
+async fn text(
+    socket: &mut (impl StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin),
+) -> Value {
     loop {
         if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
             return serde_json::from_str(&text).unwrap();
@@ -115,7 +117,13 @@ async fn forged_tokens_and_other_tenants_stay_outside() {
 
 #[tokio::test]
 async fn random_frames_harm_nobody() {
-    let server = server(&[("CONVOKE_COMMANDS_BURST", "100000"), ("CONVOKE_COMMANDS_PER_S", "100000"), ("CONVOKE_FLOOD_BURST", "100000"), ("CONVOKE_FLOOD_PER_S", "100000")]).await;
+    let server = server(&[
+        ("CONVOKE_COMMANDS_BURST", "100000"),
+        ("CONVOKE_COMMANDS_PER_S", "100000"),
+        ("CONVOKE_FLOOD_BURST", "100000"),
+        ("CONVOKE_FLOOD_PER_S", "100000"),
+    ])
+    .await;
     let id = meeting(&server, json!({})).await;
     let witness = joined(&server, &id, "witness", "host").await;
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
@@ -125,7 +133,24 @@ async fn random_frames_harm_nobody() {
         state ^= state << 17;
         usize::try_from(state % 1_000_003).unwrap() % below
     };
-    let words = ["{", "}", "\"id\":", "1", "\"type\":", "\"chat.post\"", "\"leave\"", ",", "null", "[", "]", "\"", "\\u0000", "é", "-1e999", "\"data\":"];
+    let words = [
+        "{",
+        "}",
+        "\"id\":",
+        "1",
+        "\"type\":",
+        "\"chat.post\"",
+        "\"leave\"",
+        ",",
+        "null",
+        "[",
+        "]",
+        "\"",
+        "\\u0000",
+        "é",
+        "-1e999",
+        "\"data\":",
+    ];
     let mut sent = 0;
     while sent < 3_000 {
         let mut socket = connect(&server.rest.host).await.unwrap();

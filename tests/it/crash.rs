@@ -41,7 +41,8 @@ async fn survives(settings: &[(&str, &str)], kills: u32) {
         assert_eq!(verify("client", &record, &log), Vec::<String>::new());
     }
     // Each command of each session stands in the log once.
-    let mut causes: Vec<String> = log.iter().filter(|e| !e["cause"].is_null()).map(|e| e["cause"].to_string()).collect();
+    let mut causes: Vec<String> =
+        log.iter().filter(|e| !e["cause"].is_null()).map(|e| e["cause"].to_string()).collect();
     let all = causes.len();
     causes.sort();
     causes.dedup();

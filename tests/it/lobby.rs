@@ -13,7 +13,10 @@ async fn whoever_waits_sees_nothing_until_admitted() {
     assert_eq!(host.record().snapshot.as_ref().unwrap()["lobby"][0]["name"], "Bob");
     ok(&host, "chat.post", json!({ "to": "everyone", "text": "secret" })).await;
     ok(&host, "lobby.message", json!({ "text": "one moment" })).await;
-    early.until("the message", |r| r.notices.iter().any(|(kind, _)| kind == "lobby.message").then_some(())).await.unwrap();
+    early
+        .until("the message", |r| r.notices.iter().any(|(kind, _)| kind == "lobby.message").then_some(()))
+        .await
+        .unwrap();
     assert!(early.record().heard.is_empty(), "the host's arrival let nobody in, and nothing leaked");
     assert_eq!(refused(&early, "chat.post", json!({ "to": "room", "text": "hi" })).await, "wrong_state");
     ok(&host, "lobby.admit", json!({ "all": true })).await;
@@ -53,14 +56,18 @@ async fn back_to_the_lobby_and_a_locked_door() {
     let host = joined(&server, &id, "ada", "host").await;
     let bob = joined(&server, &id, "bob", "participant").await;
     ok(&host, "participant.to_lobby", json!({ "participant": id_of(&bob) })).await;
-    bob.until("self.waiting", |r| r.notices.iter().any(|(kind, _)| kind == "self.waiting").then_some(())).await.unwrap();
+    bob.until("self.waiting", |r| r.notices.iter().any(|(kind, _)| kind == "self.waiting").then_some(()))
+        .await
+        .unwrap();
     ok(&host, "meeting.update", json!({ "settings": { "locked": true } })).await;
     let late = client(&server, &id, Some("eve"), "Eve", "participant");
     assert_eq!(late.closed().await.unwrap(), 4505);
     let events = bob.record().heard.len();
     ok(&host, "chat.post", json!({ "to": "everyone", "text": "without bob" })).await;
     ok(&host, "lobby.admit", json!({ "all": true })).await;
-    bob.until("self.admitted", |r| r.notices.iter().any(|(kind, _)| kind == "self.admitted").then_some(())).await.unwrap();
+    bob.until("self.admitted", |r| r.notices.iter().any(|(kind, _)| kind == "self.admitted").then_some(()))
+        .await
+        .unwrap();
     assert!(!bob.record().heard.iter().skip(events).any(|heard| heard.data.to_string().contains("without bob")));
 }
 
@@ -73,11 +80,16 @@ async fn roles_change_what_one_sees_and_may() {
     assert_eq!(refused(&bob, "participant.mute", json!({ "all": true, "source": "audio" })).await, "not_permitted");
     ok(&host, "participant.set_role", json!({ "participant": id_of(&bob), "role": "cohost" })).await;
     let entered = bob
-        .until("self.entered", |r| r.notices.iter().find(|(kind, _)| kind == "self.entered").map(|(_, data)| data.clone()))
+        .until("self.entered", |r| {
+            r.notices.iter().find(|(kind, _)| kind == "self.entered").map(|(_, data)| data.clone())
+        })
         .await
         .unwrap();
     assert_eq!(entered["self"]["participant"]["role"], "cohost");
     ok(&bob, "participant.mute", json!({ "all": true, "source": "audio" })).await;
     assert_eq!(refused(&bob, "participant.remove", json!({ "participant": id_of(&host) })).await, "not_permitted");
-    assert_eq!(refused(&bob, "participant.set_role", json!({ "participant": id_of(&bob), "role": "host" })).await, "not_permitted");
+    assert_eq!(
+        refused(&bob, "participant.set_role", json!({ "participant": id_of(&bob), "role": "host" })).await,
+        "not_permitted"
+    );
 }

@@ -48,7 +48,9 @@ async fn a_private_message_stays_private() {
     ok(&ada, "chat.post", json!({ "to": id_of(&bob), "text": "between us" })).await;
     assert_eq!(bob.event("chat.posted").await.unwrap().data["message"]["text"], "between us");
     let answer = ok(&eve, "chat.post", json!({ "to": "everyone", "text": "anything?" })).await;
-    eve.until("the own message", |r| r.heard.iter().any(|h| json!(h.seq) == answer["seq"]).then_some(())).await.unwrap();
+    eve.until("the own message", |r| r.heard.iter().any(|h| json!(h.seq) == answer["seq"]).then_some(()))
+        .await
+        .unwrap();
     assert!(!eve.record().heard.iter().any(|heard| heard.data.to_string().contains("between us")));
 }
 

@@ -9,7 +9,13 @@ use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn a_stalled_client_is_dropped_and_a_healthy_one_misses_nothing() {
-    let settings = [("CONVOKE_PROGRESS_S", "5"), ("CONVOKE_COMMANDS_BURST", "1000"), ("CONVOKE_COMMANDS_PER_S", "1000"), ("CONVOKE_FLOOD_BURST", "100000"), ("CONVOKE_FLOOD_PER_S", "100000")];
+    let settings = [
+        ("CONVOKE_PROGRESS_S", "5"),
+        ("CONVOKE_COMMANDS_BURST", "1000"),
+        ("CONVOKE_COMMANDS_PER_S", "1000"),
+        ("CONVOKE_FLOOD_BURST", "100000"),
+        ("CONVOKE_FLOOD_PER_S", "100000"),
+    ];
     let server = server(&settings).await;
     let id = meeting(&server, json!({})).await;
     let mut stalled = connect(&server.rest.host).await.unwrap();

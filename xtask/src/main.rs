@@ -152,6 +152,7 @@ fn coverage() -> Result<bool, Failure> {
     if !cargo(&["build", "--workspace", "--bins"]).status()?.success() {
         return Ok(false);
     }
-    let arguments = ["tarpaulin", "--workspace", "--skip-clean", "--engine", "ptrace", "--follow-exec", "--timeout", "600"];
+    let arguments =
+        ["tarpaulin", "--workspace", "--skip-clean", "--engine", "ptrace", "--follow-exec", "--timeout", "600"];
     Ok(cargo(&arguments).envs(servers.environment()).status()?.success())
 }

@@ -21,8 +21,7 @@ impl Servers {
         let id = std::process::id();
         let folder = std::env::temp_dir().join(format!("convoke-test-{id}"));
         std::fs::create_dir_all(&folder)?;
-        let mut servers =
-            Self { folder, children: Vec::new(), postgres_port: free_port()?, redis_port: free_port()? };
+        let mut servers = Self { folder, children: Vec::new(), postgres_port: free_port()?, redis_port: free_port()? };
         servers.start_postgres()?;
         servers.start_redis()?;
         Ok(servers)

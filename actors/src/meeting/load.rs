@@ -23,7 +23,7 @@ pub struct Loaded {
 }
 
 pub async fn load(env: &Env, key: &MeetingKey) -> Result<Loaded, StoreError> {
-    let taken = env.store.take(key, &env.life).await?;
+    let taken = env.store.take(key, &env.life.get()).await?;
     if let Some(reason) = &taken.failed {
         return Err(StoreError::Corrupt(reason.clone()));
     }

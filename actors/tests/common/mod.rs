@@ -13,7 +13,7 @@ use convoke_actors::outlet::{Bounds, Outlet};
 use convoke_actors::ports::*;
 use convoke_actors::release::Batch;
 use convoke_actors::session::{Hangup, Incoming, Pace, SessionActor};
-use convoke_actors::supervisor::{Env, Meetings, Timing};
+use convoke_actors::supervisor::{Env, Life, Meetings, Timing};
 use convoke_domain::command::Create;
 use convoke_domain::event::Cause;
 use convoke_domain::shapes::{Role, Settings};
@@ -355,7 +355,7 @@ impl World {
             doors: Arc::new(FakeDoors),
             media: media.clone(),
             limits: Arc::new(Limits::default()),
-            life: NodeLife { node: "n".into(), epoch: 1 },
+            life: Life::new(NodeLife { node: "n".into(), epoch: 1 }),
             timing: Timing::default(),
         };
         let meetings = Meetings::new(env, &[]);
