@@ -104,11 +104,9 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         Event::LobbyLeft { participant } => {
             stand(state, *participant, Standing::Gone { at }, recorded, limits);
         }
-        Event::LobbyAdmitted { participant, by } => {
+        Event::LobbyAdmitted { participant, with_host, .. } => {
             if let Some(member) = state.members.get_mut(participant) {
-                // Being let in by a host's arrival is no admission: the lobby never looked at them.
-                let waited_for_host = matches!(member.standing, Standing::Waiting { awaits_host: true, .. });
-                member.admitted = by.is_some() || !waited_for_host;
+                member.admitted = !with_host;
                 member.must_wait = false;
             }
         }

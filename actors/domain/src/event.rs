@@ -158,6 +158,9 @@ pub enum Event {
     #[serde(rename = "lobby.admitted")]
     LobbyAdmitted {
         participant: ParticipantId,
+        /// Came in because a host did; nobody looked at them.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        with_host: bool,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: ById,
     },

@@ -126,6 +126,10 @@ pub fn update(
         meeting.settings = meeting.settings.patched(&patch);
         check_settings(&meeting.settings, turn.limits)?;
         meeting.ends_at = ends_at(&meeting);
+        // Ending a meeting is a command of its own, which fewer may give.
+        if meeting.ends_at != turn.state.info.ends_at && meeting.ends_at.is_some_and(|at| at <= turn.now.at) {
+            return Err(Rejection::conflict("the meeting has lasted longer than max_duration_s already"));
+        }
     }
     if let Some(at) = scheduled_at {
         if meeting.status != Status::Scheduled {

@@ -77,7 +77,7 @@ pub fn admit(turn: &mut Turn<'_>, caller: &Caller, whom: &OneOrAll) -> Result<Re
         return Err(Rejection::capacity("the meeting is full"));
     }
     for id in admitted {
-        let_in(turn, id, caller.participant);
+        let_in(turn, id, false, caller.participant);
     }
     Ok(Reply::Done)
 }
@@ -87,10 +87,10 @@ fn seats_left(turn: &Turn<'_>) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(turn.state.people_inside())
 }
 
-fn let_in(turn: &mut Turn<'_>, id: ParticipantId, by: Option<ParticipantId>) {
+fn let_in(turn: &mut Turn<'_>, id: ParticipantId, with_host: bool, by: Option<ParticipantId>) {
     let Some(role) = turn.state.member(id).map(|member| member.participant.role) else { return };
     lifecycle::go_live_for(turn, role);
-    turn.emit(Event::LobbyAdmitted { participant: id, by });
+    turn.emit(Event::LobbyAdmitted { participant: id, with_host, by });
     turn.enter(id);
     // Somebody admitted while their socket was away is inside, and as absent as before.
     presence::disconnect(turn, id);
@@ -116,7 +116,7 @@ pub fn release(turn: &mut Turn<'_>) {
         {
             continue;
         }
-        let_in(turn, entry.participant, None);
+        let_in(turn, entry.participant, true, None);
     }
 }
 

@@ -127,7 +127,8 @@ pub fn remove(turn: &mut Turn<'_>, caller: &Caller, id: ParticipantId, ban: bool
     if member.banned {
         return Ok(Reply::Done);
     }
-    let is_guest = member.participant.user.is_none();
+    // Somebody erased has no user either, and is banned by neither.
+    let is_guest = member.guest.is_some();
     let code = if ban { CloseCode::Banned } else { CloseCode::Removed };
     throw_out(turn, id, ban, code, caller.participant)?;
     if ban && is_guest && turn.state.info.settings.lobby == LobbyPolicy::Off {

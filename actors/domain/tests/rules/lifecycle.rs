@@ -158,6 +158,17 @@ fn mt5_the_duration_counts_from_the_start_and_can_be_changed() {
 }
 
 #[test]
+fn mt5_a_shorter_duration_is_no_way_to_end_the_meeting() {
+    let mut scene = Scene::new();
+    scene.enters("Ann", Role::Host);
+    let coco = scene.enters("Coco", Role::Cohost);
+    scene.pass(60_000);
+    let last = |s| update(SettingsPatch { max_duration_s: Some(Some(s)), ..SettingsPatch::default() });
+    scene.refused(&coco, last(60), Code::Conflict);
+    scene.does(&coco, last(61));
+}
+
+#[test]
 fn mt5_the_duration_can_be_taken_away() {
     let mut scene = Scene::with(|s| s.max_duration_s = Some(60));
     let ann = scene.enters("Ann", Role::Host);
