@@ -153,6 +153,57 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_thousand_random_frames_are_answered_and_none_panics() {
+        let words = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"id\":",
+            "1",
+            "0",
+            "-7",
+            "1e999",
+            "\"type\":",
+            "\"join\"",
+            "\"chat.post\"",
+            "\"mesh.signal\"",
+            "\"data\":",
+            "null",
+            "true",
+            "\"to\":",
+            "\"room\"",
+            "\"text\":",
+            "\"\\u0000\"",
+            "\"\\ud800\"",
+            "é",
+            "\"",
+            "\\",
+            " ",
+        ];
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % 1_000_003).unwrap() % below
+        };
+        let mut numbered = 0;
+        for _ in 0..100_000 {
+            let body: String = (0..random(14)).map(|_| words[random(words.len())]).collect();
+            // Half of them begin like real ones, so that they get further in.
+            let frame =
+                if random(2) == 0 { body } else { format!("{{\"id\":1,\"type\":\"chat.post\",\"data\":{body}}}") };
+            if matches!(parse(&frame), Parsed::Numbered { .. }) {
+                numbered += 1;
+            }
+        }
+        assert!(numbered > 1_000, "the frames do not reach the commands: {numbered}");
+    }
+
+    #[test]
     fn every_command_type_is_known_to_the_enum() {
         for kind in COMMAND_TYPES.iter().filter(|kind| **kind != "mesh.signal") {
             let text = format!(r#"{{"id":1,"type":"{kind}","data":{{"participant":5}}}}"#);
