@@ -121,6 +121,10 @@ impl Follower {
         Self { state, limits }
     }
 
+    pub fn seq(&self) -> Seq {
+        self.state.seq
+    }
+
     pub fn follow(&mut self, recorded: &Recorded) {
         if let Audience::Only(named) = &recorded.audience {
             assert!(named.is_subset(&self.state.inside), "LG4: named people are inside");
