@@ -85,8 +85,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
     let bus = Arc::new(LocalBus::default());
     let journal_store = Arc::clone(&opened.store);
-    let journal_thread = actix::Arbiter::new();
-    let journal = Journal::start_in_arbiter(&journal_thread.handle(), |_| Journal::new(journal_store));
+    // A thread of its own where there are many that write; one alone is spared the way to another.
+    let journal_thread = match arbiters.as_slice() {
+        [only] => only.handle(),
+        _ => actix::Arbiter::new().handle(),
+    };
+    let journal = Journal::start_in_arbiter(&journal_thread, |_| Journal::new(journal_store));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let media = match config.media.as_str() {
         "mesh" => Peers::Mesh { ice_servers: config.ice_servers.clone() },

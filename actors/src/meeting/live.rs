@@ -28,6 +28,8 @@ use tokio::sync::oneshot;
 
 /// Events between two snapshots.
 const SNAPSHOT_EVENTS: u64 = 1_000;
+/// A time that has always come. It stays the same, so a commit leaves the index of it alone.
+const AT_ONCE: Millis = 0;
 
 enum Leaving {
     Item(Item),
@@ -221,7 +223,7 @@ impl Live {
         if !self.unsent.is_empty() {
             let wake_at = if self.state.is_attended() {
                 // Somebody is here: should the owner die, the meeting is to be taken at once.
-                Some(self.state.at)
+                Some(AT_ONCE)
             } else {
                 deadlines::next_at(&self.state, &self.env.limits)
             };

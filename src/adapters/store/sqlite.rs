@@ -9,7 +9,8 @@ use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Snapsh
 use convoke_domain::event::Cause;
 use convoke_domain::{Millis, Seq, SessionId, Term};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{QueryBuilder, Sqlite, SqlitePool, Transaction, query, query_as, query_scalar};
+use sqlx::{Executor, QueryBuilder, Sqlite, SqlitePool, Transaction, query, query_as, query_scalar};
+use std::borrow::Cow;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::str::FromStr;
@@ -17,10 +18,29 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Rows of one statement. Each number of rows is prepared once and kept.
-const ROWS: usize = 100;
-/// Room for every size of the two statements that many rows share, and all others.
-const STATEMENTS: usize = 2 * ROWS + 56;
+/// Rows of one statement.
+const ROWS: usize = 512;
+/// Events of a commit that is prepared once and kept.
+const KEPT_ROWS: usize = 8;
+const STATEMENTS: usize = 256;
+/// What SQLite calls a refusal by a trigger.
+const CONSTRAINT_TRIGGER: &str = "1811";
+/// The log as something to append to: each event moves its meeting's head by one where the term
+/// holds and the event is the next, and fails the whole statement where not. The time of waking is
+/// written only where it is another, so that most commits leave its index alone.
+const APPEND: &str = "
+    CREATE TEMP VIEW append (tenant, meeting, term, wake_at, seq, at, kind, version, audience,
+        cause_session, cause_id, data) AS SELECT 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0;
+    CREATE TEMP TRIGGER append_event INSTEAD OF INSERT ON append BEGIN
+        UPDATE meeting_heads SET seq = new.seq
+            WHERE tenant = new.tenant AND meeting = new.meeting AND term = new.term AND seq = new.seq - 1;
+        SELECT RAISE(ABORT, 'fenced') WHERE changes() = 0;
+        UPDATE meeting_heads SET wake_at = new.wake_at
+            WHERE tenant = new.tenant AND meeting = new.meeting AND wake_at IS NOT new.wake_at;
+        INSERT INTO events (tenant, meeting, seq, at, kind, version, audience, cause_session, cause_id, data)
+            VALUES (new.tenant, new.meeting, new.seq, new.at, new.kind, new.version, new.audience,
+                new.cause_session, new.cause_id, new.data);
+    END";
 const READERS: u32 = 4;
 const ACQUIRE: Duration = Duration::from_secs(3);
 
@@ -47,10 +67,18 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
             .max_connections(connections)
             .min_connections(1)
             .acquire_timeout(ACQUIRE)
+            // A file does not go away like a server does, and a test is another trip to its thread.
+            .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
     };
-    let write = pool(1).connect_with(options.clone()).await.map_err(unavailable)?;
+    let write = pool(1)
+        .after_connect(move |connection, _| {
+            Box::pin(async move { connection.execute(sqlx::raw_sql(APPEND)).await.map(drop) })
+        })
+        .connect_with(options.clone())
+        .await
+        .map_err(unavailable)?;
     let read =
         if is_memory { write.clone() } else { pool(READERS).connect_with(options).await.map_err(unavailable)? };
     let store = Arc::new(Bounded::new(SqliteStore { write: write.clone(), read: read.clone(), _lock: lock }));
@@ -86,62 +114,49 @@ impl SqliteStore {
         self.write.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
     }
 
+    /// Most commits are one statement, which is a transaction by itself and one trip to the
+    /// connection's thread; a trip costs more than what is done there.
     async fn commit_all(&self, commits: &[Commit]) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        for chunk in commits.chunks(ROWS) {
-            if update_heads(&mut transaction, chunk).await? != u64::try_from(chunk.len()).unwrap_or(u64::MAX) {
-                transaction.rollback().await.map_err(unavailable)?;
-                return Err(StoreError::Fenced);
-            }
+        let rows: Vec<(&Commit, &EventRow)> =
+            commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event))).collect();
+        let is_one_statement = rows.len() <= ROWS && commits.iter().all(|commit| commit.outbox.is_empty());
+        if is_one_statement {
+            let mut insert = append(&rows);
+            // A small commit is prepared once and kept; a large one is worth preparing anew.
+            let insert = insert.build().persistent(rows.len() <= KEPT_ROWS);
+            return insert.execute(&self.write).await.map(drop).map_err(failed_commit);
         }
-        insert_events(&mut transaction, commits).await?;
+        let mut transaction = self.begin().await?;
+        for chunk in rows.chunks(ROWS) {
+            append(chunk).build().persistent(false).execute(&mut *transaction).await.map_err(failed_commit)?;
+        }
         insert_outbox(&mut transaction, commits).await?;
         transaction.commit().await.map_err(unavailable)
     }
 }
 
-/// Moves the heads on where term and seq still hold; answers how many did.
-async fn update_heads(transaction: &mut Transaction<'static, Sqlite>, commits: &[Commit]) -> Result<u64, StoreError> {
-    let mut update =
-        QueryBuilder::<Sqlite>::new("UPDATE meeting_heads SET seq = c.column5, wake_at = c.column6 FROM (");
-    update.push_values(commits, |mut row, commit| {
+fn failed_commit(error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|database| database.code().map(Cow::into_owned));
+    if code.as_deref() == Some(CONSTRAINT_TRIGGER) { StoreError::Fenced } else { unavailable(error) }
+}
+
+fn append(rows: &[(&Commit, &EventRow)]) -> QueryBuilder<Sqlite> {
+    let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO temp.append ");
+    insert.push_values(rows, |mut row, (commit, event)| {
         row.push_bind(&commit.key.tenant.0)
             .push_bind(commit.key.meeting.0)
             .push_bind(to_i64(commit.term.0))
-            .push_bind(seq_bind(commit.after))
-            .push_bind(seq_bind(commit.reaches()))
-            .push_bind(commit.wake_at.map(to_i64));
+            .push_bind(commit.wake_at.map(to_i64))
+            .push_bind(seq_bind(event.seq))
+            .push_bind(to_i64(event.at))
+            .push_bind(&event.kind)
+            .push_bind(i32::from(event.version))
+            .push_bind(&event.audience)
+            .push_bind(event.cause.map(|cause| cause.session.0))
+            .push_bind(event.cause.map(|cause| to_i64(cause.id)))
+            .push_bind(&*event.data);
     });
-    update.push(
-        ") AS c WHERE meeting_heads.tenant = c.column1 AND meeting_heads.meeting = c.column2 \
-         AND meeting_heads.term = c.column3 AND meeting_heads.seq = c.column4",
-    );
-    let done = update.build().persistent(true).execute(&mut **transaction).await.map_err(unavailable)?;
-    Ok(done.rows_affected())
-}
-
-async fn insert_events(transaction: &mut Transaction<'static, Sqlite>, commits: &[Commit]) -> Result<(), StoreError> {
-    let rows: Vec<(&MeetingKey, &EventRow)> =
-        commits.iter().flat_map(|commit| commit.events.iter().map(|event| (&commit.key, event))).collect();
-    for chunk in rows.chunks(ROWS) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO events (tenant, meeting, seq, at, kind, version, audience, cause_session, cause_id, data) ",
-        );
-        insert.push_values(chunk, |mut row, (key, event)| {
-            row.push_bind(&key.tenant.0)
-                .push_bind(key.meeting.0)
-                .push_bind(seq_bind(event.seq))
-                .push_bind(to_i64(event.at))
-                .push_bind(&event.kind)
-                .push_bind(i32::from(event.version))
-                .push_bind(&event.audience)
-                .push_bind(event.cause.map(|cause| cause.session.0))
-                .push_bind(event.cause.map(|cause| to_i64(cause.id)))
-                .push_bind(&*event.data);
-        });
-        insert.build().persistent(true).execute(&mut **transaction).await.map_err(unavailable)?;
-    }
-    Ok(())
+    insert
 }
 
 /// A row whose idempotency key its tenant has used already is the same thing again: it is dropped.
