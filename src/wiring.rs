@@ -110,7 +110,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let meetings = Meetings::new(env, &arbiters);
     let _supervisor = Supervisor::start_here(meetings.clone());
     let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
-    let projecting = tokio::spawn(projections.clone().run(meetings.hints()));
+    let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
     let readiness = Arc::new(Readiness::default());
     let edge = Data::new(Edge {
         node: Node::new(meetings.clone()),

@@ -8,7 +8,6 @@ use convoke_domain::command::Create;
 use convoke_domain::event::EVENT_VERSION;
 use convoke_domain::shapes::MeetingInfo;
 use convoke_domain::{By, Command, Now, Rejection, Seq, UserId};
-use tokio::sync::broadcast;
 
 /// A command took effect and is durable.
 #[derive(Clone, Debug)]
@@ -42,7 +41,7 @@ impl Node {
         let wake_at = convoke_domain::deadlines::next_at(&state, &env.limits);
         match env.store.create(&key, &row, wake_at).await {
             Ok(true) => {
-                self.meetings.hint(&key, row.seq);
+                self.meetings.note_growth(&key);
                 Ok(Done { seq: row.seq, meeting: state.info })
             }
             Ok(false) => Err(Rejection::conflict("a meeting with this id exists already")),
@@ -63,11 +62,6 @@ impl Node {
     /// The log of a meeting after a seq, at most `limit` events.
     pub async fn events(&self, key: &MeetingKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, Rejection> {
         self.meetings.env().store.events(key, after, limit).await.map_err(|error| unavailable(&error))
-    }
-
-    /// Hints that a meeting's log has grown, for the projections. Hints may be lost; the heads tell.
-    pub fn committed(&self) -> broadcast::Receiver<(MeetingKey, Seq)> {
-        self.meetings.hints()
     }
 }
 

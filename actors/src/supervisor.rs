@@ -9,18 +9,16 @@ use crate::ports::{Bus, Clock, Doors, Media, MeetingKey, NodeLife, Store, StoreE
 use crate::restart::{self, Restart};
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context, MailboxError};
 use convoke_domain::{Limits, Rejection};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_MAX: u32 = 200;
 /// How often a sender looks for a meeting that keeps going away under it.
 const FINDS_MAX: usize = 8;
-const HINTS: usize = 4_096;
 
 /// What every meeting of the node works with.
 #[derive(Clone)]
@@ -82,7 +80,7 @@ struct Inner {
     threads: Vec<actix::ArbiterHandle>,
     active: Mutex<HashMap<MeetingKey, Addr<MeetingActor>>>,
     is_stopping: AtomicBool,
-    hints: broadcast::Sender<(MeetingKey, convoke_domain::Seq)>,
+    grown: Mutex<BTreeSet<MeetingKey>>,
 }
 
 impl Meetings {
@@ -93,7 +91,7 @@ impl Meetings {
             threads: threads.iter().map(Arbiter::handle).collect(),
             active: Mutex::new(HashMap::new()),
             is_stopping: AtomicBool::new(false),
-            hints: broadcast::channel(HINTS).0,
+            grown: Mutex::default(),
         }))
     }
 
@@ -174,13 +172,18 @@ impl Meetings {
         metrics::gauge!("convoke_meetings_active").set(f64::from(u32::try_from(active.len()).unwrap_or(u32::MAX)));
     }
 
-    pub fn hint(&self, key: &MeetingKey, head: convoke_domain::Seq) {
-        // Nobody listening is fine.
-        let _ = self.0.hints.send((key.clone(), head));
+    /// Notes that a meeting's log has grown. Nobody is woken for it.
+    pub fn note_growth(&self, key: &MeetingKey) {
+        let mut grown = self.0.grown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !grown.contains(key) {
+            grown.insert(key.clone());
+        }
     }
 
-    pub fn hints(&self) -> broadcast::Receiver<(MeetingKey, convoke_domain::Seq)> {
-        self.0.hints.subscribe()
+    /// The meetings whose logs have grown here since this was asked last. A hint, for the
+    /// projections: after a crash the heads tell.
+    pub fn take_grown(&self) -> BTreeSet<MeetingKey> {
+        std::mem::take(&mut self.0.grown.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn count(&self) -> usize {

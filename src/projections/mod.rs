@@ -13,18 +13,21 @@ pub use read::{Attendance, InvitationRow, Page, Reader, Reserved};
 use crate::adapters::store::Db;
 use convoke_actors::meeting::{decode, row_of};
 use convoke_actors::ports::{EventRow, MeetingKey, Store, StoreError};
+use convoke_actors::supervisor::Meetings;
 use convoke_domain::event::Recorded;
 use convoke_domain::{Event, Seq, redact};
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::Mutex;
 
 const PAGE: u32 = 500;
 /// What hints missed is found this often.
 const SCAN: Duration = Duration::from_secs(10);
 const GATHER: Duration = Duration::from_millis(500);
 const SCAN_MAX: i64 = 1_000;
+/// Cursors that are remembered between passes.
+const CURSORS_MAX: usize = 100_000;
 
 /// Part of one meeting's log, applied.
 struct Step<'a> {
@@ -38,46 +41,38 @@ struct Step<'a> {
 pub struct Projections {
     store: Arc<dyn Store>,
     db: Db,
-    /// One writer at a time; the cursor's condition guards against other nodes.
-    writing: Arc<Mutex<()>>,
+    /// How far the read models go, as far as is remembered; locked by the one who writes. The
+    /// cursor's condition guards against other nodes.
+    cursors: Arc<Mutex<HashMap<MeetingKey, Seq>>>,
 }
 
 impl Projections {
     pub fn new(store: Arc<dyn Store>, db: Db) -> Self {
-        Self { store, db, writing: Arc::new(Mutex::new(())) }
+        Self { store, db, cursors: Arc::default() }
     }
 
-    /// Follows the logs until the hints end. Hints are gathered for half a second, so that a busy
-    /// meeting costs no more transactions than a quiet one; what they missed, the scan finds.
-    pub async fn run(self, mut hints: broadcast::Receiver<(MeetingKey, Seq)>) {
+    /// Follows the logs for ever. What has grown is gathered for a while, so that a busy meeting
+    /// costs no more transactions than a quiet one; what was not noted here, the scan finds.
+    pub async fn run(self, meetings: Meetings) {
         let mut scan = tokio::time::interval(SCAN);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut pass = tokio::time::interval(GATHER);
         pass.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut behind: BTreeSet<MeetingKey> = BTreeSet::new();
         loop {
-            tokio::select! {
-                hint = hints.recv() => match hint {
-                    Ok((key, _)) => {
-                        behind.insert(key);
-                    }
-                    Err(broadcast::error::RecvError::Lagged(_)) => scan.reset_immediately(),
-                    Err(broadcast::error::RecvError::Closed) => return,
-                },
-                _ = scan.tick() => match self.behind(SCAN_MAX).await {
-                    Ok(keys) => behind.extend(keys),
-                    Err(error) => tracing::warn!(%error, "the projections cannot be read"),
-                },
-                _ = pass.tick(), if !behind.is_empty() => {
-                    let keys: Vec<MeetingKey> = std::mem::take(&mut behind).into_iter().collect();
-                    if self.follow(&keys).await.is_err() {
-                        // One that cannot be read does not hold up the others.
-                        for key in &keys {
-                            if let Err(error) = self.catch_up(key).await {
-                                tracing::warn!(%error, meeting = %key.meeting, "a projection is behind");
-                            }
-                        }
-                    }
+            let keys = tokio::select! {
+                _ = scan.tick() => self.behind(SCAN_MAX).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the projections cannot be read");
+                    Vec::new()
+                }),
+                _ = pass.tick() => meetings.take_grown().into_iter().collect(),
+            };
+            if keys.is_empty() || self.follow(&keys).await.is_ok() {
+                continue;
+            }
+            // One that cannot be read does not hold up the others.
+            for key in &keys {
+                if let Err(error) = self.catch_up(key).await {
+                    tracing::warn!(%error, meeting = %key.meeting, "a projection is behind");
                 }
             }
         }
@@ -90,12 +85,15 @@ impl Projections {
 
     /// Brings these meetings up to the ends of their logs, a transaction a pass for all of them.
     async fn follow(&self, keys: &[MeetingKey]) -> Result<(), StoreError> {
-        let _one = self.writing.lock().await;
+        let mut cursors = self.cursors.lock().await;
         let mut open: Vec<&MeetingKey> = keys.iter().collect();
         while !open.is_empty() {
             let mut steps = Vec::new();
             for key in std::mem::take(&mut open) {
-                let from = self.cursor(key).await?;
+                let from = match cursors.remove(key) {
+                    Some(known) => known,
+                    None => self.cursor(key).await?,
+                };
                 let rows = self.store.events(key, from, PAGE).await?;
                 let Some(to) = rows.last().map(|row| row.seq) else { continue };
                 let mut changes = Vec::new();
@@ -109,7 +107,12 @@ impl Projections {
                     open.push(key);
                 }
             }
-            self.write(steps).await?;
+            // Only what is written is remembered; a cursor that another node moved is read again.
+            let written = self.write(steps).await?;
+            if cursors.len().saturating_add(written.len()) > CURSORS_MAX {
+                cursors.clear();
+            }
+            cursors.extend(written);
         }
         Ok(())
     }

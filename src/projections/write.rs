@@ -6,9 +6,15 @@ use crate::adapters::store::secrets::on_pool;
 use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
 use convoke_domain::redact::ERASED_NAME;
-use convoke_domain::{MeetingId, Seq, TenantId};
-use sqlx::{query, query_as, query_scalar};
+use convoke_domain::shapes::{Message, Participant};
+use convoke_domain::{MeetingId, MessageId, ParticipantId, Seq, TenantId, UserId};
+use sqlx::{QueryBuilder, query, query_as, query_scalar};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use uuid::Uuid;
+
+/// Rows of one statement.
+const ROWS: usize = 500;
 
 fn json(value: &impl serde::Serialize) -> String {
     convoke_actors::frame::json(value)
@@ -30,35 +36,6 @@ macro_rules! apply {
                 .bind(&info.title)
                 .bind(info.status.as_str())
                 .bind(json(&info))
-                .execute(&mut *$transaction)
-                .await
-            }
-            Change::Known { user, participant } => {
-                query(
-                    "INSERT INTO known_users (tenant, user_id, meeting, participant) VALUES ($1, $2, $3, $4) \
-                     ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET participant = excluded.participant",
-                )
-                .bind(tenant)
-                .bind(&user.0)
-                .bind(meeting)
-                .bind(participant.0)
-                .execute(&mut *$transaction)
-                .await
-            }
-            Change::StayBegins { seq, participant } => {
-                query(
-                    "INSERT INTO attendances (tenant, meeting, seq, participant, user_id, name, role, room, joined_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
-                )
-                .bind(tenant)
-                .bind(meeting)
-                .bind(to_i64(seq.0))
-                .bind(participant.id.0)
-                .bind(participant.user.map(|user| user.0))
-                .bind(&participant.name)
-                .bind(participant.role.as_str())
-                .bind(participant.room.to_string())
-                .bind(to_i64(participant.joined_at))
                 .execute(&mut *$transaction)
                 .await
             }
@@ -95,23 +72,8 @@ macro_rules! apply {
                 .execute(&mut *$transaction)
                 .await
             }
-            Change::Message { seq, message } => {
-                query(
-                    "INSERT INTO messages_view (tenant, meeting, id, seq, sender, recipient, room, data) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-                     ON CONFLICT (tenant, meeting, id) DO UPDATE SET data = excluded.data",
-                )
-                .bind(tenant)
-                .bind(meeting)
-                .bind(message.id.0)
-                .bind(to_i64(seq.0))
-                .bind(message.from.0)
-                .bind(message.to.to_string())
-                .bind(message.room.to_string())
-                .bind(json(&message))
-                .execute(&mut *$transaction)
-                .await
-            }
+            // Gathered before they come here.
+            Change::Known { .. } | Change::StayBegins { .. } | Change::Message { .. } => continue,
             Change::Reactions { message } => {
                 query("UPDATE messages_view SET data = $4 WHERE tenant = $1 AND meeting = $2 AND id = $3")
                     .bind(tenant)
@@ -175,6 +137,101 @@ macro_rules! apply {
     }};
 }
 
+/// Rows that come in numbers: written many to a statement, before anything that may change them.
+#[derive(Default)]
+struct Gathered<'a> {
+    known: BTreeMap<(&'a MeetingKey, UserId), ParticipantId>,
+    stays: Vec<(&'a MeetingKey, Seq, Box<Participant>)>,
+    messages: BTreeMap<(&'a MeetingKey, MessageId), (Seq, Box<Message>)>,
+}
+
+impl<'a> Gathered<'a> {
+    /// Keeps a change of the kinds that are gathered; gives any other back.
+    fn take(&mut self, key: &'a MeetingKey, change: Change) -> Option<Change> {
+        match change {
+            Change::Known { user, participant } => {
+                self.known.insert((key, user), participant);
+            }
+            Change::StayBegins { seq, participant } => self.stays.push((key, seq, participant)),
+            // Of one that is edited meanwhile the last state counts, where it stood first.
+            Change::Message { seq, message } => match self.messages.entry((key, message.id)) {
+                Entry::Occupied(mut earlier) => earlier.get_mut().1 = message,
+                Entry::Vacant(place) => {
+                    place.insert((seq, message));
+                }
+            },
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+macro_rules! insert_gathered {
+    ($transaction:expr, $gathered:expr) => {{
+        let Gathered { known, stays, messages } = $gathered;
+        let known: Vec<_> = known.into_iter().collect();
+        for chunk in known.chunks(ROWS) {
+            let mut insert = QueryBuilder::new("INSERT INTO known_users (tenant, user_id, meeting, participant) ");
+            insert.push_values(chunk, |mut row, ((key, user), participant)| {
+                row.push_bind(&key.tenant.0).push_bind(&user.0).push_bind(key.meeting.0).push_bind(participant.0);
+            });
+            insert
+                .push(" ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET participant = excluded.participant")
+                .build()
+                .persistent(false)
+                .execute(&mut *$transaction)
+                .await
+                .map_err(unavailable)?;
+        }
+        for chunk in stays.chunks(ROWS) {
+            let mut insert = QueryBuilder::new(
+                "INSERT INTO attendances (tenant, meeting, seq, participant, user_id, name, role, room, joined_at) ",
+            );
+            insert.push_values(chunk, |mut row, (key, seq, participant)| {
+                row.push_bind(&key.tenant.0)
+                    .push_bind(key.meeting.0)
+                    .push_bind(to_i64(seq.0))
+                    .push_bind(participant.id.0)
+                    .push_bind(participant.user.as_ref().map(|user| &user.0))
+                    .push_bind(&participant.name)
+                    .push_bind(participant.role.as_str())
+                    .push_bind(participant.room.to_string())
+                    .push_bind(to_i64(participant.joined_at));
+            });
+            insert
+                .push(" ON CONFLICT DO NOTHING")
+                .build()
+                .persistent(false)
+                .execute(&mut *$transaction)
+                .await
+                .map_err(unavailable)?;
+        }
+        let messages: Vec<_> = messages.into_iter().collect();
+        for chunk in messages.chunks(ROWS) {
+            let mut insert = QueryBuilder::new(
+                "INSERT INTO messages_view (tenant, meeting, id, seq, sender, recipient, room, data) ",
+            );
+            insert.push_values(chunk, |mut row, ((key, id), (seq, message))| {
+                row.push_bind(&key.tenant.0)
+                    .push_bind(key.meeting.0)
+                    .push_bind(id.0)
+                    .push_bind(to_i64(seq.0))
+                    .push_bind(message.from.0)
+                    .push_bind(message.to.to_string())
+                    .push_bind(message.room.to_string())
+                    .push_bind(json(message));
+            });
+            insert
+                .push(" ON CONFLICT (tenant, meeting, id) DO UPDATE SET data = excluded.data")
+                .build()
+                .persistent(false)
+                .execute(&mut *$transaction)
+                .await
+                .map_err(unavailable)?;
+        }
+    }};
+}
+
 impl Projections {
     pub(super) async fn cursor(&self, key: &MeetingKey) -> Result<Seq, StoreError> {
         let seq: Option<i64> = on_pool!(&self.db, pool => {
@@ -205,13 +262,15 @@ impl Projections {
     }
 
     /// Writes the steps in one transaction, each where its cursor is still where it was read:
-    /// otherwise another node has done it.
-    pub(super) async fn write(&self, steps: Vec<Step<'_>>) -> Result<(), StoreError> {
+    /// otherwise another node has done it. Answers the cursors that were moved.
+    pub(super) async fn write(&self, steps: Vec<Step<'_>>) -> Result<Vec<(MeetingKey, Seq)>, StoreError> {
+        let mut written = Vec::with_capacity(steps.len());
         if steps.is_empty() {
-            return Ok(());
+            return Ok(written);
         }
         on_pool!(&self.db, pool => {
             let mut transaction = pool.begin().await.map_err(unavailable)?;
+            let mut gathered = Gathered::default();
             for Step { key, from, to, changes } in steps {
                 let moved = query(
                     "INSERT INTO projection_cursors (tenant, meeting, seq) VALUES ($1, $2, $4) \
@@ -224,20 +283,28 @@ impl Projections {
                 .execute(&mut *transaction)
                 .await
                 .map_err(unavailable)?;
-                if moved.rows_affected() == 1 {
-                    for change in changes {
-                        apply!(transaction, key, change);
+                if moved.rows_affected() == 0 {
+                    continue;
+                }
+                for change in changes {
+                    if let Some(other) = gathered.take(key, change) {
+                        insert_gathered!(transaction, std::mem::take(&mut gathered));
+                        apply!(transaction, key, other);
                     }
                 }
+                written.push((key.clone(), to));
             }
-            transaction.commit().await.map_err(unavailable)
-        })
+            insert_gathered!(transaction, gathered);
+            transaction.commit().await.map_err(unavailable)?;
+        });
+        Ok(written)
     }
 
     /// Forgets every read model and builds it again from the logs.
     pub async fn rebuild(&self) -> Result<(), StoreError> {
         {
-            let _one = self.writing.lock().await;
+            let mut cursors = self.cursors.lock().await;
+            cursors.clear();
             on_pool!(&self.db, pool => {
                 let mut transaction = pool.begin().await.map_err(unavailable)?;
                 for statement in [

@@ -344,7 +344,7 @@ impl MeetingActor {
         }
         match committed.outcome {
             Ok(head) => {
-                self.meetings.hint(&self.key, head);
+                self.meetings.note_growth(&self.key);
                 self.turn(ctx, |live| live.durable_upto(head));
             }
             Err(Failure::Unknown) => self.reload(ctx),

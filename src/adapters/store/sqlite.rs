@@ -8,6 +8,7 @@ use super::{Db, Opened, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Snapshot, Store, StoreError, Taken};
 use convoke_domain::event::Cause;
 use convoke_domain::{Millis, Seq, SessionId, Term};
+use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Executor, QueryBuilder, Sqlite, SqlitePool, Transaction, query, query_as, query_scalar};
 use std::borrow::Cow;
@@ -26,20 +27,22 @@ const STATEMENTS: usize = 256;
 /// What SQLite calls a refusal by a trigger.
 const CONSTRAINT_TRIGGER: &str = "1811";
 /// The log as something to append to: each event moves its meeting's head by one where the term
-/// holds and the event is the next, and fails the whole statement where not. The time of waking is
+/// holds and the event is the next, and fails the whole statement where not. A row without a kind
+/// stands for a commit without events. The time of waking is
 /// written only where it is another, so that most commits leave its index alone.
 const APPEND: &str = "
     CREATE TEMP VIEW append (tenant, meeting, term, wake_at, seq, at, kind, version, audience,
         cause_session, cause_id, data) AS SELECT 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0;
     CREATE TEMP TRIGGER append_event INSTEAD OF INSERT ON append BEGIN
         UPDATE meeting_heads SET seq = new.seq
-            WHERE tenant = new.tenant AND meeting = new.meeting AND term = new.term AND seq = new.seq - 1;
+            WHERE tenant = new.tenant AND meeting = new.meeting AND term = new.term
+                AND seq = new.seq - (new.kind IS NOT NULL);
         SELECT RAISE(ABORT, 'fenced') WHERE changes() = 0;
         UPDATE meeting_heads SET wake_at = new.wake_at
             WHERE tenant = new.tenant AND meeting = new.meeting AND wake_at IS NOT new.wake_at;
         INSERT INTO events (tenant, meeting, seq, at, kind, version, audience, cause_session, cause_id, data)
-            VALUES (new.tenant, new.meeting, new.seq, new.at, new.kind, new.version, new.audience,
-                new.cause_session, new.cause_id, new.data);
+            SELECT new.tenant, new.meeting, new.seq, new.at, new.kind, new.version, new.audience,
+                new.cause_session, new.cause_id, new.data WHERE new.kind IS NOT NULL;
     END";
 const READERS: u32 = 4;
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -117,14 +120,20 @@ impl SqliteStore {
     /// Most commits are one statement, which is a transaction by itself and one trip to the
     /// connection's thread; a trip costs more than what is done there.
     async fn commit_all(&self, commits: &[Commit]) -> Result<(), StoreError> {
-        let rows: Vec<(&Commit, &EventRow)> =
-            commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event))).collect();
+        let mut rows: Vec<Row<'_>> = Vec::new();
+        for commit in commits {
+            if commit.events.is_empty() {
+                rows.push((commit, None));
+            }
+            rows.extend(commit.events.iter().map(|event| (commit, Some(event))));
+        }
         let is_one_statement = rows.len() <= ROWS && commits.iter().all(|commit| commit.outbox.is_empty());
         if is_one_statement {
             let mut insert = append(&rows);
             // A small commit is prepared once and kept; a large one is worth preparing anew.
             let insert = insert.build().persistent(rows.len() <= KEPT_ROWS);
-            return insert.execute(&self.write).await.map(drop).map_err(failed_commit);
+            // The first result is the only one; waiting for the end of them would be woken twice.
+            return self.write.fetch_many(insert).try_next().await.map(drop).map_err(failed_commit);
         }
         let mut transaction = self.begin().await?;
         for chunk in rows.chunks(ROWS) {
@@ -140,21 +149,23 @@ fn failed_commit(error: sqlx::Error) -> StoreError {
     if code.as_deref() == Some(CONSTRAINT_TRIGGER) { StoreError::Fenced } else { unavailable(error) }
 }
 
-fn append(rows: &[(&Commit, &EventRow)]) -> QueryBuilder<Sqlite> {
+type Row<'a> = (&'a Commit, Option<&'a EventRow>);
+
+fn append(rows: &[Row<'_>]) -> QueryBuilder<Sqlite> {
     let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO temp.append ");
     insert.push_values(rows, |mut row, (commit, event)| {
         row.push_bind(&commit.key.tenant.0)
             .push_bind(commit.key.meeting.0)
             .push_bind(to_i64(commit.term.0))
             .push_bind(commit.wake_at.map(to_i64))
-            .push_bind(seq_bind(event.seq))
-            .push_bind(to_i64(event.at))
-            .push_bind(&event.kind)
-            .push_bind(i32::from(event.version))
-            .push_bind(&event.audience)
-            .push_bind(event.cause.map(|cause| cause.session.0))
-            .push_bind(event.cause.map(|cause| to_i64(cause.id)))
-            .push_bind(&*event.data);
+            .push_bind(seq_bind(event.map_or(commit.after, |event| event.seq)))
+            .push_bind(event.map(|event| to_i64(event.at)))
+            .push_bind(event.map(|event| event.kind.as_str()))
+            .push_bind(event.map(|event| i32::from(event.version)))
+            .push_bind(event.map(|event| event.audience.as_str()))
+            .push_bind(event.and_then(|event| event.cause).map(|cause| cause.session.0))
+            .push_bind(event.and_then(|event| event.cause).map(|cause| to_i64(cause.id)))
+            .push_bind(event.map(|event| &*event.data));
     });
     insert
 }
