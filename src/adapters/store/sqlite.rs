@@ -24,6 +24,9 @@ const ROWS: usize = 512;
 /// Events of a commit that is prepared once and kept.
 const KEPT_ROWS: usize = 8;
 const STATEMENTS: usize = 256;
+/// A checkpoint after 32 MiB of the write-ahead log: many meetings write the same pages over and
+/// over, and each is copied into the database once a checkpoint.
+const CHECKPOINT_PAGES: &str = "8000";
 /// What SQLite calls a refusal by a trigger.
 const CONSTRAINT_TRIGGER: &str = "1811";
 /// The log as something to append to: each event moves its meeting's head by one where the term
@@ -60,6 +63,7 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(STATEMENTS);
@@ -130,7 +134,7 @@ impl SqliteStore {
         let is_one_statement = rows.len() <= ROWS && commits.iter().all(|commit| commit.outbox.is_empty());
         if is_one_statement {
             let mut insert = append(&rows);
-            // A small commit is prepared once and kept; a large one is worth preparing anew.
+            // A small one is prepared once and kept; a large one is worth preparing anew.
             let insert = insert.build().persistent(rows.len() <= KEPT_ROWS);
             // The first result is the only one; waiting for the end of them would be woken twice.
             return self.write.fetch_many(insert).try_next().await.map(drop).map_err(failed_commit);
