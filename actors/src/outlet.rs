@@ -345,6 +345,7 @@ impl Inner {
         if self.closed.is_some() {
             return;
         }
+        metrics::counter!("convoke_sockets_closed_total", "reason" => code.reason()).increment(1);
         if matches!(code, CloseCode::SlowConsumer | CloseCode::HeartbeatTimeout) {
             metrics::counter!("convoke_sockets_dropped_total", "reason" => code.reason()).increment(1);
             // Nobody reads this any more; it is not kept in memory for them.

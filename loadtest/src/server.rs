@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// How long a server may take to stop.
+const STOP: Duration = Duration::from_secs(5);
+
 pub struct Server {
     pub rest: Rest,
     binary: PathBuf,
@@ -94,7 +97,15 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// Stopped as an operator stops it; one that does not stop in time is killed.
     fn drop(&mut self) {
+        if let Some(child) = self.child.as_mut() {
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let began = std::time::Instant::now();
+            while matches!(child.try_wait(), Ok(None)) && began.elapsed() < STOP {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         let _ = self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
     }

@@ -2,10 +2,15 @@
 
 use crate::{joined, meeting, ok, server};
 use convoke_loadtest::client::connect;
+use convoke_loadtest::server::usage;
 use convoke_loadtest::verify::verify;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+const STALLED: usize = 10;
 
 #[tokio::test]
 async fn a_stalled_client_is_dropped_and_a_healthy_one_misses_nothing() {
@@ -40,4 +45,70 @@ async fn a_stalled_client_is_dropped_and_a_healthy_one_misses_nothing() {
     let log = server.rest.log(&id).await.unwrap();
     assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
     assert_eq!(ada.record().reconnects, 0);
+}
+
+/// A socket whose own buffer is so small that what is not read waits in the server.
+async fn narrow(host: &str) -> WebSocketStream<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let stream = socket.connect(host.parse().unwrap()).await.unwrap();
+    client_async(format!("ws://{host}/ws"), stream).await.unwrap().0
+}
+
+#[tokio::test]
+async fn many_that_stall_cannot_grow_the_server() {
+    let fast = [
+        ("CONVOKE_PROGRESS_S", "600"),
+        ("CONVOKE_COMMANDS_BURST", "100000"),
+        ("CONVOKE_COMMANDS_PER_S", "100000"),
+        ("CONVOKE_FLOOD_BURST", "100000"),
+        ("CONVOKE_FLOOD_PER_S", "100000"),
+    ];
+    let server = server(&fast).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let mut stalled = Vec::new();
+    for number in 0..STALLED {
+        let mut socket = narrow(&server.rest.host).await;
+        let user = format!("stalled{number}");
+        let token = server.rest.key.join_token(&id, Some(&user), &user, "participant");
+        let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
+        socket.send(Message::text(hello.to_string())).await.unwrap();
+        let Message::Text(snapshot) = socket.next().await.unwrap().unwrap() else { panic!("no snapshot") };
+        let snapshot: serde_json::Value = serde_json::from_str(&snapshot).unwrap();
+        let participant = snapshot[0]["data"]["self"]["participant"]["id"].as_str().unwrap().to_owned();
+        stalled.push((socket, participant));
+    }
+    // What the meeting remembers of its messages is filled first, so that it is not counted below.
+    let text = "x".repeat(3_900);
+    let bob = joined(&server, &id, "bob", "participant").await;
+    for round in 0..50 {
+        for number in 0..50 {
+            let text = format!("{round}.{number} {text}");
+            ada.send("chat.post", json!({ "to": crate::id_of(&bob), "text": text }));
+        }
+        ok(&ada, "hand.lower", json!({})).await;
+    }
+    let resident = || usage(server.pid().unwrap()).unwrap().1;
+    let before = resident();
+    let all = format!("convoke_sockets_dropped_total{{reason=\"slow_consumer\"}} {STALLED}");
+    let began = std::time::Instant::now();
+    let (mut most, mut round) = (0, 0);
+    // Each is written to privately, so that no two of them wait for the same bytes.
+    while !server.rest.send("GET", "/metrics", &[], None).await.unwrap().body.contains(&all) {
+        for (_, participant) in &stalled {
+            for number in 0..20 {
+                let text = format!("{round}.{number} for {participant} {text}");
+                ada.send("chat.post", json!({ "to": participant, "text": text }));
+            }
+        }
+        ok(&ada, "hand.lower", json!({})).await;
+        round += 1;
+        most = most.max(resident().saturating_sub(before));
+        assert!(began.elapsed().as_secs() < 100, "they were never dropped");
+    }
+    // One MiB for each, and as much again as the server's caches and allocator vary by.
+    assert!(most < (u64::try_from(STALLED).unwrap() + 64) << 20, "the server grew by {} MiB", most >> 20);
+    let log = server.rest.log(&id).await.unwrap();
+    assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
 }

@@ -149,10 +149,26 @@ fn coverage() -> Result<bool, Failure> {
         return Err("cargo-tarpaulin is not installed (cargo install --locked cargo-tarpaulin)".into());
     }
     let servers = Servers::start()?;
-    if !cargo(&["build", "--workspace", "--bins"]).status()?.success() {
-        return Ok(false);
-    }
-    let arguments =
-        ["tarpaulin", "--workspace", "--skip-clean", "--engine", "ptrace", "--follow-exec", "--timeout", "600"];
+    // Instrumented code is another build, so it has a folder of its own.
+    let arguments = [
+        "tarpaulin",
+        "--workspace",
+        "--engine",
+        "llvm",
+        "--follow-exec",
+        "--skip-clean",
+        "--target-dir",
+        "target/coverage",
+        "--exclude-files",
+        "xtask/*",
+        "--exclude-files",
+        "*/tests/*",
+        "--timeout",
+        "900",
+        "--out",
+        "Json",
+        "--output-dir",
+        "target/coverage",
+    ];
     Ok(cargo(&arguments).envs(servers.environment()).status()?.success())
 }
