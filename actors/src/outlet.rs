@@ -67,6 +67,9 @@ struct Inner {
     taken: u64,
     /// The meeting has given this socket a place.
     has_begun: bool,
+    /// A join or resume is under way: nothing more is read until it is answered, because only then
+    /// is it known which number comes next.
+    is_greeting: bool,
     reader: Option<Waker>,
     watcher: Option<Waker>,
     hung_up: bool,
@@ -95,6 +98,7 @@ impl Outlet {
             unanswered: VecDeque::new(),
             taken: 0,
             has_begun: false,
+            is_greeting: false,
             reader: None,
             watcher: None,
             hung_up: false,
@@ -247,10 +251,16 @@ impl Outlet {
         }
     }
 
-    /// Ready when fewer than this are unanswered: until then nothing more is read.
+    /// A join or resume is handed to the meeting.
+    pub fn greet(&self) {
+        self.0.borrow_mut().is_greeting = true;
+    }
+
+    /// Ready when fewer than this are unanswered and no join is: until then nothing more is read.
     pub fn poll_room(&self, cx: &mut Context<'_>, in_flight_max: usize) -> Poll<()> {
         let mut inner = self.0.borrow_mut();
-        if inner.unanswered.len() < in_flight_max || inner.closed.is_some() {
+        let has_room = inner.unanswered.len() < in_flight_max && !inner.is_greeting;
+        if has_room || inner.closed.is_some() {
             return Poll::Ready(());
         }
         inner.reader = Some(cx.waker().clone());
@@ -332,6 +342,11 @@ impl Inner {
             self.counted = self.counted.saturating_add(length);
         }
         self.queue.push_back(Queued { bytes, counted });
+        if std::mem::take(&mut self.is_greeting)
+            && let Some(reader) = self.reader.take()
+        {
+            reader.wake();
+        }
         self.wake();
     }
 
@@ -429,6 +444,20 @@ mod tests {
         tokio::time::advance(Duration::from_secs(26)).await;
         outlet.check();
         assert_eq!(outlet.closed(), Some(CloseCode::HeartbeatTimeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_read_between_a_hello_and_its_answer() {
+        let outlet = outlet();
+        let has_room = || std::future::poll_fn(|cx| Poll::Ready(outlet.poll_room(cx, 64).is_ready()));
+        assert!(has_room().await);
+        outlet.greet();
+        assert!(!has_room().await);
+        outlet.push(Bytes::from_static(b"the answer"));
+        assert!(has_room().await);
+        outlet.greet();
+        outlet.close(CloseCode::Unauthenticated);
+        assert!(has_room().await, "one that is turned away is read to its end");
     }
 
     #[tokio::test(start_paused = true)]

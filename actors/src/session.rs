@@ -196,6 +196,7 @@ impl SessionActor {
             self.outlet.restart_at(*cursor);
         }
         self.in_flight.clear();
+        self.outlet.greet();
         self.attached = Some(Attached { key, session, hello: hello.clone() });
         let how = match hello {
             Hello::Join(join) => How::Join(join),

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod crash;
+mod fuzz;
 mod lobby;
 mod meeting;
 mod rest;
