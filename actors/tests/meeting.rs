@@ -240,5 +240,7 @@ fn an_absence_has_its_grace_and_an_empty_meeting_its_end() {
         late.say(json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } })).await;
         let mut late = late;
         assert_eq!(late.close().await, CloseCode::MeetingEnded);
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        assert_eq!(world.meetings.count(), 0, "what is over does not stay in memory");
     });
 }

@@ -9,6 +9,7 @@ use common::run;
 use convoke_domain::CloseCode;
 use convoke_domain::shapes::Role;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -86,4 +87,24 @@ fn a_panic_in_a_sessions_timer_closes_its_socket_only() {
         assert_eq!(ada.answer(post).await["ok"], true);
     });
     assert!(mine.has_struck());
+}
+
+#[test]
+fn a_meeting_that_crashes_again_and_again_is_given_back_and_can_be_entered_anew() {
+    run(|world| async move {
+        let mut ada = world.join("ada", Role::Host).await;
+        let post = ada.post("before").await;
+        ada.answer(post).await;
+        // Each of these kills twice before it is refused; the sixth crash in a minute is too many.
+        world.media.panics.store(6, Ordering::SeqCst);
+        for _ in 0..3 {
+            ada.command("media.request", json!({})).await;
+        }
+        assert_eq!(ada.close().await, CloseCode::InternalError);
+        assert_eq!(world.media.panics.load(Ordering::SeqCst), 0);
+        let mut again = world.join("ada", Role::Host).await;
+        let post = again.post("after").await;
+        assert_eq!(again.answer(post).await["ok"], true);
+        assert_eq!(world.store.texts(&world.key), ["before", "after"]);
+    });
 }
