@@ -9,6 +9,7 @@ mod log;
 mod ownership;
 mod postgres;
 mod races;
+mod read_models;
 mod sqlite;
 
 use convoke::adapters::store::{self, Opened};
