@@ -4,6 +4,7 @@
 //! panic is logged like any other error.
 
 use crate::config::Config;
+use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_otlp::{ExporterBuildError, Protocol, WithExportConfig};
@@ -12,6 +13,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tracing::dispatcher::{Dispatch, WeakDispatch};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
@@ -24,6 +26,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 const EXPORT_PATH: &str = "v1/traces";
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Keeps the exporter alive; what it still holds is sent when this is dropped. To be made and
 /// dropped outside of the runtime: the exporter waits for its own thread.
@@ -55,6 +58,30 @@ pub fn begin(config: &Config) -> Telemetry {
         tracing::error!(%error, "traces are not exported");
     }
     Telemetry(provider)
+}
+
+/// Rare events that alerts ask for: each counter is there from the start, so that its first step is
+/// a step and not an appearance.
+const RARE: [&str; 7] = [
+    "convoke_commits_fenced_total",
+    "convoke_gaps_repaired_total",
+    "convoke_gaps_total",
+    "convoke_lease_lost_total",
+    "convoke_meetings_failed_total",
+    "convoke_signals_dropped_total",
+    "convoke_takeovers_total",
+];
+
+/// Keeps the figures of a node that nobody scrapes from growing without end.
+pub async fn upkeep(prometheus: PrometheusHandle) {
+    for name in RARE {
+        metrics::counter!(name).absolute(0);
+    }
+    let mut interval = tokio::time::interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        prometheus.run_upkeep();
+    }
 }
 
 fn subscriber<W>(

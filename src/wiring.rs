@@ -8,7 +8,7 @@ use crate::adapters::store::{self, Db};
 use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
 use crate::config::Config;
 use crate::http::health::Readiness;
-use crate::http::{Edge, limits::RateLimits, origin, routes, ws};
+use crate::http::{Edge, limits::RateLimits, origin, routes, strangers::Strangers, ws};
 use crate::projections::Projections;
 use actix::Actor;
 use actix_web::web::{self, Data};
@@ -110,6 +110,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let meetings = Meetings::new(env, &arbiters);
     let _supervisor = Supervisor::start_here(meetings.clone());
     let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
+    let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
     let readiness = Arc::new(Readiness::default());
     let edge = Data::new(Edge {
@@ -128,6 +129,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         frame_bytes_max: config.frame_bytes_max,
         connections_max: config.connections_max,
         allowed_origins: config.allowed_origins.clone(),
+        proxies: config.proxies(),
+        strangers: Strangers::new(config.unjoined_per_address_max),
         open: AtomicUsize::new(0),
         readiness: Arc::clone(&readiness),
     });
@@ -192,6 +195,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         served?;
     }
     projecting.abort();
+    upkeep.abort();
     opened.store.retire(&life.get()).await?;
     opened.db.close().await;
     tracing::info!("stopped");

@@ -70,6 +70,9 @@ pub fn environment() -> Result<Vec<(String, String)>, ConfigError> {
     let mut found = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|name| is_setting(name)) else { continue };
+        if is_service_link(name, &value) {
+            continue;
+        }
         let value = value
             .into_string()
             .map_err(|_| ConfigError::Unreadable(format!("environment variable {name} is not UTF-8")))?;
@@ -82,4 +85,30 @@ pub fn environment() -> Result<Vec<(String, String)>, ConfigError> {
 
 pub fn is_setting(name: &str) -> bool {
     name.starts_with(PREFIX) && name != FILE_VARIABLE && !FOREIGN.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Kubernetes tells every pod of a Service named `convoke` its address, under names like ours.
+fn is_service_link(name: &str, value: &std::ffi::OsStr) -> bool {
+    let is_address = value.to_str().is_some_and(|value| value.starts_with("tcp://") || value.starts_with("udp://"));
+    name.starts_with("CONVOKE_SERVICE_") || name.starts_with("CONVOKE_PORT_") || (name == "CONVOKE_PORT" && is_address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_links_of_a_cluster_are_no_settings() {
+        let links = [
+            ("CONVOKE_SERVICE_HOST", "10.0.0.7", true),
+            ("CONVOKE_SERVICE_PORT_HTTP", "8080", true),
+            ("CONVOKE_PORT", "tcp://10.0.0.7:8080", true),
+            ("CONVOKE_PORT_8080_TCP_ADDR", "10.0.0.7", true),
+            ("CONVOKE_PORT", "8080", false),
+            ("CONVOKE_BIND", "tcp://10.0.0.7", false),
+        ];
+        for (name, value, is_link) in links {
+            assert_eq!(is_service_link(name, std::ffi::OsStr::new(value)), is_link, "{name}={value}");
+        }
+    }
 }

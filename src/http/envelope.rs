@@ -5,8 +5,11 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use std::time::Instant;
 use tracing::Instrument;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 const REQUEST_ID_MAX: usize = 64;
 
@@ -30,6 +33,19 @@ fn request_id(request: &ServiceRequest) -> String {
     sane.map_or_else(|| uuid::Uuid::now_v7().to_string(), ToOwned::to_owned)
 }
 
+/// The headers of a request, for what is read of a trace that began elsewhere.
+struct Headers<'a>(&'a ServiceRequest);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.headers().get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.headers().keys().map(HeaderName::as_str).collect()
+    }
+}
+
 pub async fn wrap(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -39,6 +55,8 @@ pub async fn wrap(
     let method = request.method().clone();
     let pattern = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
     let span = tracing::info_span!("request", request_id = %id, %method, path = %pattern);
+    // A caller's trace goes on here; without a valid traceparent a new one begins.
+    let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(&request)));
     let mut response = next.call(request).instrument(span.clone()).await?;
     let status = response.status().as_u16();
     span.in_scope(|| tracing::info!(status, ms = began.elapsed().as_secs_f64() * 1_000.0, "answered"));
@@ -52,4 +70,33 @@ pub async fn wrap(
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use opentelemetry::trace::TraceContextExt;
+
+    #[test]
+    fn a_trace_that_began_elsewhere_goes_on() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let of = |value: String| {
+            let request = TestRequest::default().insert_header(("traceparent", value)).to_srv_request();
+            let context = TraceContextPropagator::new().extract(&Headers(&request));
+            context.span().span_context().trace_id().to_string()
+        };
+        assert_eq!(of(format!("00-{trace}-b7ad6b7169203331-01")), trace);
+        assert_eq!(of(format!("00-{trace}-nonsense")), "0".repeat(32), "what cannot be read begins anew");
+    }
+
+    #[test]
+    fn a_request_id_is_taken_where_it_is_sane() {
+        let of =
+            |value: &str| request_id(&TestRequest::default().insert_header(("x-request-id", value)).to_srv_request());
+        assert_eq!(of("abc-123_4.5"), "abc-123_4.5");
+        for bad in ["", "with space", "<script>", &"x".repeat(65)] {
+            assert!(uuid::Uuid::parse_str(&of(bad)).is_ok(), "{bad}");
+        }
+    }
 }

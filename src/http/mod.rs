@@ -11,6 +11,7 @@ pub mod people;
 pub mod problem;
 pub mod reads;
 pub mod routes;
+pub mod strangers;
 pub mod ws;
 
 pub use problem::Problem;

@@ -3,7 +3,9 @@
 //! the response body drains the session's [`Outlet`] instead, and a task of its own reads the
 //! socket. Either of the two ending ends the other.
 
-use super::origin;
+use super::strangers::{Stranger, Strangers};
+use super::{caller, origin};
+use crate::config::Proxies;
 use actix::{Actor, Addr};
 use actix_http::ws::Codec;
 use actix_web::web::{Buf, Bytes, BytesMut, Data, Payload};
@@ -38,6 +40,8 @@ pub struct Sockets {
     pub frame_bytes_max: usize,
     pub connections_max: usize,
     pub allowed_origins: Vec<String>,
+    pub proxies: Proxies,
+    pub strangers: Strangers,
     pub open: AtomicUsize,
     pub readiness: Arc<super::health::Readiness>,
 }
@@ -60,6 +64,7 @@ pub async fn connect(
         return Err(super::Problem::from(Rejection::bad_request("the subprotocol is convoke.v1")));
     }
     let seat = Seat::take(&sockets)?;
+    let stranger = sockets.strangers.enter(caller::address(&request, &sockets.proxies))?;
     let mut response = ws::handshake_with_protocols(&request, &[PROTOCOL])
         .map_err(|error| super::Problem::from(Rejection::bad_request(format!("not a WebSocket handshake: {error}"))))?;
     let outlet = Outlet::new(sockets.bounds);
@@ -82,7 +87,13 @@ pub async fn connect(
         skip: 0,
     };
     actix_rt::spawn(reader.run());
-    Ok(response.streaming(Body { outlet, rest: Bytes::new(), must_flush: false, _seat: seat }))
+    Ok(response.streaming(Body {
+        outlet,
+        rest: Bytes::new(),
+        must_flush: false,
+        stranger: Some(stranger),
+        _seat: seat,
+    }))
 }
 
 /// One of the node's places for sockets, given back when the socket ends.
@@ -110,6 +121,8 @@ struct Body {
     /// What is left of a large frame.
     rest: Bytes,
     must_flush: bool,
+    /// Until the socket has its place in a meeting.
+    stranger: Option<Stranger>,
     _seat: Seat,
 }
 
@@ -117,6 +130,9 @@ impl Stream for Body {
     type Item = Result<Bytes, actix_web::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.stranger.is_some() && self.outlet.has_begun() {
+            self.stranger = None;
+        }
         if std::mem::take(&mut self.must_flush) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -138,3 +138,24 @@ async fn commands_that_are_sent_with_the_hello_are_taken_in_order() {
         answers.iter().map(|answer| (answer["re"].as_u64().unwrap(), answer["ok"] == json!(true))).collect();
     assert_eq!(given, (0..=5).map(|number| (number, true)).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn sockets_that_say_nothing_are_limited_by_address_and_those_that_join_are_not() {
+    let server = server(&[("CONVOKE_UNJOINED_PER_ADDRESS_MAX", "3")]).await;
+    let id = meeting(&server, json!({})).await;
+    let mut people = Vec::new();
+    for number in 0..5 {
+        people.push(joined(&server, &id, &format!("u{number}"), "participant").await);
+    }
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(connect(&server.rest.host).await.unwrap());
+    }
+    let refused = connect(&server.rest.host).await.err().unwrap().to_string();
+    assert!(refused.contains("429"), "{refused}");
+    // One that goes makes room: the server notices in its own time.
+    silent.pop();
+    while connect(&server.rest.host).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}

@@ -25,6 +25,22 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    pub const ALL: [Self; 13] = [
+        Self::GoingAway,
+        Self::SlowConsumer,
+        Self::HeartbeatTimeout,
+        Self::InternalError,
+        Self::ProtocolError,
+        Self::Unauthenticated,
+        Self::Removed,
+        Self::Banned,
+        Self::MeetingEnded,
+        Self::Denied,
+        Self::Replaced,
+        Self::Flooding,
+        Self::Left,
+    ];
+
     pub fn number(self) -> u16 {
         match self {
             Self::GoingAway => 4001,
