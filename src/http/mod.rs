@@ -4,7 +4,9 @@ pub mod asyncapi;
 pub mod caller;
 pub mod envelope;
 pub mod health;
+pub mod invitations;
 pub mod limits;
+pub mod log;
 pub mod meetings;
 pub mod origin;
 pub mod people;
@@ -12,6 +14,7 @@ pub mod problem;
 pub mod reads;
 pub mod routes;
 pub mod strangers;
+pub mod tokens;
 pub mod ws;
 
 pub use problem::Problem;

@@ -1,6 +1,6 @@
 //! The index of the API: every path, and who answers it.
 
-use super::{Problem, caller, health, meetings, people, ws};
+use super::{Problem, caller, health, invitations, log, meetings, people, tokens, ws};
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, scope};
 use actix_web::{HttpResponse, web};
@@ -17,11 +17,11 @@ use utoipa::OpenApi;
         meetings::cancel,
         meetings::start,
         meetings::end,
-        meetings::token,
-        meetings::invite,
-        meetings::invitations,
-        meetings::accept,
-        meetings::events,
+        tokens::token,
+        invitations::invite,
+        invitations::invitations,
+        invitations::accept,
+        log::events,
         people::attendance,
         people::messages,
         people::erase,
@@ -45,13 +45,13 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}", delete().to(meetings::cancel))
                 .route("/meetings/{id}/start", post().to(meetings::start))
                 .route("/meetings/{id}/end", post().to(meetings::end))
-                .route("/meetings/{id}/tokens", post().to(meetings::token))
-                .route("/meetings/{id}/invitations", post().to(meetings::invite))
-                .route("/meetings/{id}/invitations", get().to(meetings::invitations))
-                .route("/invitations/{code}/accept", post().to(meetings::accept))
+                .route("/meetings/{id}/tokens", post().to(tokens::token))
+                .route("/meetings/{id}/invitations", post().to(invitations::invite))
+                .route("/meetings/{id}/invitations", get().to(invitations::invitations))
+                .route("/invitations/{code}/accept", post().to(invitations::accept))
                 .route("/meetings/{id}/participants", get().to(people::attendance))
                 .route("/meetings/{id}/messages", get().to(people::messages))
-                .route("/meetings/{id}/events", get().to(meetings::events))
+                .route("/meetings/{id}/events", get().to(log::events))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))
                 .default_service(web::to(nothing)),

@@ -5,10 +5,13 @@
 //! log, so a crash in the middle only means that it is done again.
 
 mod change;
+mod idempotency;
 mod read;
+mod sql;
 mod write;
 
-pub use read::{Attendance, InvitationRow, Page, Reader, Reserved};
+pub use idempotency::Reserved;
+pub use read::{Attendance, InvitationRow, Page, Reader};
 
 use crate::adapters::store::Db;
 use convoke_actors::meeting::{decode, row_of};

@@ -1,0 +1,219 @@
+//! Changes as SQL that both databases understand, as data: written once, run on either.
+
+use super::change::Change;
+use crate::adapters::store::to_i64;
+use convoke_actors::frame::json;
+use convoke_actors::ports::MeetingKey;
+use convoke_domain::redact::ERASED_NAME;
+use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant};
+use convoke_domain::{MessageId, ParticipantId, Seq, UserId};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use uuid::Uuid;
+
+/// Something that is bound to a placeholder.
+#[derive(Clone, Debug)]
+pub enum Value {
+    Text(Option<String>),
+    Id(Uuid),
+    Number(i64),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Uuid> for Value {
+    fn from(id: Uuid) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(to_i64(number))
+    }
+}
+
+pub struct Statement {
+    pub sql: &'static str,
+    pub values: Vec<Value>,
+}
+
+/// A statement about a meeting: its tenant and its id are `$1` and `$2`.
+macro_rules! of_meeting {
+    ($key:expr, $sql:expr $(, $value:expr)* $(,)?) => {
+        Statement { sql: $sql, values: vec![$key.tenant.0.as_str().into(), $key.meeting.0.into() $(, $value.into())*] }
+    };
+}
+
+/// What a change does to the rows there are. Changes of the kinds that are gathered do nothing here.
+pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
+    match change {
+        Change::Meeting(info) => vec![meeting(key, info)],
+        Change::StayEnds { participant, at } => vec![of_meeting!(
+            key,
+            "UPDATE attendances SET left_at = $4 \
+             WHERE tenant = $1 AND meeting = $2 AND participant = $3 AND left_at IS NULL",
+            participant.0,
+            *at
+        )],
+        Change::AllStaysEnd { at } => vec![of_meeting!(
+            key,
+            "UPDATE attendances SET left_at = $3 WHERE tenant = $1 AND meeting = $2 AND left_at IS NULL",
+            *at
+        )],
+        Change::Renamed { participant } => vec![of_meeting!(
+            key,
+            "UPDATE attendances SET name = $4, role = $5 \
+             WHERE tenant = $1 AND meeting = $2 AND participant = $3 AND left_at IS NULL",
+            participant.id.0,
+            participant.name.as_str(),
+            participant.role.as_str()
+        )],
+        Change::Reactions { message } => vec![of_meeting!(
+            key,
+            "UPDATE messages_view SET data = $4 WHERE tenant = $1 AND meeting = $2 AND id = $3",
+            message.id.0,
+            json(message)
+        )],
+        Change::MessageGone { id } => {
+            vec![of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND id = $3", id.0)]
+        }
+        Change::Invitation(invitation) => vec![invited(key, invitation)],
+        Change::Erased { participant } => erased(key, *participant),
+        Change::Known { .. } | Change::StayBegins { .. } | Change::Message { .. } => Vec::new(),
+    }
+}
+
+fn meeting(key: &MeetingKey, info: &MeetingInfo) -> Statement {
+    of_meeting!(
+        key,
+        "INSERT INTO meetings_view (tenant, id, title, status, data) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (tenant, id) DO UPDATE SET \
+         title = excluded.title, status = excluded.status, data = excluded.data",
+        info.title.as_str(),
+        info.status.as_str(),
+        json(info)
+    )
+}
+
+fn invited(key: &MeetingKey, invitation: &Invitation) -> Statement {
+    of_meeting!(
+        key,
+        "INSERT INTO invitations_view (tenant, meeting, id, email, role, code_digest, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        invitation.id.0,
+        invitation.email.as_str(),
+        invitation.role.as_str(),
+        invitation.code_digest.as_str(),
+        invitation.created_at
+    )
+}
+
+fn erased(key: &MeetingKey, participant: ParticipantId) -> Vec<Statement> {
+    let whom = participant.0;
+    vec![
+        of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND sender = $3", whom),
+        of_meeting!(key, "DELETE FROM known_users WHERE tenant = $1 AND meeting = $2 AND participant = $3", whom),
+        of_meeting!(
+            key,
+            "UPDATE attendances SET name = $4, user_id = NULL WHERE tenant = $1 AND meeting = $2 AND participant = $3",
+            whom,
+            ERASED_NAME
+        ),
+    ]
+}
+
+/// Rows of one table, many to a statement.
+pub struct Insert {
+    pub into: &'static str,
+    pub on_conflict: &'static str,
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// Rows that come in numbers: written many to a statement, before anything that may change them.
+#[derive(Default)]
+pub struct Gathered<'a> {
+    known: BTreeMap<(&'a MeetingKey, UserId), ParticipantId>,
+    stays: Vec<(&'a MeetingKey, Seq, Box<Participant>)>,
+    messages: BTreeMap<(&'a MeetingKey, MessageId), (Seq, Box<Message>)>,
+}
+
+impl<'a> Gathered<'a> {
+    /// Keeps a change of the kinds that are gathered; gives any other back.
+    pub fn take(&mut self, key: &'a MeetingKey, change: Change) -> Option<Change> {
+        match change {
+            Change::Known { user, participant } => {
+                self.known.insert((key, user), participant);
+            }
+            Change::StayBegins { seq, participant } => self.stays.push((key, seq, participant)),
+            // Of one that is edited meanwhile the last state counts, where it stood first.
+            Change::Message { seq, message } => match self.messages.entry((key, message.id)) {
+                Entry::Occupied(mut earlier) => earlier.get_mut().1 = message,
+                Entry::Vacant(place) => {
+                    place.insert((seq, message));
+                }
+            },
+            other => return Some(other),
+        }
+        None
+    }
+
+    pub fn inserts(self) -> [Insert; 3] {
+        let row = |key: &MeetingKey, rest: Vec<Value>| {
+            let mut values = vec![key.tenant.0.as_str().into(), key.meeting.0.into()];
+            values.extend(rest);
+            values
+        };
+        let known = self.known.into_iter().map(|((key, user), who)| row(key, vec![user.0.into(), who.0.into()]));
+        let stays = self.stays.into_iter().map(|(key, seq, who)| {
+            let user = who.user.map(|user| user.0);
+            let (role, room) = (who.role.as_str(), who.room.to_string());
+            let (name, since) = (who.name, who.joined_at);
+            row(
+                key,
+                vec![seq.0.into(), who.id.0.into(), user.into(), name.into(), role.into(), room.into(), since.into()],
+            )
+        });
+        let messages = self.messages.into_iter().map(|((key, id), (seq, message))| {
+            let (to, room) = (message.to.to_string(), message.room.to_string());
+            row(
+                key,
+                vec![id.0.into(), seq.0.into(), message.from.0.into(), to.into(), room.into(), json(&message).into()],
+            )
+        });
+        [
+            Insert {
+                into: "INSERT INTO known_users (tenant, meeting, user_id, participant) ",
+                on_conflict: " ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET participant = excluded.participant",
+                rows: known.collect(),
+            },
+            Insert {
+                into: "INSERT INTO attendances \
+                       (tenant, meeting, seq, participant, user_id, name, role, room, joined_at) ",
+                on_conflict: " ON CONFLICT DO NOTHING",
+                rows: stays.collect(),
+            },
+            Insert {
+                into: "INSERT INTO messages_view (tenant, meeting, id, seq, sender, recipient, room, data) ",
+                on_conflict: " ON CONFLICT (tenant, meeting, id) DO UPDATE SET data = excluded.data",
+                rows: messages.collect(),
+            },
+        ]
+    }
+}
