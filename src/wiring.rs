@@ -1,7 +1,7 @@
 //! The one place where ports meet adapters: opens the database, makes the actors, serves, and
 //! stops everything in order when it is told to.
 
-use crate::adapters::bus::LocalBus;
+use crate::adapters::bus::{LocalBus, RedisBus};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::media::Peers;
 use crate::adapters::store::{self, Db};
@@ -9,14 +9,15 @@ use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
 use crate::config::Config;
 use crate::http::health::Readiness;
 use crate::http::{Edge, limits::RateLimits, origin, routes, strangers::Strangers, ws};
+use crate::outbox::{InvitationCodes, Outbox};
 use crate::projections::Projections;
 use actix::Actor;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer, middleware};
-use convoke_actors::hub::{CloseSockets, Hub};
+use convoke_actors::hub::{CloseSockets, Follow, Hub};
 use convoke_actors::journal::Journal;
 use convoke_actors::node::Node;
-use convoke_actors::ports::{Clock, StoreError};
+use convoke_actors::ports::{Bus, Clock, StoreError};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor};
 use convoke_domain::CloseCode;
 use secrecy::ExposeSecret;
@@ -34,6 +35,9 @@ pub enum ServeError {
     Bind(std::net::SocketAddr, std::io::Error),
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
+    /// Without the URL, which may hold a password.
+    #[error("the Redis URL cannot be used: {0:?}")]
+    Bus(redis::ErrorKind),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -47,13 +51,36 @@ pub async fn api_keys(config: &Config, db: &Db) -> Result<Vec<ApiKey>, ServeErro
     if !kept.is_empty() {
         return Ok(kept);
     }
-    db.make_api_key(SystemClock.now()).await?;
+    db.make_api_key(SystemClock::default().now()).await?;
     let made = db.api_keys().await?;
     for key in &made {
         // The one time that it is shown; afterwards the database keeps it.
         eprintln!("An API key was made: {}/{}:{}", key.tenant, key.key, key.secret.expose_secret());
     }
     Ok(made)
+}
+
+struct Buses {
+    bus: Arc<dyn Bus>,
+    follow: Arc<dyn Follow>,
+    redis: Option<Arc<RedisBus>>,
+}
+
+/// The bus within the process, or between nodes where Redis is named.
+async fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError> {
+    let url = match (&config.redis_url, db) {
+        (Some(url), Db::Postgres(_)) => url,
+        (named, _) => {
+            if named.is_some() {
+                tracing::warn!("Redis is not used: with SQLite there is one node and no other");
+            }
+            let bus = Arc::new(LocalBus::default());
+            return Ok(Buses { bus: bus.clone(), follow: bus, redis: None });
+        }
+    };
+    let bus =
+        RedisBus::start(url.expose_secret(), node).await.map_err(|error| ServeError::Bus(error.kind().to_owned()))?;
+    Ok(Buses { bus: bus.clone(), follow: bus.clone(), redis: Some(bus) })
 }
 
 fn cores() -> usize {
@@ -83,15 +110,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         chosen => chosen,
     };
     let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
-    let bus = Arc::new(LocalBus::default());
-    let journal_store = Arc::clone(&opened.store);
+    let Buses { bus, follow, redis } = buses(&config, &node_name, &opened.db).await?;
+    let codes = InvitationCodes::new(opened.db.secret("invitations").await?.as_bytes());
+    let outbox = Outbox::new(&config, &opened.db, codes.clone());
+    let journal_store = outbox.recording(Arc::clone(&opened.store));
     // A thread of its own where there are many that write; one alone is spared the way to another.
     let journal_thread = match arbiters.as_slice() {
         [only] => only.handle(),
         _ => actix::Arbiter::new().handle(),
     };
     let journal = Journal::start_in_arbiter(&journal_thread, |_| Journal::new(journal_store));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let media = match config.media.as_str() {
         "mesh" => Peers::Mesh { ice_servers: config.ice_servers.clone() },
         _ => Peers::None,
@@ -99,7 +128,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let env = Env {
         store: Arc::clone(&opened.store),
         journal,
-        bus: bus.clone(),
+        bus,
         clock: Arc::clone(&clock),
         doors: gate.clone(),
         media: Arc::new(media),
@@ -109,14 +138,19 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
     let meetings = Meetings::new(env, &arbiters);
     let _supervisor = Supervisor::start_here(meetings.clone());
+    if let Some(redis) = &redis {
+        redis.serve(meetings.clone());
+    }
     let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
     let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
+    let delivering = outbox.start();
     let readiness = Arc::new(Readiness::default());
     let edge = Data::new(Edge {
         node: Node::new(meetings.clone()),
         keyring,
         projections,
+        codes,
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config),
         proxies: config.proxies(),
@@ -144,7 +178,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         HttpServer::new(move || {
             // Runs once on each worker thread: the hub belongs to its thread.
             let number = numbers.fetch_add(1, Ordering::Relaxed);
-            let (hub, handle) = Hub::start_here(number, bus.clone(), Arc::clone(&clock), tick);
+            let (hub, handle) = Hub::start_here(number, Arc::clone(&follow), Arc::clone(&clock), tick);
             hubs.lock().unwrap_or_else(PoisonError::into_inner).push(hub);
             let allowed = allowed.clone();
             let cors = actix_cors::Cors::default()
@@ -196,6 +230,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     projecting.abort();
     upkeep.abort();
+    if let Some(delivering) = delivering {
+        delivering.stop().await;
+    }
     opened.store.retire(&life.get()).await?;
     opened.db.close().await;
     tracing::info!("stopped");

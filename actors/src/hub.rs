@@ -7,13 +7,14 @@
 use crate::frame;
 use crate::outlet::Outlet;
 use crate::ports::{Clock, MeetingKey};
-use crate::release::{Batch, Item, Place, SocketId};
+use crate::meeting::Present;
+use crate::release::{Batch, HubId, Item, Place, SocketId};
 use crate::restart::{self, Restart};
 use crate::session::{Reattach, SessionActor};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use bytestring::ByteString;
-use convoke_domain::{Audience, CloseCode, ParticipantId, RoomId, Seq, Term};
+use convoke_domain::{Audience, CloseCode, Millis, ParticipantId, RoomId, Seq, Term};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -21,11 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 const MAILBOX: usize = 16_384;
 /// Thirty times a second.
 const LATEST_INTERVAL: Duration = Duration::from_millis(33);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const PRESENT_INTERVAL: Duration = Duration::from_secs(5);
 /// Signals of one room that are kept between two flushes; the oldest give way.
 const LATEST_SLOTS_MAX: usize = 64;
 
@@ -79,14 +82,25 @@ struct Shelf {
 pub trait Follow: Send + Sync + 'static {
     fn follow(&self, key: &MeetingKey, hub: u64, to: Recipient<Deliver>, overrun: Arc<AtomicBool>);
     fn unfollow(&self, key: &MeetingKey, hub: u64);
+
+    /// This process, in this life of it.
+    fn process(&self) -> Uuid {
+        Uuid::nil()
+    }
+
+    /// Tells the meeting, where another node serves it, which sockets this hub has of it.
+    fn present(&self, _key: &MeetingKey, _present: Present) {}
 }
 
 pub struct Hub {
     shelf: Rc<RefCell<Shelf>>,
     overrun: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
+    bus: Arc<dyn Follow>,
+    number: u64,
     tick: Duration,
     ticked_at: Instant,
+    presented_at: Instant,
 }
 
 impl Hub {
@@ -99,8 +113,16 @@ impl Hub {
     ) -> (Addr<Self>, HubHandle) {
         let shelf = Rc::new(RefCell::new(Shelf::default()));
         let overrun = Arc::new(AtomicBool::new(false));
-        let hub =
-            Self { shelf: Rc::clone(&shelf), overrun: Arc::clone(&overrun), clock, tick, ticked_at: Instant::now() };
+        let hub = Self {
+            shelf: Rc::clone(&shelf),
+            overrun: Arc::clone(&overrun),
+            clock,
+            bus: Arc::clone(&bus),
+            number,
+            tick,
+            ticked_at: Instant::now(),
+            presented_at: Instant::now(),
+        };
         let address = hub.start();
         let recipient = address.clone().recipient();
         (address, HubHandle { shelf, bus, recipient, overrun, node: number })
@@ -109,6 +131,9 @@ impl Hub {
     fn deliver(&mut self, batch: &Batch) {
         let mut shelf = self.shelf.borrow_mut();
         let Some(meeting) = shelf.meetings.get_mut(&batch.key) else { return };
+        if batch.number == 0 {
+            return meeting.take_aside(batch);
+        }
         let is_next = match meeting.heard {
             None => true,
             Some((term, number)) => {
@@ -133,6 +158,18 @@ impl Hub {
         }
     }
 
+    /// Says whose sockets are here, so that a meeting elsewhere holds on to nobody who has gone.
+    fn present(&mut self, now: Millis) {
+        if self.presented_at.elapsed() < PRESENT_INTERVAL {
+            return;
+        }
+        self.presented_at = Instant::now();
+        let hub = HubId { process: self.bus.process(), number: self.number };
+        for (key, meeting) in &self.shelf.borrow().meetings {
+            self.bus.present(key, Present { hub, at: now, sockets: meeting.sockets.keys().copied().collect() });
+        }
+    }
+
     fn flush_latest(&mut self) {
         let mut shelf = self.shelf.borrow_mut();
         for meeting in shelf.meetings.values_mut() {
@@ -154,6 +191,7 @@ impl Hub {
         }
         let missed = self.overrun.swap(false, Ordering::AcqRel);
         let now = self.clock.now();
+        self.present(now);
         let mut shelf = self.shelf.borrow_mut();
         metrics::gauge!("convoke_sockets", "worker" => format!("{:?}", std::thread::current().id()))
             .set(f64::from(u32::try_from(shelf.sockets).unwrap_or(u32::MAX)));
@@ -196,6 +234,21 @@ impl Followed {
             // A socket that is not placed yet has its first attachment under way, or it was lost
             // with the meeting's former life; asking twice does no harm.
             socket.attach_again();
+        }
+    }
+
+    /// A word outside of the numbering.
+    fn take_aside(&mut self, batch: &Batch) {
+        for item in &batch.items {
+            match item {
+                Item::Again => self.attach_all_again(),
+                Item::CloseAll { code } => {
+                    for socket in self.sockets.values() {
+                        socket.outlet.close(*code);
+                    }
+                }
+                _ => {}
+            }
         }
     }
 
@@ -261,7 +314,7 @@ impl Concerned {
                     found.sockets.insert(*socket);
                 }
                 Item::CloseAll { .. } => found.all = true,
-                Item::Event { .. } | Item::Signal { .. } => {}
+                Item::Event { .. } | Item::Signal { .. } | Item::Again => {}
             }
         }
         found
@@ -342,6 +395,10 @@ impl Socket {
 }
 
 impl HubHandle {
+    pub fn id(&self) -> HubId {
+        HubId { process: self.bus.process(), number: self.node }
+    }
+
     /// Puts a socket on the shelf and follows its meeting, before the meeting hears of it.
     pub fn register(&self, key: &MeetingKey, id: SocketId, outlet: Outlet, session: Option<Addr<SessionActor>>) {
         let mut shelf = self.shelf.borrow_mut();

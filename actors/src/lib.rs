@@ -11,5 +11,6 @@ pub mod parse;
 pub mod ports;
 pub mod release;
 pub mod restart;
+pub mod routing;
 pub mod session;
 pub mod supervisor;

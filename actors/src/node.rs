@@ -1,16 +1,17 @@
 //! The node's front door for everything that is not a socket: REST, the projections, the command
 //! line.
 
-use crate::meeting::{Request, RequestInput};
+use crate::meeting::RequestInput;
 use crate::ports::{EventRow, MeetingKey, StoreError};
 use crate::supervisor::Meetings;
 use convoke_domain::command::Create;
 use convoke_domain::event::EVENT_VERSION;
 use convoke_domain::shapes::MeetingInfo;
+use serde::{Deserialize, Serialize};
 use convoke_domain::{By, Command, Now, Rejection, Seq, UserId};
 
 /// A command took effect and is durable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Done {
     pub seq: Seq,
     pub meeting: MeetingInfo,
@@ -51,12 +52,12 @@ impl Node {
 
     /// Runs a command that came over REST, and answers when its effect is durable.
     pub async fn command(&self, key: &MeetingKey, by: By, command: Command) -> Result<Done, Rejection> {
-        self.meetings.request(key, Request(RequestInput::Command { by, command })).await
+        self.meetings.request(key, RequestInput::Command { by, command }).await
     }
 
     /// Erases a person from a meeting.
     pub async fn erase(&self, key: &MeetingKey, user: UserId) -> Result<Done, Rejection> {
-        self.meetings.request(key, Request(RequestInput::Erase(user))).await
+        self.meetings.request(key, RequestInput::Erase(user)).await
     }
 
     /// The log of a meeting after a seq, at most `limit` events.

@@ -1,14 +1,19 @@
 //! What the actors need from the world, as traits: a store, a bus, a source of media credentials, a
 //! clock. The actors know these and no adapter, so a test or a simulation puts its own in place.
 
+use crate::meeting::{Refused, RequestInput, ToMeeting};
+use crate::node::Done;
+use crate::release::Batch;
 use async_trait::async_trait;
 use convoke_domain::event::Cause;
 use convoke_domain::{MeetingId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, Term};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A meeting, with the tenant that it belongs to: no query is made without both.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MeetingKey {
     pub tenant: TenantId,
     pub meeting: MeetingId,
@@ -19,6 +24,16 @@ pub struct MeetingKey {
 pub struct NodeLife {
     pub node: String,
     pub epoch: i64,
+}
+
+/// A node as its row shows it to the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub life: NodeLife,
+    /// Meetings that it serves.
+    pub meetings: u32,
+    /// It stops, and takes nothing more.
+    pub is_draining: bool,
 }
 
 /// An event as it is stored: what clients are sent stands in `data` already encoded.
@@ -123,6 +138,15 @@ pub trait Store: Send + Sync + 'static {
     /// Ends this life: its lease is over at once.
     async fn retire(&self, life: &NodeLife) -> Result<(), StoreError>;
 
+    /// Tells the other nodes how much this one serves, and whether it stops.
+    async fn report(&self, _life: &NodeLife, _meetings: u32, _is_draining: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// The nodes whose lease runs, by name.
+    async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Writes a new meeting: its head (seq 1, no owner) and first event, in one transaction. False:
     /// the meeting exists already; nothing is written.
     async fn create(&self, key: &MeetingKey, first: &EventRow, wake_at: Option<Millis>) -> Result<bool, StoreError>;
@@ -138,6 +162,10 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError>;
 
     async fn head(&self, key: &MeetingKey) -> Result<Head, StoreError>;
+    /// How far the logs of these meetings go, and under which term. Unknown ones are left out.
+    async fn heads(&self, _keys: &[MeetingKey]) -> Result<Vec<(MeetingKey, Term, Seq)>, StoreError> {
+        Ok(Vec::new())
+    }
     /// Events after `after`, in order, at most `limit`.
     async fn events(&self, key: &MeetingKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError>;
     async fn snapshot(&self, key: &MeetingKey) -> Result<Option<Snapshot>, StoreError>;
@@ -163,11 +191,66 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Millis;
     /// Fresh chance for one turn.
     fn entropy(&self) -> u64;
+    /// The database's clock said this just now; the nodes agree on that one.
+    fn correct(&self, _database: Millis) {}
 }
 
-/// Carries what leaves the meetings to the hubs of every worker that follows them.
+/// A message or a request for a meeting that another node serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    /// The same for each try: it takes effect once at each owner.
+    pub id: Uuid,
+    pub key: MeetingKey,
+    pub ask: Ask,
+    /// Later than this nobody waits for it any more, and it is not carried out.
+    pub until: Millis,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Ask {
+    Message(ToMeeting),
+    Request(RequestInput),
+}
+
+/// What came of it. `None` where nothing but having been taken is to be told.
+pub type Told = Result<Option<Done>, Refused>;
+
+/// Nobody answered in time; it may have been carried out, or may yet be.
+#[derive(Debug, thiserror::Error)]
+#[error("the other node does not answer")]
+pub struct Unanswered;
+
+/// Carries what leaves the meetings to the hubs that follow them, and what is asked of a meeting to
+/// the node that serves it. At most once, and never trusted: everything that it loses is noticed
+/// and made good from the log.
+#[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    fn publish(&self, batch: Arc<crate::release::Batch>);
+    /// To the hubs of all nodes.
+    fn publish(&self, batch: Arc<Batch>);
+
+    /// To the hubs of this node.
+    fn publish_here(&self, batch: Arc<Batch>) {
+        self.publish(batch);
+    }
+
+    /// There are no other nodes.
+    fn is_alone(&self) -> bool {
+        true
+    }
+
+    /// Other nodes can be reached.
+    fn is_connected(&self) -> bool {
+        true
+    }
+
+    /// This process, in this life of it.
+    fn process(&self) -> Uuid {
+        Uuid::nil()
+    }
+
+    async fn call(&self, _to: &NodeLife, _call: &Call) -> Result<Told, Unanswered> {
+        Err(Unanswered)
+    }
 }
 
 /// A participant's way into the media of a room.

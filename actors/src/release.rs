@@ -5,15 +5,23 @@
 use crate::ports::MeetingKey;
 use bytestring::ByteString;
 use convoke_domain::{Audience, CloseCode, ParticipantId, RoomId, Seq, Term};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// One socket in its life: given by the edge, never used again. A session's attachment is the
 /// socket that the meeting last accepted for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketId(pub Uuid);
 
+/// A hub of a process: whose sockets it has, and who answers for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HubId {
+    pub process: Uuid,
+    pub number: u64,
+}
+
 /// What a socket is shown from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     pub participant: ParticipantId,
     pub room: RoomId,
@@ -38,7 +46,7 @@ impl Place {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Item {
     Event {
         seq: Seq,
@@ -73,6 +81,8 @@ pub enum Item {
     CloseAll {
         code: CloseCode,
     },
+    /// The meeting goes on elsewhere, or something was missed: everybody attaches again.
+    Again,
     /// Ephemeral: one slot a key.
     Signal {
         room: RoomId,
@@ -81,12 +91,13 @@ pub enum Item {
     },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Batch {
     pub key: MeetingKey,
     pub term: Term,
     /// 1, 2, 3… within the term. The first says that another life of the meeting began: whoever
-    /// is attached attaches again.
+    /// is attached attaches again. A batch with 0 stands outside of the numbering: it has only
+    /// `Again` or `CloseAll`.
     pub number: u64,
     /// The log is durable up to here.
     pub head: Seq,

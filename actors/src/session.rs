@@ -207,7 +207,7 @@ impl SessionActor {
 
     fn attach(&mut self, how: How, ctx: &mut Context<Self>) {
         let Some(attached) = &self.attached else { return };
-        let message = ToMeeting::Attach(Attach { socket: self.socket, session: attached.session, how });
+        let message = ToMeeting::Attach(Attach { socket: self.socket, hub: self.hub.id(), session: attached.session, how });
         let key = attached.key.clone();
         self.send(key, vec![message], ctx);
     }
@@ -232,7 +232,7 @@ impl SessionActor {
     fn could_not_send(&self, rejection: &Rejection) {
         let is_placed = self.attached.as_ref().is_some_and(|a| self.hub.is_placed(&a.key, self.socket));
         if is_placed {
-            self.outlet.close(CloseCode::InternalError);
+            self.outlet.close(CloseCode::GoingAway);
         } else {
             self.say(frame::refusal(0, rejection));
             match rejection.close {
@@ -302,7 +302,7 @@ impl SessionActor {
         let (socket, session) = (self.socket, attached.session);
         let key = attached.key.clone();
         self.forget_answered();
-        let mut messages = vec![ToMeeting::Attach(Attach { socket, session, how })];
+        let mut messages = vec![ToMeeting::Attach(Attach { socket, hub: self.hub.id(), session, how })];
         let mut after = 0;
         for (id, command) in self.in_flight.iter().cloned() {
             messages.push(ToMeeting::Command(Numbered { socket, session, id, after, command }));

@@ -4,11 +4,12 @@
 //! to do and nobody to do it, and keeps the node's lease.
 
 use crate::journal::Journal;
-use crate::meeting::{MeetingActor, Request, Stop, ToMeeting};
+use crate::meeting::{MeetingActor, Stop};
 use crate::ports::{Bus, Clock, Doors, Media, MeetingKey, NodeLife, Store, StoreError};
 use crate::restart::{self, Restart};
-use actix::{Actor, Addr, Arbiter, AsyncContext, Context, MailboxError};
-use convoke_domain::{Limits, Rejection};
+use crate::routing::Routing;
+use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
+use convoke_domain::Limits;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,8 +18,8 @@ use std::time::Duration;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_MAX: u32 = 200;
-/// How often a sender looks for a meeting that keeps going away under it.
-const FINDS_MAX: usize = 8;
+/// Meetings that are given away at once.
+const REBALANCE_MAX: usize = 20;
 
 /// What every meeting of the node works with.
 #[derive(Clone)]
@@ -80,6 +81,7 @@ struct Inner {
     threads: Vec<actix::ArbiterHandle>,
     active: Mutex<HashMap<MeetingKey, Addr<MeetingActor>>>,
     is_stopping: AtomicBool,
+    routing: Routing,
     grown: Mutex<BTreeSet<MeetingKey>>,
 }
 
@@ -91,6 +93,7 @@ impl Meetings {
             threads: threads.iter().map(Arbiter::handle).collect(),
             active: Mutex::new(HashMap::new()),
             is_stopping: AtomicBool::new(false),
+            routing: Routing::default(),
             grown: Mutex::default(),
         }))
     }
@@ -103,14 +106,28 @@ impl Meetings {
         &self.0.env
     }
 
+    pub(crate) fn routing(&self) -> &Routing {
+        &self.0.routing
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.0.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// The meeting's actor, if it has one here.
+    pub(crate) fn active_address(&self, key: &MeetingKey) -> Option<Addr<MeetingActor>> {
+        self.active().get(key).filter(|address| address.connected()).cloned()
+    }
+
+    pub fn is_active(&self, key: &MeetingKey) -> bool {
+        self.active_address(key).is_some()
+    }
+
     /// The meeting's actor: the present one, or a new one that rebuilds it from the log.
-    pub fn find(&self, key: &MeetingKey) -> Result<Addr<MeetingActor>, Rejection> {
-        if self.0.is_stopping.load(Ordering::Acquire) {
-            return Err(Rejection::unavailable("the node is stopping"));
-        }
+    pub fn find(&self, key: &MeetingKey) -> Addr<MeetingActor> {
         let mut active = self.active();
         if let Some(address) = active.get(key).filter(|address| address.connected()) {
-            return Ok(address.clone());
+            return address.clone();
         }
         let actor = MeetingActor::new(key.clone(), self.clone());
         let mut hasher = DefaultHasher::new();
@@ -122,45 +139,53 @@ impl Meetings {
             None => actor.start(),
         };
         active.insert(key.clone(), address.clone());
-        metrics::gauge!("convoke_meetings_active").set(f64::from(u32::try_from(active.len()).unwrap_or(u32::MAX)));
-        Ok(address)
+        metrics::gauge!("convoke_meetings_owned").set(f64::from(u32::try_from(active.len()).unwrap_or(u32::MAX)));
+        address
     }
 
-    /// Hands a message to the meeting, waking it if needed; answers when the meeting has taken it.
-    pub async fn send(&self, key: &MeetingKey, message: ToMeeting) -> Result<(), Rejection> {
-        for _ in 0..FINDS_MAX {
-            let address = self.find(key)?;
-            match address.send(message.clone()).await {
-                Ok(taken) => return taken,
-                Err(MailboxError::Closed | MailboxError::Timeout) => self.forget(key, &address),
-            }
+    /// Tells the other nodes of this one, and hears of them and of the time that all agree on.
+    async fn exchange(&self, life: &NodeLife) -> Result<(), StoreError> {
+        let env = self.env();
+        env.clock.correct(env.store.now().await?);
+        if env.bus.is_alone() {
+            return Ok(());
         }
-        Err(Rejection::unavailable("the meeting keeps restarting"))
+        let owned = u32::try_from(self.count()).unwrap_or(u32::MAX);
+        env.store.report(life, owned, self.is_stopping()).await?;
+        self.routing().know(env.store.peers().await?);
+        if !self.is_stopping() {
+            self.rebalance();
+        }
+        Ok(())
     }
 
-    pub async fn send_if_active(&self, key: &MeetingKey, message: ToMeeting) -> Result<(), Rejection> {
-        let address = self.active().get(key).cloned();
-        match address {
-            Some(address) => address.send(message).await.unwrap_or(Ok(())),
-            None => Ok(()),
+    /// Gives away what this node serves beyond its share, a few at a time: a meeting that is put
+    /// away is taken by the node that serves the fewest as soon as somebody asks for it, and those
+    /// who are attached ask at once.
+    fn rebalance(&self) {
+        let most = self.surplus().min(REBALANCE_MAX);
+        if most == 0 {
+            return;
+        }
+        let some: Vec<Addr<MeetingActor>> = self.active().values().take(most).cloned().collect();
+        tracing::info!(meetings = some.len(), "meetings are given to nodes that serve fewer");
+        for address in some {
+            // One whose mailbox is full is too busy to be moved now.
+            let _ = address.try_send(Stop);
         }
     }
 
-    /// Runs a command that came over REST.
-    pub async fn request(&self, key: &MeetingKey, request: Request) -> Result<crate::node::Done, Rejection> {
-        for _ in 0..FINDS_MAX {
-            let address = self.find(key)?;
-            match address.send(request.clone()).await {
-                Ok(Ok(waiting)) => {
-                    return waiting.await.unwrap_or_else(|_| {
-                        Err(Rejection::unavailable("the outcome is not known; read the meeting before trying again"))
-                    });
-                }
-                Ok(Err(rejection)) => return Err(rejection),
-                Err(MailboxError::Closed | MailboxError::Timeout) => self.forget(key, &address),
-            }
-        }
-        Err(Rejection::unavailable("the meeting keeps restarting"))
+    /// Of the meetings that have something to do and nobody to do it, each node wakes its share. A
+    /// node that has died leaves the list, and its share falls to others, when its lease is over.
+    fn is_ours_to_wake(&self, key: &MeetingKey) -> bool {
+        let peers: Vec<NodeLife> =
+            self.routing().peers().into_iter().filter(|peer| !peer.is_draining).map(|peer| peer.life).collect();
+        let mine = self.env().life.get();
+        let Some(place) = peers.iter().position(|life| *life == mine) else { return !self.is_stopping() };
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let nodes = u64::try_from(peers.len()).unwrap_or(1).max(1);
+        usize::try_from(hasher.finish() % nodes).unwrap_or(0) == place
     }
 
     /// Takes a stopped actor off the list, unless another stands there by now.
@@ -169,7 +194,7 @@ impl Meetings {
         if active.get(key) == Some(address) {
             active.remove(key);
         }
-        metrics::gauge!("convoke_meetings_active").set(f64::from(u32::try_from(active.len()).unwrap_or(u32::MAX)));
+        metrics::gauge!("convoke_meetings_owned").set(f64::from(u32::try_from(active.len()).unwrap_or(u32::MAX)));
     }
 
     /// Notes that a meeting's log has grown. Nobody is woken for it.
@@ -193,6 +218,13 @@ impl Meetings {
     /// Stops every meeting: what is decided is written, a snapshot kept, the ownership given back.
     pub async fn stop(&self) {
         self.0.is_stopping.store(true, Ordering::Release);
+        if !self.env().bus.is_alone() {
+            // Told first, so that what is given back goes to others.
+            let env = self.env();
+            if let Err(error) = env.store.report(&env.life.get(), 0, true).await {
+                tracing::warn!(%error, "the other nodes could not be told that this one stops");
+            }
+        }
         let addresses: Vec<Addr<MeetingActor>> = self.active().values().cloned().collect();
         let asked = futures_util::future::join_all(addresses.iter().map(|address| address.send(Stop))).await;
         futures_util::future::join_all(asked.into_iter().flatten()).await;
@@ -228,14 +260,16 @@ impl Supervisor {
         let meetings = self.meetings.clone();
         let due = async move {
             let env = meetings.env();
-            env.store.due(env.clock.now(), SWEEP_MAX).await
+            let mut due = env.store.due(env.clock.now(), SWEEP_MAX).await?;
+            due.retain(|key| meetings.is_ours_to_wake(key));
+            Ok::<_, StoreError>(due)
         };
         restart::spawn(ctx, due, |supervisor: &mut Self, ctx, due| {
             match due {
                 Ok(keys) => {
                     for key in keys {
                         // Finding it is waking it: the actor fires what is due once it is rebuilt.
-                        let _ = supervisor.meetings.find(&key);
+                        supervisor.meetings.find(&key);
                     }
                 }
                 Err(error) => tracing::warn!(%error, "the sweep could not read what is due"),
@@ -250,9 +284,11 @@ impl Supervisor {
         let renewing = async move {
             let env = meetings.env();
             let life = env.life.get();
+            meetings.exchange(&life).await?;
             if env.store.renew(&life, env.timing.lease).await? {
                 return Ok(());
             }
+            metrics::counter!("convoke_lease_lost_total").increment(1);
             // Another may own the meetings by now; a commit would find it out. This node goes on as
             // a new life, which may take again what nobody took.
             tracing::error!(epoch = life.epoch, "the node's lease ran out");

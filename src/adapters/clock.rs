@@ -1,17 +1,57 @@
-//! The wall clock. A meeting's own time never runs backwards, whatever this one does.
+//! The wall clock, corrected by the database's: the nodes agree on that one. A meeting's own time
+//! never runs backwards, whatever this one does.
 
 use convoke_actors::ports::Clock;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub struct SystemClock;
+/// A smaller difference is the way to the database and back, and is left alone.
+const NOISE_MS: i64 = 100;
+
+#[derive(Default)]
+pub struct SystemClock {
+    /// What is added to this machine's time, in milliseconds.
+    correction: AtomicI64,
+}
+
+fn machine() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 impl Clock for SystemClock {
     fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(machine().saturating_add(self.correction.load(Ordering::Relaxed))).unwrap_or(0)
     }
 
     fn entropy(&self) -> u64 {
         rand::random()
+    }
+
+    fn correct(&self, database: u64) {
+        let difference = i64::try_from(database).unwrap_or(i64::MAX).saturating_sub(machine());
+        let known = self.correction.load(Ordering::Relaxed);
+        if difference.saturating_sub(known).abs() > NOISE_MS {
+            tracing::info!(difference_ms = difference, "this machine's clock differs from the database's");
+            self.correction.store(difference, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_database_and_not_its_jitter() {
+        let clock = SystemClock::default();
+        let before = clock.now();
+        clock.correct(before + 5_000);
+        let ahead = clock.now();
+        assert!((before + 4_900..before + 6_000).contains(&ahead), "{before} {ahead}");
+        clock.correct(ahead + 50);
+        assert_eq!(clock.correction.load(Ordering::Relaxed) / 100, 50, "fifty milliseconds are the way there");
+        clock.correct(before);
+        assert!(clock.now() < before + 1_000);
     }
 }

@@ -118,7 +118,7 @@ async fn store_meeting(config: &Config, tenant: &TenantId, title: &str) -> Resul
         recurrence: None,
         settings: Settings::default(),
     };
-    let now = Now { at: SystemClock.now(), entropy: SystemClock.entropy() };
+    let now = Now { at: SystemClock::default().now(), entropy: SystemClock::default().entropy() };
     let limits = config.limits();
     let (state, recorded) = convoke_domain::turn::begin(create, now, &limits).map_err(|error| error.to_string())?;
     let key = MeetingKey { tenant: tenant.clone(), meeting: id };

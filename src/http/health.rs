@@ -1,5 +1,5 @@
 //! Alive, ready, and in numbers. `/readyz` tells load balancers the truth: false while the node
-//! drains, and while its database does not answer.
+//! drains, and while its database or the bus between the nodes does not answer.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -34,10 +34,13 @@ pub async fn alive() -> HttpResponse {
 
 /// The node can serve.
 #[utoipa::path(get, path = "/readyz", tag = "operation",
-    responses((status = 200, description = "can serve"), (status = 503, description = "draining, or without its database")))]
+    responses((status = 200, description = "can serve"), (status = 503, description = "draining, or without its database or the bus between the nodes")))]
 pub async fn ready(readiness: Data<Arc<Readiness>>, meetings: Data<Meetings>) -> HttpResponse {
     if readiness.is_draining() {
         return HttpResponse::ServiceUnavailable().content_type("text/plain").body("draining\n");
+    }
+    if !meetings.env().bus.is_connected() {
+        return HttpResponse::ServiceUnavailable().content_type("text/plain").body("no bus\n");
     }
     match tokio::time::timeout(DATABASE, meetings.env().store.now()).await {
         Ok(Ok(_)) => HttpResponse::Ok().content_type("text/plain").body("ready\n"),

@@ -8,7 +8,7 @@ use crate::shapes::{Role, Settings, SettingsPatch, Source};
 use serde::{Deserialize, Serialize};
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum By {
     /// A session's numbered command.
     Session { session: SessionId, id: u64 },
@@ -20,7 +20,7 @@ pub enum By {
 }
 
 /// Somebody at the door, with a token that the edge has verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
     pub session: SessionId,
     pub user: Option<UserId>,
@@ -108,7 +108,8 @@ pub enum Command {
     #[serde(rename = "meeting.end")]
     EndMeeting(Nothing),
     /// Over REST only: a meeting that never took place.
-    #[serde(skip)]
+    #[serde(rename = "meeting.cancel")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     CancelMeeting,
     #[serde(rename = "meeting.update")]
     UpdateMeeting {
@@ -182,7 +183,8 @@ pub enum Command {
     #[serde(rename = "mesh.signal")]
     MeshSignal { to: SessionId, data: MeshData },
     /// Over REST only.
-    #[serde(skip)]
+    #[serde(rename = "invitations.create")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Invite { invitations: Vec<NewInvitation> },
 }
 

@@ -5,12 +5,12 @@
 use super::load::{Loaded, SNAPSHOT_VERSION, row_of};
 use super::render::{Roster, Shown, roster_page};
 use super::ring::Ring;
-use super::{Attach, Detach, How, Numbered, Outcome, RequestInput};
+use super::{Attach, Detach, How, Numbered, Outcome, Present, RequestInput};
 use crate::frame;
 use crate::journal::{Append, Committed};
 use crate::node::Done;
 use crate::ports::{Commit, EventRow, MeetingKey, Snapshot};
-use crate::release::{Batch, Item, Place, SocketId};
+use crate::release::{Batch, HubId, Item, Place, SocketId};
 use crate::supervisor::Env;
 use actix::Recipient;
 use bytestring::ByteString;
@@ -31,9 +31,21 @@ const SNAPSHOT_EVENTS: u64 = 1_000;
 /// A time that has always come. It stays the same, so a commit leaves the index of it alone.
 const AT_ONCE: Millis = 0;
 
+/// A hub that says nothing for so long has lost its node, or its node the bus.
+const HUB_SILENT_MS: Millis = 16_000;
+/// What may lie between an attachment here and the word of its hub: the way, and two clocks.
+const PRESENT_MARGIN_MS: Millis = 2_000;
+
 enum Leaving {
     Item(Item),
     Reply(oneshot::Sender<Outcome>, Outcome),
+}
+
+/// A session's present socket.
+struct Attachment {
+    socket: SocketId,
+    hub: HubId,
+    at: Millis,
 }
 
 /// The numbering of one session's commands, as far as memory holds it.
@@ -56,7 +68,9 @@ pub struct Live {
     /// What waits to leave, each with the seq that has to be durable first.
     queue: VecDeque<(Seq, Leaving)>,
     batch_number: u64,
-    attached: BTreeMap<SessionId, SocketId>,
+    attached: BTreeMap<SessionId, Attachment>,
+    /// When each hub of another node last said whose sockets it has.
+    hubs: BTreeMap<HubId, Millis>,
     /// Sessions without a socket, with the time at which that becomes an event.
     detached: BTreeMap<SessionId, Millis>,
     numbers: BTreeMap<SessionId, Numbers>,
@@ -83,6 +97,7 @@ impl Live {
             queue: VecDeque::new(),
             batch_number: 0,
             attached: BTreeMap::new(),
+            hubs: BTreeMap::new(),
             detached: BTreeMap::new(),
             numbers: BTreeMap::new(),
             ring: loaded.ring,
@@ -123,6 +138,7 @@ impl Live {
     /// Something is due: a socket that stayed away, or a deadline of the meeting.
     pub fn wake(&mut self) {
         let now = self.env.clock.now();
+        self.miss_hubs(now);
         let due: Vec<SessionId> = self.detached.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
         for session in due {
             self.detached.remove(&session);
@@ -135,7 +151,8 @@ impl Live {
         let deadline = deadlines::next_at(&self.state, &self.env.limits);
         let drop = self.detached.values().min().copied();
         let idle = self.attached.is_empty().then(|| self.idle_at());
-        [deadline, drop, idle].into_iter().flatten().min()
+        let silent = self.hubs.values().min().map(|heard| heard.saturating_add(HUB_SILENT_MS));
+        [deadline, drop, idle, silent].into_iter().flatten().min()
     }
 
     fn idle_at(&self) -> Millis {
@@ -299,17 +316,18 @@ impl Live {
 
     pub fn attach(&mut self, attach: Attach) {
         self.active_at = self.env.clock.now();
-        let Attach { socket, session, how } = attach;
+        let Attach { socket, hub, session, how } = attach;
+        let attachment = Attachment { socket, hub, at: self.active_at };
         match how {
             How::Join(join) => {
                 let (reply, after) = self.execute(Input::Join(join));
                 match reply {
                     Ok(Reply::Inside(id)) => {
-                        self.seat(session, socket);
+                        self.seat(session, attachment);
                         self.answer_snapshot(session, socket, id);
                     }
                     Ok(Reply::Waiting(id)) => {
-                        self.seat(session, socket);
+                        self.seat(session, attachment);
                         self.answer_waiting(session, socket, id);
                     }
                     Ok(_) => {}
@@ -317,18 +335,22 @@ impl Live {
                 }
                 self.effects(after);
             }
-            How::Resume { participant, cursor } => self.resume(session, socket, participant, cursor),
-            How::Again { cursor, answered } => self.attach_again(session, socket, cursor, answered),
+            How::Resume { participant, cursor } => self.resume(session, attachment, participant, cursor),
+            How::Again { cursor, answered } => self.attach_again(session, attachment, cursor, answered),
         }
     }
 
     /// The session's socket is this one from now on; an older one is told and closed.
-    fn seat(&mut self, session: SessionId, socket: SocketId) {
+    fn seat(&mut self, session: SessionId, attachment: Attachment) {
         self.detached.remove(&session);
-        if let Some(former) = self.attached.insert(session, socket)
-            && former != socket
+        let Attachment { socket, hub, at } = attachment;
+        if hub.process != self.env.bus.process() {
+            self.hubs.insert(hub, at);
+        }
+        if let Some(former) = self.attached.insert(session, attachment)
+            && former.socket != socket
         {
-            self.leave(Item::Close { socket: former, code: CloseCode::Replaced });
+            self.leave(Item::Close { socket: former.socket, code: CloseCode::Replaced });
         }
         let known = self.state.sessions.get(&session).map_or(0, |session| session.last_id);
         let numbers = self.numbers.entry(session).or_default();
@@ -408,14 +430,15 @@ impl Live {
         Some(ended.closing(CloseCode::Unauthenticated))
     }
 
-    fn resume(&mut self, session: SessionId, socket: SocketId, participant: ParticipantId, cursor: Seq) {
+    fn resume(&mut self, session: SessionId, attachment: Attachment, participant: ParticipantId, cursor: Seq) {
+        let socket = attachment.socket;
         if self.ended(session, participant).is_none() {
             self.input(Input::SessionBack(session));
         }
         if let Some(rejection) = self.ended(session, participant) {
             return self.refuse_hello(socket, &rejection);
         }
-        self.seat(session, socket);
+        self.seat(session, attachment);
         let Some(member) = self.state.session_member(session) else { return };
         if member.is_waiting() {
             return self.answer_waiting(session, socket, participant);
@@ -443,8 +466,9 @@ impl Live {
         self.ring.since(cursor, Self::place_of(member))
     }
 
-    fn attach_again(&mut self, session: SessionId, socket: SocketId, cursor: Seq, answered: u64) {
-        if self.attached.get(&session).is_some_and(|other| *other != socket) {
+    fn attach_again(&mut self, session: SessionId, attachment: Attachment, cursor: Seq, answered: u64) {
+        let socket = attachment.socket;
+        if self.socket_of(session).is_some_and(|other| other != socket) {
             return self.leave(Item::Close { socket, code: CloseCode::Replaced });
         }
         let Some(participant) = self.state.sessions.get(&session).map(|known| known.participant) else {
@@ -456,7 +480,7 @@ impl Live {
         if self.ended(session, participant).is_some() {
             return self.leave(Item::Close { socket, code: CloseCode::InternalError });
         }
-        self.seat(session, socket);
+        self.seat(session, attachment);
         let numbers = self.numbers.entry(session).or_default();
         numbers.last = numbers.last.max(answered);
         let Some(member) = self.state.session_member(session) else { return };
@@ -479,10 +503,43 @@ impl Live {
 
     /// A socket is gone. A late word of an older one changes nothing.
     pub fn detach(&mut self, detach: &Detach) {
-        if self.attached.get(&detach.session) == Some(&detach.socket) {
+        if self.socket_of(detach.session) == Some(detach.socket) {
             self.attached.remove(&detach.session);
             self.active_at = self.env.clock.now();
             self.detach_later(detach.session);
+        }
+    }
+
+    fn socket_of(&self, session: SessionId) -> Option<SocketId> {
+        self.attached.get(&session).map(|attachment| attachment.socket)
+    }
+
+    /// Another node says whose sockets it has; whoever it has no more is gone. One that was attached
+    /// only just now may have crossed with this.
+    pub fn present(&mut self, present: &Present) {
+        self.hubs.insert(present.hub, self.env.clock.now());
+        let before = present.at.saturating_sub(PRESENT_MARGIN_MS);
+        self.lose(|attachment| {
+            attachment.hub == present.hub && attachment.at < before && !present.sockets.contains(&attachment.socket)
+        });
+    }
+
+    /// Those of hubs that have fallen silent are gone: their node died, or is cut off.
+    fn miss_hubs(&mut self, now: Millis) {
+        let silent = |heard: Millis| heard.saturating_add(HUB_SILENT_MS) <= now;
+        let missed: Vec<HubId> = self.hubs.iter().filter(|(_, heard)| silent(**heard)).map(|(hub, _)| *hub).collect();
+        if !missed.is_empty() {
+            self.hubs.retain(|hub, _| !missed.contains(hub));
+            self.lose(|attachment| missed.contains(&attachment.hub));
+        }
+    }
+
+    fn lose(&mut self, is_gone: impl Fn(&Attachment) -> bool) {
+        let gone = self.attached.iter().filter(|(_, attachment)| is_gone(attachment));
+        let gone: Vec<SessionId> = gone.map(|(session, _)| *session).collect();
+        for session in gone {
+            self.attached.remove(&session);
+            self.detach_later(session);
         }
     }
 
@@ -497,7 +554,7 @@ impl Live {
 
     pub fn command(&mut self, numbered: Numbered) {
         let Numbered { socket, session, id, after, command } = numbered;
-        if self.attached.get(&session) != Some(&socket) {
+        if self.socket_of(session) != Some(socket) {
             return;
         }
         let last = self.last_id(session);
@@ -566,7 +623,7 @@ impl Live {
 
     /// The log is out of reach: signals flow by what was known last, all else is refused.
     pub fn while_away(&mut self, numbered: &Numbered) {
-        if self.attached.get(&numbered.session) != Some(&numbered.socket) {
+        if self.socket_of(numbered.session) != Some(numbered.socket) {
             return;
         }
         let socket = numbered.socket;
@@ -600,7 +657,7 @@ impl Live {
 
     fn sockets_of(&self, participant: ParticipantId) -> Vec<(SessionId, SocketId)> {
         let Some(member) = self.state.member(participant) else { return Vec::new() };
-        member.sessions.iter().filter_map(|id| self.attached.get(id).map(|socket| (*id, *socket))).collect()
+        member.sessions.iter().filter_map(|id| self.socket_of(*id).map(|socket| (*id, socket))).collect()
     }
 
     fn effect(&mut self, effect: Effect) {
@@ -629,8 +686,8 @@ impl Live {
                 for session in sessions {
                     self.detached.remove(&session);
                     self.numbers.remove(&session);
-                    if let Some(socket) = self.attached.remove(&session) {
-                        self.leave(Item::Close { socket, code });
+                    if let Some(attachment) = self.attached.remove(&session) {
+                        self.leave(Item::Close { socket: attachment.socket, code });
                     }
                 }
             }
@@ -652,7 +709,7 @@ impl Live {
                 self.leave(item);
             }
             Effect::Mesh { to, from, data } => {
-                if let Some(socket) = self.attached.get(&to).copied() {
+                if let Some(socket) = self.socket_of(to) {
                     let data = format!(r#"{{"from":"{from}","data":{data}}}"#);
                     self.tell(socket, frame::notice("mesh.signal", &data));
                 }

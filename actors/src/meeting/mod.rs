@@ -14,7 +14,7 @@ pub use load::{decode, row_of};
 use crate::journal::{Committed, Failure};
 use crate::node::Done;
 use crate::ports::{MeetingKey, StoreError};
-use crate::release::{Batch, Item, SocketId};
+use crate::release::{Batch, HubId, Item, SocketId};
 use crate::restart::{self, Intensity, Restart, Verdict};
 use crate::supervisor::{Env, Meetings};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
@@ -22,6 +22,7 @@ use convoke_domain::command::Join;
 use convoke_domain::event::Cause;
 use convoke_domain::{By, CloseCode, Code, Command, Millis, ParticipantId, Rejection, Seq, SessionId, Term, UserId};
 use live::Live;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ const DEATHS_MAX: u32 = 2;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum How {
     Join(Join),
     /// A new socket of a session that the meeting knows.
@@ -48,20 +49,31 @@ pub enum How {
     },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attach {
     pub socket: SocketId,
+    /// Where the socket is.
+    pub hub: HubId,
     pub session: SessionId,
     pub how: How,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Detach {
     pub socket: SocketId,
     pub session: SessionId,
 }
 
-#[derive(Clone, Debug)]
+/// The sockets that a hub of another node has of this meeting: said every few seconds. Whoever is
+/// attached there and not among them has gone; so has everybody of a hub that says nothing more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Present {
+    pub hub: HubId,
+    pub at: Millis,
+    pub sockets: Vec<SocketId>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Numbered {
     pub socket: SocketId,
     pub session: SessionId,
@@ -71,16 +83,33 @@ pub struct Numbered {
     pub command: Result<Command, Rejection>,
 }
 
+/// Why a meeting did not take a message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Refused {
+    /// For whoever asked, with the code that a joining socket is closed with.
+    Rejected(Rejection, Option<CloseCode>),
+    /// It is not served here, or not any more: whoever asks looks for it again.
+    Elsewhere,
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        let close = rejection.close;
+        Self::Rejected(rejection, close)
+    }
+}
+
 /// From sessions. Answered as soon as it is taken; what comes of it comes through the hub.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<(), Rejection>")]
+#[derive(Clone, Debug, Message, Serialize, Deserialize)]
+#[rtype(result = "Result<(), Refused>")]
 pub enum ToMeeting {
     Attach(Attach),
     Detach(Detach),
     Command(Numbered),
+    Present(Present),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RequestInput {
     Command { by: By, command: Command },
     Erase(UserId),
@@ -90,7 +119,7 @@ pub type Outcome = Result<Done, Rejection>;
 
 /// From REST: the answer comes when the effect is durable. It is dropped where nobody can know.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<oneshot::Receiver<Outcome>, Rejection>")]
+#[rtype(result = "Result<oneshot::Receiver<Outcome>, Refused>")]
 pub struct Request(pub RequestInput);
 
 /// Writes what is decided, keeps a snapshot, gives the ownership back and stops.
@@ -105,7 +134,7 @@ enum Phase {
     /// The log is out of reach. Signals still flow by what was known last; nothing else does.
     Away(Option<Box<Live>>),
     /// It cannot be served here any more.
-    Over(Rejection),
+    Over(Refused),
 }
 
 pub struct MeetingActor {
@@ -178,26 +207,28 @@ impl MeetingActor {
             }
             StoreError::NotFound => {
                 let unknown = Rejection::not_found("there is no such meeting").closing(CloseCode::Unauthenticated);
-                self.give_up(ctx, unknown, None);
+                self.give_up(ctx, unknown.into(), None);
             }
             StoreError::Owned(_) | StoreError::Fenced => {
-                let elsewhere = Rejection::unavailable("the meeting is served by another node");
-                self.give_up(ctx, elsewhere, Some(CloseCode::GoingAway));
+                // Whoever is attached here attaches again, there.
+                self.say_here(Item::Again);
+                self.give_up(ctx, Refused::Elsewhere, None);
             }
             StoreError::Corrupt(_) => {
                 metrics::counter!("convoke_meetings_failed_total").increment(1);
                 let failed = Rejection::new(Code::Internal, "the meeting cannot be rebuilt; its operator can see why");
-                self.give_up(ctx, failed.closing(CloseCode::Unauthenticated), Some(CloseCode::InternalError));
+                let failed = failed.closing(CloseCode::Unauthenticated);
+                self.give_up(ctx, failed.into(), Some(CloseCode::InternalError));
             }
         }
     }
 
     /// Answers what is in the mailbox with this, and stops.
-    fn give_up(&mut self, ctx: &mut Context<Self>, rejection: Rejection, close: Option<CloseCode>) {
+    fn give_up(&mut self, ctx: &mut Context<Self>, why: Refused, close: Option<CloseCode>) {
         if let Some(code) = close {
             self.close_all(code);
         }
-        self.phase = Phase::Over(rejection);
+        self.phase = Phase::Over(why);
         // Whoever found this address before it is off the list is answered; then it is gone.
         self.meetings.forget(&self.key, &ctx.address());
         restart::later(ctx, Duration::from_millis(100), |_: &mut Self, ctx| ctx.stop());
@@ -205,12 +236,20 @@ impl MeetingActor {
 
     /// A closing that depends on nothing durable: the meeting goes away from here.
     fn close_all(&self, code: CloseCode) {
+        self.env.bus.publish(Arc::new(self.batch(Item::CloseAll { code })));
+    }
+
+    fn say_here(&self, item: Item) {
+        self.env.bus.publish_here(Arc::new(self.batch(item)));
+    }
+
+    fn batch(&self, item: Item) -> Batch {
         let (term, number) = match &self.phase {
             Phase::Live(live) | Phase::Away(Some(live)) => live.next_batch(),
             _ => self.next_batch,
         };
-        let items = vec![Item::CloseAll { code }];
-        self.env.bus.publish(Arc::new(Batch { key: self.key.clone(), term, number, head: Seq(0), items }));
+        let number = if matches!(item, Item::Again) { 0 } else { number };
+        Batch { key: self.key.clone(), term, number, head: Seq(0), items: vec![item] }
     }
 
     /// One step of a live meeting, and what it makes necessary: timers, snapshots, passivation.
@@ -262,7 +301,7 @@ impl MeetingActor {
         let (snapshot, term) = live.last_snapshot();
         let (env, key) = (self.env.clone(), self.key.clone());
         let stopped = self.stopping.take();
-        self.phase = Phase::Over(Rejection::unavailable("the meeting is being put away"));
+        self.phase = Phase::Over(Refused::Elsewhere);
         self.meetings.forget(&self.key, &ctx.address());
         let giving_back = async move {
             if let Some(snapshot) = snapshot {
@@ -270,10 +309,12 @@ impl MeetingActor {
             }
             env.store.release(&key, term).await
         };
-        restart::wait(ctx, giving_back, |_: &mut Self, ctx, given: Result<(), StoreError>| {
+        restart::wait(ctx, giving_back, |meeting: &mut Self, ctx, given: Result<(), StoreError>| {
             if let Err(error) = given {
                 tracing::warn!(%error, "a meeting was not given back; its lease will run out");
             }
+            // Only now can another node take it.
+            meeting.env.bus.publish(Arc::new(meeting.batch(Item::Again)));
             if let Some(stopped) = stopped {
                 let _ = stopped.send(());
             }
@@ -299,13 +340,14 @@ impl MeetingActor {
             .then(|| Rejection::new(Code::Internal, "this command has failed repeatedly and is not tried again"))
     }
 
-    fn take(&mut self, message: ToMeeting, ctx: &mut Context<Self>) -> Result<(), Rejection> {
+    fn take(&mut self, message: ToMeeting, ctx: &mut Context<Self>) -> Result<(), Refused> {
         match &mut self.phase {
             Phase::Live(_) => {}
-            Phase::Loading => return Err(Rejection::unavailable("the meeting is being loaded")),
-            Phase::Over(rejection) => return Err(rejection.clone()),
+            Phase::Loading => return Err(Rejection::unavailable("the meeting is being loaded").into()),
+            Phase::Over(why) => return Err(why.clone()),
             Phase::Away(stale) => {
-                let Some(stale) = stale else { return Err(Rejection::unavailable("the database is out of reach")) };
+                let away = Rejection::unavailable("the database is out of reach");
+                let Some(stale) = stale else { return Err(away.into()) };
                 return match message {
                     ToMeeting::Command(numbered) => {
                         stale.while_away(&numbered);
@@ -315,14 +357,15 @@ impl MeetingActor {
                         stale.detach(&detach);
                         Ok(())
                     }
-                    ToMeeting::Attach(Attach { how: How::Again { .. }, .. }) => Ok(()),
-                    ToMeeting::Attach(_) => Err(Rejection::unavailable("the database is out of reach")),
+                    ToMeeting::Attach(Attach { how: How::Again { .. }, .. }) | ToMeeting::Present(_) => Ok(()),
+                    ToMeeting::Attach(_) => Err(away.into()),
                 };
             }
         }
         match message {
             ToMeeting::Attach(attach) => self.turn(ctx, |live| live.attach(attach)),
             ToMeeting::Detach(detach) => self.turn(ctx, |live| live.detach(&detach)),
+            ToMeeting::Present(present) => self.turn(ctx, |live| live.present(&present)),
             ToMeeting::Command(mut numbered) => {
                 let cause = Cause { session: numbered.session, id: numbered.id };
                 if let Some(rejection) = self.refuse_killer(cause) {
@@ -377,7 +420,7 @@ impl Restart for MeetingActor {
         let Verdict::RestartAfter(wait) = verdict else {
             tracing::error!(meeting = %self.key.meeting, %why, "a meeting keeps crashing and is given back");
             let crashing = Rejection::unavailable("the meeting keeps crashing");
-            return self.give_up(ctx, crashing, Some(CloseCode::InternalError));
+            return self.give_up(ctx, crashing.into(), Some(CloseCode::InternalError));
         };
         let (store, key) = (Arc::clone(&self.env.store), self.key.clone());
         let counting = async move {
@@ -394,7 +437,7 @@ impl Restart for MeetingActor {
 }
 
 impl Handler<ToMeeting> for MeetingActor {
-    type Result = Result<(), Rejection>;
+    type Result = Result<(), Refused>;
 
     fn handle(&mut self, message: ToMeeting, ctx: &mut Self::Context) -> Self::Result {
         // After a crash the sender hears nothing: it is asked to attach again, and sends again.
@@ -403,7 +446,7 @@ impl Handler<ToMeeting> for MeetingActor {
 }
 
 impl Handler<Request> for MeetingActor {
-    type Result = Result<oneshot::Receiver<Outcome>, Rejection>;
+    type Result = Result<oneshot::Receiver<Outcome>, Refused>;
 
     fn handle(&mut self, Request(input): Request, ctx: &mut Self::Context) -> Self::Result {
         let (sender, receiver) = oneshot::channel();
@@ -412,8 +455,8 @@ impl Handler<Request> for MeetingActor {
                 meeting.turn(ctx, |live| live.request(input, sender));
                 Ok(())
             }
-            Phase::Over(rejection) => Err(rejection.clone()),
-            Phase::Loading | Phase::Away(_) => Err(Rejection::unavailable("the database is out of reach")),
+            Phase::Over(why) => Err(why.clone()),
+            Phase::Loading | Phase::Away(_) => Err(Rejection::unavailable("the database is out of reach").into()),
         };
         restart::guarded(self, ctx, entry).unwrap_or(Ok(()))?;
         Ok(receiver)

@@ -4,7 +4,7 @@
 //! connection that broke.
 
 use async_trait::async_trait;
-use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Snapshot, Store, StoreError, Taken};
+use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store, StoreError, Taken};
 use convoke_domain::event::Cause;
 use convoke_domain::{Millis, Seq, Term};
 use std::time::Duration;
@@ -51,6 +51,18 @@ impl<S: Store> Store for Bounded<S> {
 
     async fn retire(&self, life: &NodeLife) -> Result<(), StoreError> {
         self.within(self.inner.retire(life)).await
+    }
+
+    async fn report(&self, life: &NodeLife, meetings: u32, is_draining: bool) -> Result<(), StoreError> {
+        self.within(self.inner.report(life, meetings, is_draining)).await
+    }
+
+    async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
+        self.within(self.inner.peers()).await
+    }
+
+    async fn heads(&self, keys: &[MeetingKey]) -> Result<Vec<(MeetingKey, Term, Seq)>, StoreError> {
+        self.within(self.inner.heads(keys)).await
     }
 
     async fn create(&self, key: &MeetingKey, first: &EventRow, wake_at: Option<Millis>) -> Result<bool, StoreError> {

@@ -80,7 +80,8 @@ macro_rules! common_store {
                     "INSERT INTO nodes (node, epoch, lease_until) VALUES ($1, 1, ",
                     $clock,
                     " + $2) ",
-                    "ON CONFLICT (node) DO UPDATE SET epoch = nodes.epoch + 1, lease_until = excluded.lease_until ",
+                    "ON CONFLICT (node) DO UPDATE SET epoch = nodes.epoch + 1, lease_until = excluded.lease_until, ",
+                    "meetings = 0, draining = 0 ",
                     "RETURNING epoch"
                 ))
                 .bind(node)
@@ -116,6 +117,39 @@ macro_rules! common_store {
                     .await
                     .map_err(unavailable)?;
                 Ok(())
+            }
+
+            async fn report(&self, life: &NodeLife, meetings: u32, is_draining: bool) -> Result<(), StoreError> {
+                query("UPDATE nodes SET meetings = $3, draining = $4 WHERE node = $1 AND epoch = $2")
+                    .bind(&life.node)
+                    .bind(life.epoch)
+                    .bind(i64::from(meetings))
+                    .bind(i64::from(is_draining))
+                    .execute(&self.write)
+                    .await
+                    .map_err(unavailable)?;
+                Ok(())
+            }
+
+            async fn peers(&self) -> Result<Vec<Peer>, StoreError> {
+                let rows: Vec<(String, i64, i64, i64)> = query_as(concat!(
+                    "SELECT node, epoch, meetings, draining FROM nodes WHERE lease_until > ",
+                    $clock,
+                    " ORDER BY node"
+                ))
+                .fetch_all(&self.read)
+                .await
+                .map_err(unavailable)?;
+                let peer = |(node, epoch, meetings, draining): (String, i64, i64, i64)| Peer {
+                    life: NodeLife { node, epoch },
+                    meetings: u32::try_from(meetings).unwrap_or(u32::MAX),
+                    is_draining: draining != 0,
+                };
+                Ok(rows.into_iter().map(peer).collect())
+            }
+
+            async fn heads(&self, keys: &[MeetingKey]) -> Result<Vec<(MeetingKey, Term, Seq)>, StoreError> {
+                self.heads_of(keys).await
             }
 
             async fn create(

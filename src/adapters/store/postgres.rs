@@ -5,7 +5,7 @@
 use super::bounded::Bounded;
 use super::common::{HeadRow, LogRow, common_store, event_of, head_of, key_of, may_take, millis, seq_bind};
 use super::{Db, Opened, to_i64, to_u64, unavailable};
-use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Snapshot, Store, StoreError, Taken};
+use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store, StoreError, Taken};
 use convoke_domain::event::Cause;
 use convoke_domain::{Millis, Seq, SessionId, Term};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -50,6 +50,21 @@ async fn unreachable(options: &PgConnectOptions) -> StoreError {
 impl PostgresStore {
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         self.write.begin().await.map_err(unavailable)
+    }
+
+    async fn heads_of(&self, keys: &[MeetingKey]) -> Result<Vec<(MeetingKey, Term, Seq)>, StoreError> {
+        let rows: Vec<(String, Uuid, i64, i64)> = query_as(
+            "SELECT h.tenant, h.meeting, h.term, h.seq FROM meeting_heads h \
+             JOIN unnest($1::text[], $2::uuid[]) AS c (tenant, meeting) \
+             ON h.tenant = c.tenant AND h.meeting = c.meeting",
+        )
+        .bind(keys.iter().map(|key| key.tenant.0.clone()).collect::<Vec<String>>())
+        .bind(keys.iter().map(|key| key.meeting.0).collect::<Vec<Uuid>>())
+        .fetch_all(&self.read)
+        .await
+        .map_err(unavailable)?;
+        let head = |(tenant, meeting, term, seq)| (key_of(tenant, meeting), Term(to_u64(term)), Seq(to_u64(seq)));
+        Ok(rows.into_iter().map(head).collect())
     }
 
     async fn commit_all(&self, commits: &[Commit]) -> Result<(), StoreError> {

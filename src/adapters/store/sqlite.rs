@@ -5,7 +5,7 @@
 use super::bounded::Bounded;
 use super::common::{HeadRow, LogRow, common_store, event_of, head_of, key_of, may_take, millis, seq_bind};
 use super::{Db, Opened, to_i64, to_u64, unavailable};
-use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Snapshot, Store, StoreError, Taken};
+use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store, StoreError, Taken};
 use convoke_domain::event::Cause;
 use convoke_domain::{Millis, Seq, SessionId, Term};
 use futures_util::TryStreamExt;
@@ -119,6 +119,18 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 impl SqliteStore {
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.write.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
+    }
+
+    async fn heads_of(&self, keys: &[MeetingKey]) -> Result<Vec<(MeetingKey, Term, Seq)>, StoreError> {
+        let mut heads = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.head(key).await {
+                Ok(head) => heads.push((head.key, head.term, head.seq)),
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(heads)
     }
 
     /// Most commits are one statement, which is a transaction by itself and one trip to the
