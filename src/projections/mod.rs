@@ -37,6 +37,8 @@ struct Step<'a> {
     key: &'a MeetingKey,
     from: Seq,
     to: Seq,
+    /// The log ended here.
+    is_last: bool,
     changes: Vec<change::Change>,
 }
 
@@ -92,7 +94,7 @@ impl Projections {
         let mut open: Vec<&MeetingKey> = keys.iter().collect();
         while !open.is_empty() {
             let mut steps = Vec::new();
-            for key in std::mem::take(&mut open) {
+            for key in open {
                 let from = match cursors.remove(key) {
                     Some(known) => known,
                     None => self.cursor(key).await?,
@@ -105,13 +107,15 @@ impl Projections {
                     self.erase_in_log(key, &recorded).await?;
                     changes.extend(change::changes(&recorded));
                 }
-                steps.push(Step { key, from, to, changes });
-                if rows.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX) {
-                    open.push(key);
-                }
+                let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+                steps.push(Step { key, from, to, is_last, changes });
             }
-            // Only what is written is remembered; a cursor that another node moved is read again.
+            let read: Vec<(&MeetingKey, bool)> = steps.iter().map(|step| (step.key, step.is_last)).collect();
             let written = self.write(steps).await?;
+            // Only what is written is remembered. Where another node moved the cursor meanwhile, it is
+            // read again, and what that node has not done is done.
+            let is_open = |(key, is_last): &(&MeetingKey, bool)| !is_last || !written.contains_key(key);
+            open = read.into_iter().filter(is_open).map(|(key, _)| key).collect();
             if cursors.len().saturating_add(written.len()) > CURSORS_MAX {
                 cursors.clear();
             }

@@ -109,13 +109,13 @@ impl Projections {
         cursor: Option<Uuid>,
         limit: usize,
     ) -> Result<Page<(Uuid, Box<RawValue>)>, StoreError> {
-        let pattern = text.map(|text| format!("%{}%", text.to_lowercase().replace(['%', '_', '\\'], "")));
+        let pattern = text.map(containing);
         let rows: Vec<(Uuid, String)> = ask!(
             self,
             fetch_all,
             query_as(
                 "SELECT id, data FROM meetings_view WHERE tenant = $1 AND ($2 IS NULL OR status = $2) \
-                 AND ($3 IS NULL OR lower(title) LIKE $3) AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5"
+                 AND ($3 IS NULL OR lower(title) LIKE $3 ESCAPE '!') AND ($4 IS NULL OR id < $4) ORDER BY id DESC LIMIT $5"
             ),
             &tenant.0,
             status,
@@ -268,6 +268,18 @@ impl Projections {
         Ok(Page::cut(rows.into_iter().map(row).collect(), limit, |row: &InvitationRow| row.id.to_string()))
     }
 
+    pub async fn is_invited(&self, key: &MeetingKey, id: InvitationId) -> Result<bool, StoreError> {
+        let found: Option<i64> = ask!(
+            self,
+            fetch_optional,
+            query_scalar("SELECT created_at FROM invitations_view WHERE tenant = $1 AND meeting = $2 AND id = $3"),
+            &key.tenant.0,
+            key.meeting.0,
+            id.0
+        );
+        Ok(found.is_some())
+    }
+
     /// The invitation behind a code's digest. The digest is the secret here, so it names the tenant.
     pub async fn invitation(&self, digest: &str) -> Result<Option<(MeetingKey, InvitationId, Role)>, StoreError> {
         let row: Option<(String, Uuid, Uuid, String)> = ask!(
@@ -281,6 +293,12 @@ impl Projections {
             Some((MeetingKey { tenant: TenantId(tenant), meeting: MeetingId(meeting) }, InvitationId(id), role))
         }))
     }
+}
+
+/// The pattern of all that has this text in it; what has a meaning in patterns stands for itself.
+fn containing(text: &str) -> String {
+    let literal = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{literal}%")
 }
 
 fn more(limit: usize) -> i64 {

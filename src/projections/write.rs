@@ -7,6 +7,7 @@ use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
 use convoke_domain::{MeetingId, Seq, TenantId};
 use sqlx::{QueryBuilder, query, query_as, query_scalar};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Rows of one statement.
@@ -87,17 +88,19 @@ impl Projections {
 
     /// Writes the steps in one transaction, each where its cursor is still where it was read:
     /// otherwise another node has done it. Answers the cursors that were moved.
-    pub(super) async fn write(&self, steps: Vec<Step<'_>>) -> Result<Vec<(MeetingKey, Seq)>, StoreError> {
-        let mut written = Vec::with_capacity(steps.len());
+    pub(super) async fn write(&self, steps: Vec<Step<'_>>) -> Result<HashMap<MeetingKey, Seq>, StoreError> {
+        let mut written = HashMap::with_capacity(steps.len());
         if steps.is_empty() {
             return Ok(written);
         }
         on_pool!(&self.db, pool => {
             let mut transaction = pool.begin().await.map_err(unavailable)?;
             let mut gathered = Gathered::default();
-            for Step { key, from, to, changes } in steps {
+            for Step { key, from, to, changes, .. } in steps {
+                // A cursor that is not there stands before the first event, whatever is remembered.
                 let moved = query(
-                    "INSERT INTO projection_cursors (tenant, meeting, seq) VALUES ($1, $2, $4) \
+                    "INSERT INTO projection_cursors (tenant, meeting, seq) SELECT $1, $2, $4 WHERE $3 = 0 OR \
+                     EXISTS (SELECT 1 FROM projection_cursors WHERE tenant = $1 AND meeting = $2) \
                      ON CONFLICT (tenant, meeting) DO UPDATE SET seq = excluded.seq WHERE projection_cursors.seq = $3",
                 )
                 .bind(&key.tenant.0)
@@ -118,7 +121,7 @@ impl Projections {
                         }
                     }
                 }
-                written.push((key.clone(), to));
+                written.insert(key.clone(), to);
             }
             insert_gathered!(transaction, gathered);
             transaction.commit().await.map_err(unavailable)?;

@@ -8,8 +8,10 @@
 mod log;
 mod ownership;
 mod postgres;
+mod questions;
 mod races;
 mod read_models;
+mod rebuilding;
 mod sqlite;
 
 use convoke::adapters::store::{self, Opened};

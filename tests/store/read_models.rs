@@ -6,26 +6,30 @@ use convoke::adapters::store::{Db, Opened};
 use convoke::projections::Projections;
 use convoke_actors::meeting::row_of;
 use convoke_actors::ports::{Commit, EventRow, MeetingKey};
-use convoke_domain::command::{Create, Join};
+use convoke_domain::command::{Create, Join, NewInvitation};
 use convoke_domain::shapes::{Role, Settings};
-use convoke_domain::{By, Command, Input, Limits, Meeting, Now, Output, ParticipantId, Seq, SessionId, UserId, turn};
+use convoke_domain::{
+    By, Command, Input, InvitationId, Limits, Meeting, Now, Output, ParticipantId, Rejection, Seq, SessionId, UserId,
+    turn,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-const TABLES: [&str; 5] = ["meetings_view", "attendances", "messages_view", "invitations_view", "known_users"];
+pub const TABLES: [&str; 6] =
+    ["meetings_view", "attendances", "messages_view", "invitations_view", "known_users", "projection_cursors"];
 
 /// A meeting that is played, and the log that it wrote.
-struct Story {
-    state: Meeting,
-    rows: Vec<EventRow>,
+pub struct Story {
+    pub state: Meeting,
+    pub rows: Vec<EventRow>,
     at: u64,
     numbers: u64,
 }
 
 impl Story {
-    fn begin(key: &MeetingKey) -> Self {
+    pub fn begin(key: &MeetingKey) -> Self {
         let create = Create {
             tenant: key.tenant.clone(),
             id: key.meeting,
@@ -38,31 +42,59 @@ impl Story {
         Self { state, rows: vec![row_of(&first)], at: 1_000, numbers: 0 }
     }
 
-    fn play(&mut self, input: Input) {
-        self.at += 1_000;
+    pub fn pass(&mut self, ms: u64) {
+        self.at += ms;
+    }
+
+    pub fn play(&mut self, input: Input) {
+        self.attempt(input).unwrap();
+    }
+
+    /// A refused input has no effect, but what was due by then has happened.
+    pub fn attempt(&mut self, input: Input) -> Result<turn::Reply, Rejection> {
+        self.pass(1_000);
         let now = Now { at: self.at, entropy: self.at };
         let outcome = turn::execute(&mut self.state, input, now, &Limits::default());
-        assert!(outcome.reply.is_ok(), "{:?}", outcome.reply);
         self.rows.extend(outcome.outputs.iter().filter_map(|output| match output {
             Output::Event(recorded) => Some(row_of(recorded)),
             Output::Effect(_) => None,
         }));
+        outcome.reply
     }
 
-    fn join(&mut self, user: &str, role: Role) -> (SessionId, ParticipantId) {
+    pub fn join(&mut self, user: &str, role: Role) -> (SessionId, ParticipantId) {
         let session = SessionId(Uuid::now_v7());
         self.play(Input::Join(Join { session, user: Some(UserId(user.into())), name: user.into(), role }));
         (session, self.state.sessions[&session].participant)
     }
 
-    fn say(&mut self, session: SessionId, kind: &str, data: Value) {
+    pub fn say(&mut self, session: SessionId, kind: &str, data: Value) {
+        self.ask(session, kind, data).unwrap();
+    }
+
+    pub fn ask(&mut self, session: SessionId, kind: &str, data: Value) -> Result<turn::Reply, Rejection> {
         self.numbers += 1;
         let command: Command = serde_json::from_value(json!({ "type": kind, "data": data })).unwrap();
-        self.play(Input::Command { by: By::Session { session, id: self.numbers }, command });
+        self.attempt(Input::Command { by: By::Session { session, id: self.numbers }, command })
+    }
+
+    pub fn operator(&mut self, command: Command) {
+        self.play(Input::Command { by: By::Operator, command });
+    }
+
+    /// Invites an address, with a code of this digest.
+    pub fn invite(&mut self, email: &str, digest: &str) {
+        let invitation = NewInvitation {
+            id: InvitationId(Uuid::now_v7()),
+            email: email.into(),
+            role: Role::Cohost,
+            code_digest: digest.into(),
+        };
+        self.operator(Command::Invite { invitations: vec![invitation] });
     }
 
     /// The id of the message that was said last.
-    fn last_said(&self) -> String {
+    pub fn last_said(&self) -> String {
         let said = self.rows.iter().rev().find(|row| row.kind == "chat.posted").unwrap();
         serde_json::from_str::<Value>(&said.data).unwrap()["message"]["id"].as_str().unwrap().to_owned()
     }
@@ -70,7 +102,7 @@ impl Story {
 
 /// Every kind of change: stays that begin and end, renaming, roles, messages that are edited, reacted
 /// to and deleted, a person who is erased, an end.
-fn story(key: &MeetingKey) -> Story {
+pub fn story(key: &MeetingKey) -> Story {
     let mut story = Story::begin(key);
     let (ada, _) = story.join("ada", Role::Host);
     let (bob, bob_id) = story.join("bob", Role::Participant);
@@ -98,7 +130,7 @@ fn story(key: &MeetingKey) -> Story {
 }
 
 /// Every row of every read model, as text.
-async fn dump(db: &Db) -> Vec<String> {
+pub async fn dump(db: &Db) -> Vec<String> {
     let mut all = Vec::new();
     for table in TABLES {
         match db {
@@ -126,7 +158,7 @@ async fn dump(db: &Db) -> Vec<String> {
 }
 
 /// Writes the log piece by piece, and has each piece followed.
-async fn follow(opened: &Opened, key: &MeetingKey, rows: &[EventRow], piece: usize, followers: &[Projections]) {
+pub async fn follow(opened: &Opened, key: &MeetingKey, rows: &[EventRow], piece: usize, followers: &[Projections]) {
     let store = opened.store.as_ref();
     let life = store.boot("a", LEASE).await.unwrap();
     assert!(store.create(key, &rows[0], None).await.unwrap());
@@ -143,7 +175,7 @@ async fn follow(opened: &Opened, key: &MeetingKey, rows: &[EventRow], piece: usi
     }
 }
 
-async fn each(test: impl AsyncFn(&'static str, Opened)) {
+pub async fn each(test: impl AsyncFn(&'static str, Opened)) {
     test("memory", ready("sqlite::memory:").await).await;
     let folder = Folder::new();
     test("file", ready(&folder.url()).await).await;
@@ -153,7 +185,7 @@ async fn each(test: impl AsyncFn(&'static str, Opened)) {
     }
 }
 
-fn projections(opened: &Opened) -> Projections {
+pub fn projections(opened: &Opened) -> Projections {
     Projections::new(Arc::clone(&opened.store), opened.db.clone())
 }
 
