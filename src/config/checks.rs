@@ -3,6 +3,7 @@
 
 use super::{Config, ConfigError, Proxies};
 use crate::auth::parse_keys;
+use crate::outbox::{check_sender, check_url};
 use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 
@@ -51,6 +52,8 @@ pub fn check(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
     let are_ice = config.ice_servers.iter().all(|server| schemes.iter().any(|scheme| server.starts_with(scheme)));
     demand(are_ice, "ice_servers", "must be a list of stun:, stuns:, turn: or turns: URLs")?;
 
+    mail(config, bad)?;
+
     demand(
         EnvFilter::try_new(&config.log_level).is_ok(),
         "log_level",
@@ -64,6 +67,22 @@ pub fn check(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
     demand(are_kept, "answers_kept_max", "must be at least in_flight_max, or a retry could go without its answer")?;
     let is_patient = config.flood_burst >= config.commands_burst && config.flood_per_s >= config.commands_per_s;
     demand(is_patient, "flood_burst", "and flood_per_s must be at least commands_burst and commands_per_s")
+}
+
+/// Mail needs somebody to come from, and links that lead here from anywhere.
+fn mail(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
+    if config.mail_from.as_deref().is_some_and(|from| !check_sender(from)) {
+        return Err(bad("mail_from", "must be an address, as Convoke <meet@example.org>".to_owned()));
+    }
+    let Some(url) = &config.smtp_url else { return Ok(()) };
+    check_url(url.expose_secret()).map_err(|why| bad("smtp_url", why.to_owned()))?;
+    if config.mail_from.is_none() {
+        return Err(bad("mail_from", "is missing: mail has to come from an address".to_owned()));
+    }
+    if config.public_url.is_none() {
+        return Err(bad("public_url", "is missing: the links in mails are made with it".to_owned()));
+    }
+    Ok(())
 }
 
 /// All three settings of LiveKit, or none.

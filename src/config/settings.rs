@@ -81,6 +81,14 @@ settings! {
         /// STUN and TURN servers for meetings between peers.
         ice_servers: Vec<String> = "", List("stun:, turn: and turns: URLs");
     }
+    "Mail" {
+        /// The mail server that invitations are sent by. Absent: nothing is sent; their codes are in the answer.
+        smtp_url: Option<SecretString>, Secret("smtps://user:password@host, or smtp://…:587?tls=required");
+        /// Whom mail comes from.
+        mail_from: Option<String>, Text("an address, as Convoke <meet@example.org>");
+        /// Tries of one mail, over some hours, before it is given up.
+        mail_attempts_max: u32 = "10", number("attempts", 1, 100);
+    }
     "Logs and traces" {
         /// JSON lines, readable lines, or auto: readable where somebody looks on.
         log_format: String = "auto", Choice(&["auto", "json", "pretty"]);

@@ -109,6 +109,8 @@ fn what_has_a_form_is_held_to_it() {
         ("livekit_url", "ftp://x"),
         ("objects_url", "gopher://x"),
         ("ice_servers", "http://x"),
+        ("smtp_url", "https://mail.example"),
+        ("mail_from", "nobody"),
         ("log_level", "convoke=loud"),
         ("otlp_url", "collector:4318"),
         ("renew_s", "4"),
@@ -120,6 +122,22 @@ fn what_has_a_form_is_held_to_it() {
     }
     let error = flags(&[("livekit_url", "ws://127.0.0.1:7880")]).unwrap_err().to_string();
     assert!(error.contains("`livekit_api_key`"), "{error}");
+}
+
+#[test]
+fn mail_needs_a_sender_and_an_address_of_this_server() {
+    let all = [
+        ("smtp_url", "smtp://127.0.0.1:25"),
+        ("mail_from", "Convoke <meet@example.org>"),
+        ("public_url", "https://meet.example"),
+    ];
+    assert!(flags(&all).is_ok());
+    for missing in ["mail_from", "public_url"] {
+        let rest: Vec<_> = all.iter().copied().filter(|(name, _)| *name != missing).collect();
+        let error = flags(&rest).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{missing}`")), "{error}");
+    }
+    assert!(flags(&[("mail_from", "meet@example.org")]).is_ok(), "a sender alone does no harm");
 }
 
 #[test]
@@ -176,6 +194,9 @@ fn secrets_do_not_show_in_a_configuration_and_not_in_errors() {
         ("livekit_url", "ws://127.0.0.1:7880"),
         ("livekit_api_key", "name"),
         ("livekit_api_secret", "hunter2"),
+        ("smtp_url", "smtps://u:hunter2@mail.example"),
+        ("mail_from", "meet@example.org"),
+        ("public_url", "https://meet.example"),
     ];
     let shown = format!("{:?}", flags(&secrets).unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");

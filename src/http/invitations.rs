@@ -49,20 +49,29 @@ pub async fn invite(
     if role.is_service() || (role == Role::Host && !matches!(caller, Caller::Api(_))) {
         return Err(Problem::from(Rejection::not_permitted("an invitation cannot give this role")));
     }
-    once(&edge, &caller, &request, &bytes, |_| async {
+    let (edge, caller, request, key) = (&edge, &caller, &request, &key);
+    once(edge, caller, request, &bytes, |resource| async move {
         let mut shown = Vec::new();
         let mut invitations = Vec::new();
-        for email in emails {
-            let code = format!("{:032x}", rand::random::<u128>());
-            let id = InvitationId(Uuid::now_v7());
-            let url = format!("{}/invite#code={code}", base_url(&edge, &request));
+        for (id, email) in ids_from(resource).zip(emails) {
+            let code = edge.codes.code(&key.tenant, id).ok_or_else(Problem::not_found)?;
+            let url = format!("{}/invite#code={code}", base_url(edge, request));
             shown.push(json!({ "id": id, "email": email, "role": role, "code": code, "url": url }));
             invitations.push(NewInvitation { id, email, role, code_digest: digest(code.as_bytes()) });
         }
-        run(&edge, &key, caller.by(), Command::Invite { invitations }).await?;
+        // The same key once more, after a crash between the effect and its answer.
+        edge.projections.catch_up(key).await.map_err(stored)?;
+        if !edge.projections.is_invited(key, InvitationId(resource)).await.map_err(stored)? {
+            run(edge, key, caller.by(), Command::Invite { invitations }).await?;
+        }
         Ok((StatusCode::CREATED, json!({ "items": shown })))
     })
     .await
+}
+
+/// The ids of invitations made together: the reserved one, and those after it.
+fn ids_from(first: Uuid) -> impl Iterator<Item = InvitationId> {
+    (0..).map(move |number: u128| InvitationId(Uuid::from_u128(first.as_u128().wrapping_add(number))))
 }
 
 fn looks_like_email(text: &str) -> bool {

@@ -20,6 +20,7 @@ pub mod ws;
 pub use problem::Problem;
 
 use crate::auth::Keyring;
+use crate::outbox::InvitationCodes;
 use crate::projections::Projections;
 use convoke_actors::node::Node;
 
@@ -28,6 +29,7 @@ pub struct Edge {
     pub node: Node,
     pub keyring: Keyring,
     pub projections: Projections,
+    pub codes: InvitationCodes,
     pub public_url: Option<String>,
     pub limits: limits::RateLimits,
     pub proxies: crate::config::Proxies,
