@@ -37,6 +37,7 @@ pub async fn check(config: &Config) -> Result<(), Failure> {
         ("redis", redis(config).await),
         ("livekit", livekit(config).await),
         ("objects", objects(config)),
+        ("mail", mail(config).await),
         ("traces", traces(config).await),
     ];
     for (what, found) in &lines {
@@ -107,6 +108,17 @@ async fn livekit(config: &Config) -> Found {
     let Some(url) = &config.livekit_url else { return Ok(format!("not configured: media is `{}`", config.media)) };
     let is_secure = url.starts_with("wss:") || url.starts_with("https:");
     reach(url, if is_secure { 443 } else { 80 }).await
+}
+
+async fn mail(config: &Config) -> Found {
+    let Some(url) = &config.smtp_url else { return Ok("not configured: invitations are not sent".to_owned()) };
+    let url = url.expose_secret();
+    let port = match (url.starts_with("smtps:"), url.contains("tls=")) {
+        (true, _) => 465,
+        (false, true) => 587,
+        (false, false) => 25,
+    };
+    reach(url, port).await
 }
 
 async fn traces(config: &Config) -> Found {

@@ -7,9 +7,12 @@ mod bad_input;
 mod crash;
 mod fuzz;
 mod lobby;
+mod mail;
 mod meeting;
 mod rest;
 mod slow;
+#[path = "../smtp/mod.rs"]
+mod smtp;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;

@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod log;
+mod outbox;
 mod ownership;
 mod postgres;
 mod questions;
 mod races;
 mod read_models;
 mod rebuilding;
+#[path = "../smtp/mod.rs"]
+mod smtp;
 mod sqlite;
 
 use convoke::adapters::store::{self, Opened};
