@@ -1,0 +1,104 @@
+//! A client's end of a socket: what it is given can be awaited.
+
+use actix::Addr;
+use bytestring::ByteString;
+use convoke_actors::outlet::Outlet;
+use convoke_actors::session::{Hangup, Incoming, SessionActor};
+use convoke_domain::SessionId;
+use serde_json::{Value, json};
+use std::future::poll_fn;
+use std::time::Duration;
+
+/// A client's end of a socket.
+pub struct Socket {
+    pub outlet: Outlet,
+    session: Addr<SessionActor>,
+    pub heard: Vec<Value>,
+    next: u64,
+}
+
+impl Socket {
+    pub fn new(outlet: Outlet, session: Addr<SessionActor>) -> Self {
+        Self { outlet, session, heard: Vec::new(), next: 1 }
+    }
+
+    pub async fn say(&self, frame: Value) {
+        // An actor that has crashed takes nothing more; its close is what the test looks at.
+        let _ = self.session.send(Incoming(ByteString::from(frame.to_string()))).await;
+    }
+
+    /// Sends the next command; answers its number.
+    pub async fn command(&mut self, kind: &str, data: Value) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.say(json!({ "id": id, "type": kind, "data": data })).await;
+        id
+    }
+
+    pub async fn post(&mut self, text: &str) -> u64 {
+        self.command("chat.post", json!({ "to": "room", "text": text })).await
+    }
+
+    pub async fn hang_up(&self) {
+        let _ = self.session.send(Hangup).await;
+    }
+
+    /// The next frame; None when the socket is closed. Pongs are given as a browser gives them.
+    async fn frame(&mut self) -> Option<Vec<Value>> {
+        loop {
+            let bytes = poll_fn(|cx| self.outlet.poll_next(cx)).await?;
+            let payload = match bytes[1] {
+                126 => &bytes[4..],
+                127 => &bytes[10..],
+                _ => &bytes[2..],
+            };
+            match bytes[0] {
+                0x81 => return Some(serde_json::from_slice(payload).unwrap()),
+                0x89 => self.outlet.heard_pong(payload),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads until a message is found.
+    pub async fn until(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
+        let mut from = 0;
+        loop {
+            if let Some(message) = self.heard.iter().skip(from).find(|message| found(message)) {
+                return message.clone();
+            }
+            from = self.heard.len();
+            let waiting = tokio::time::timeout(Duration::from_secs(600), self.frame()).await;
+            match waiting.unwrap_or_else(|_| panic!("waited in vain for {what}; heard {:#?}", self.heard)) {
+                Some(messages) => self.heard.extend(messages),
+                None => panic!("closed ({:?}) before {what}", self.outlet.closed()),
+            }
+        }
+    }
+
+    pub async fn answer(&mut self, id: u64) -> Value {
+        self.until(&format!("the answer to {id}"), |message| message["re"] == id).await
+    }
+
+    pub async fn event(&mut self, kind: &str) -> Value {
+        self.until(kind, |message| message["type"] == kind).await
+    }
+
+    /// Reads to the end.
+    pub async fn close(&mut self) -> convoke_domain::CloseCode {
+        while let Some(messages) = self.frame().await {
+            self.heard.extend(messages);
+        }
+        self.outlet.closed().unwrap()
+    }
+
+    /// The texts of the messages that came as events, in order.
+    pub fn texts(&self) -> Vec<String> {
+        let posted = self.heard.iter().filter(|message| message["type"] == "chat.posted");
+        posted.map(|message| message["data"]["message"]["text"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+pub fn session_of(snapshot: &Value) -> SessionId {
+    serde_json::from_value(snapshot["data"]["self"]["session"].clone()).unwrap()
+}
