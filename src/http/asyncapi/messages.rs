@@ -1,0 +1,127 @@
+//! What is said beside commands and events, as types that only the document is made from: the
+//! greeting, snapshots, notices and signals. The actors write these by hand, for speed; a test holds
+//! their names to what the actors say.
+
+// They are shapes; nothing is ever made of them.
+#![allow(dead_code)]
+
+use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Room};
+use convoke_domain::{Millis, ParticipantId, RoomId, Seq, SessionId};
+use schemars::JsonSchema;
+use serde_json::Value;
+
+/// The first frame of a socket, under the number 0.
+#[derive(JsonSchema)]
+#[serde(tag = "type", content = "data")]
+pub enum Hello {
+    #[serde(rename = "join")]
+    Join { token: String, session: SessionId, name: Option<String> },
+    #[serde(rename = "resume")]
+    Resume { resume_token: String, seq: Seq },
+}
+
+/// What the greeting is answered with.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+pub enum Welcome {
+    Inside(Box<Snapshot>),
+    /// Held in the lobby; `self.admitted` follows, or the socket is closed.
+    Waiting {
+        waiting: bool,
+        last_id: u64,
+        resume_token: String,
+    },
+    /// Exactly the missed events follow.
+    Resumed {
+        resumed: bool,
+        last_id: u64,
+        media: Value,
+    },
+}
+
+#[derive(JsonSchema)]
+pub struct Snapshot {
+    pub server_at: Millis,
+    /// No event at or below it follows.
+    pub seq: Seq,
+    /// The last number taken of this session.
+    pub last_id: u64,
+    pub resume_token: String,
+    pub meeting: MeetingInfo,
+    #[serde(rename = "self")]
+    pub myself: Myself,
+    /// The first 200; `participants_next` is the cursor of those after them.
+    pub participants: Vec<Participant>,
+    pub participants_next: Option<ParticipantId>,
+    pub rooms: Vec<Room>,
+    /// For hosts and cohosts.
+    pub lobby: Option<Vec<LobbyEntry>>,
+    pub view: View,
+    pub recordings: Vec<Value>,
+}
+
+#[derive(JsonSchema)]
+pub struct Myself {
+    pub participant: Participant,
+    pub session: SessionId,
+    pub permissions: Vec<String>,
+}
+
+/// What belongs to the present room.
+#[derive(JsonSchema)]
+pub struct View {
+    pub room: RoomId,
+    pub hands: Vec<Hand>,
+    /// The latest 50.
+    pub messages: Vec<Message>,
+    pub questions: Vec<Value>,
+    pub polls: Vec<Value>,
+    pub whiteboards: Vec<Value>,
+    /// Credentials for the media of the room.
+    pub media: Value,
+}
+
+#[derive(JsonSchema)]
+pub struct Empty {}
+
+/// Personal and reliable, without seq; whatever they tell is in the next snapshot too.
+#[derive(JsonSchema)]
+#[serde(tag = "type", content = "data")]
+pub enum Notice {
+    #[serde(rename = "lobby.message")]
+    LobbyMessage { text: String, from: Option<ParticipantId> },
+    #[serde(rename = "self.admitted")]
+    Admitted { snapshot: Box<Snapshot> },
+    #[serde(rename = "self.entered")]
+    Entered {
+        #[serde(rename = "self")]
+        myself: Myself,
+        view: View,
+        lobby: Option<Vec<LobbyEntry>>,
+    },
+    #[serde(rename = "self.waiting")]
+    Waiting(Empty),
+    #[serde(rename = "media.granted")]
+    MediaGranted { media: Value },
+    #[serde(rename = "mesh.signal")]
+    Mesh { from: SessionId, data: Value },
+    /// Every ten seconds: the log's head, and the server's time.
+    #[serde(rename = "tick")]
+    Tick { head: Seq, server_at: Millis },
+}
+
+/// Ephemeral, without seq: one slot a key, merged or dropped under pressure.
+#[derive(JsonSchema)]
+#[serde(tag = "type", content = "data")]
+pub enum Signal {
+    #[serde(rename = "reaction.shown")]
+    ReactionShown { participant: ParticipantId, emoji: String },
+    #[serde(rename = "media.states")]
+    MediaStates { states: Vec<MediaState> },
+}
+
+#[derive(JsonSchema)]
+pub struct MediaState {
+    pub participant: ParticipantId,
+    pub media: Media,
+}
