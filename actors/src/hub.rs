@@ -5,9 +5,9 @@
 //! meeting begin, has its sessions attach again: their cursors say what they have.
 
 use crate::frame;
+use crate::meeting::Present;
 use crate::outlet::Outlet;
 use crate::ports::{Clock, MeetingKey};
-use crate::meeting::Present;
 use crate::release::{Batch, HubId, Item, Place, SocketId};
 use crate::restart::{self, Restart};
 use crate::session::{Reattach, SessionActor};
@@ -353,22 +353,23 @@ impl Socket {
                 Item::Place { socket, place, last_id } if *socket == id => {
                     self.place = Some(*place);
                     self.must_attach = false;
-                    if let Some(last_id) = last_id {
-                        self.outlet.renumber(*last_id);
+                    if let Some(last_id) = last_id.filter(|_| self.outlet.is_greeting()) {
+                        self.outlet.renumber(last_id);
                     }
                 }
                 Item::Direct { socket, message, re, seq, is_snapshot } if *socket == id => {
+                    if re.is_some_and(|re| !self.outlet.settle(re)) {
+                        continue;
+                    }
                     messages.push(message.clone());
                     has_snapshot = has_snapshot || *is_snapshot;
-                    if let Some(re) = re {
-                        self.outlet.answered(*re);
-                    }
                     if let Some(seq) = seq {
                         self.outlet.restart_at(*seq);
                     }
                 }
                 Item::Replay { socket, events, upto } if *socket == id => {
-                    messages.extend(events.iter().cloned());
+                    let given = self.outlet.cursor();
+                    messages.extend(events.iter().filter(|(seq, _)| *seq > given).map(|(_, event)| event.clone()));
                     has_snapshot = true;
                     self.outlet.advance(*upto);
                 }

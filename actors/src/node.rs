@@ -7,8 +7,8 @@ use crate::supervisor::Meetings;
 use convoke_domain::command::Create;
 use convoke_domain::event::EVENT_VERSION;
 use convoke_domain::shapes::MeetingInfo;
-use serde::{Deserialize, Serialize};
 use convoke_domain::{By, Command, Now, Rejection, Seq, UserId};
+use serde::{Deserialize, Serialize};
 
 /// A command took effect and is durable.
 #[derive(Clone, Debug, Serialize, Deserialize)]

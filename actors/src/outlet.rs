@@ -70,6 +70,8 @@ struct Inner {
     /// A join or resume is under way: nothing more is read until it is answered, because only then
     /// is it known which number comes next.
     is_greeting: bool,
+    /// Answers that the client asked for again.
+    repeated: Vec<u64>,
     reader: Option<Waker>,
     watcher: Option<Waker>,
     hung_up: bool,
@@ -99,6 +101,7 @@ impl Outlet {
             taken: 0,
             has_begun: false,
             is_greeting: false,
+            repeated: Vec::new(),
             reader: None,
             watcher: None,
             hung_up: false,
@@ -243,12 +246,32 @@ impl Outlet {
         inner.unanswered.push_back(id);
     }
 
-    pub fn answered(&self, id: u64) {
+    /// The client asks again for an answer that it was given.
+    pub fn repeat(&self, id: u64) {
+        self.0.borrow_mut().repeated.push(id);
+    }
+
+    /// Whether the client waits for this answer; it does not afterwards. The meeting may answer
+    /// twice what was sent to it twice, around a crash or a move; the client hears it once.
+    pub fn settle(&self, id: u64) -> bool {
         let mut inner = self.0.borrow_mut();
-        inner.unanswered.retain(|other| *other != id);
-        if let Some(reader) = inner.reader.take() {
+        let is_owed = if id == 0 {
+            std::mem::take(&mut inner.is_greeting)
+        } else if let Some(place) = inner.unanswered.iter().position(|other| *other == id) {
+            inner.unanswered.remove(place).is_some()
+        } else if let Some(place) = inner.repeated.iter().position(|other| *other == id) {
+            inner.repeated.swap_remove(place) == id
+        } else {
+            false
+        };
+        if is_owed && let Some(reader) = inner.reader.take() {
             reader.wake();
         }
+        is_owed
+    }
+
+    pub fn is_greeting(&self) -> bool {
+        self.0.borrow().is_greeting
     }
 
     /// A join or resume is handed to the meeting.
@@ -342,11 +365,6 @@ impl Inner {
             self.counted = self.counted.saturating_add(length);
         }
         self.queue.push_back(Queued { bytes, counted });
-        if std::mem::take(&mut self.is_greeting)
-            && let Some(reader) = self.reader.take()
-        {
-            reader.wake();
-        }
         self.wake();
     }
 
@@ -453,11 +471,25 @@ mod tests {
         assert!(has_room().await);
         outlet.greet();
         assert!(!has_room().await);
-        outlet.push(Bytes::from_static(b"the answer"));
+        outlet.push(Bytes::from_static(b"something else"));
+        assert!(!has_room().await);
+        assert!(outlet.settle(0));
         assert!(has_room().await);
+        assert!(!outlet.settle(0), "the same answer a second time is not for the client");
         outlet.greet();
         outlet.close(CloseCode::Unauthenticated);
         assert!(has_room().await, "one that is turned away is read to its end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_given_as_often_as_it_is_asked_for() {
+        let outlet = outlet();
+        outlet.take(1);
+        outlet.take(2);
+        assert!(outlet.settle(1) && !outlet.settle(1));
+        outlet.repeat(1);
+        assert_eq!((outlet.last_unanswered(), outlet.answered_upto()), (Some(2), 1));
+        assert!(outlet.settle(1) && !outlet.settle(1) && outlet.settle(2));
     }
 
     #[tokio::test(start_paused = true)]

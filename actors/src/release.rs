@@ -71,7 +71,7 @@ pub enum Item {
     /// The events that a socket missed, filtered for it already; nothing up to `upto` follows.
     Replay {
         socket: SocketId,
-        events: Vec<ByteString>,
+        events: Vec<(Seq, ByteString)>,
         upto: Seq,
     },
     Close {

@@ -207,7 +207,8 @@ impl SessionActor {
 
     fn attach(&mut self, how: How, ctx: &mut Context<Self>) {
         let Some(attached) = &self.attached else { return };
-        let message = ToMeeting::Attach(Attach { socket: self.socket, hub: self.hub.id(), session: attached.session, how });
+        let message =
+            ToMeeting::Attach(Attach { socket: self.socket, hub: self.hub.id(), session: attached.session, how });
         let key = attached.key.clone();
         self.send(key, vec![message], ctx);
     }
@@ -234,6 +235,7 @@ impl SessionActor {
         if is_placed {
             self.outlet.close(CloseCode::GoingAway);
         } else {
+            self.outlet.settle(0);
             self.say(frame::refusal(0, rejection));
             match rejection.close {
                 Some(code) => self.outlet.close(code),
@@ -258,6 +260,7 @@ impl SessionActor {
         if id <= taken {
             // A retry: answered as the first time, once the first time is.
             if !self.outlet.owes(id) {
+                self.outlet.repeat(id);
                 let again = Numbered { socket: self.socket, session, id, after: 0, command };
                 self.send(key, vec![ToMeeting::Command(again)], ctx);
             }

@@ -28,6 +28,8 @@ type Socket = WebSocketStream<TcpStream>;
 pub struct Options {
     /// `host:port`.
     pub host: String,
+    /// Other nodes of the same cluster, gone to in turn when a socket is lost.
+    pub others: Vec<String>,
     pub token: String,
     pub session: String,
     pub name: Option<String>,
@@ -39,6 +41,7 @@ impl Options {
     pub fn new(host: &str, token: String) -> Self {
         Self {
             host: host.to_owned(),
+            others: Vec::new(),
             token,
             session: uuid::Uuid::now_v7().to_string(),
             name: None,
@@ -120,6 +123,7 @@ impl Client {
             pending: VecDeque::new(),
             queued: VecDeque::new(),
             is_in: false,
+            attempts: 0,
         };
         let task = tokio::spawn(life.run());
         Self { orders, record, changed, task }
@@ -222,6 +226,7 @@ struct Life {
     queued: VecDeque<Pending>,
     is_in: bool,
     backoff: Duration,
+    attempts: usize,
 }
 
 enum End {
@@ -261,7 +266,10 @@ impl Life {
     }
 
     async fn attach(&mut self) -> End {
-        let Ok(mut socket) = connect(&self.options.host).await else { return End::Lost };
+        let turn = self.attempts % (self.options.others.len() + 1);
+        let host = turn.checked_sub(1).and_then(|other| self.options.others.get(other)).unwrap_or(&self.options.host);
+        self.attempts += 1;
+        let Ok(mut socket) = connect(host).await else { return End::Lost };
         let hello = match &self.resume_token {
             Some(token) => {
                 json!({ "id": 0, "type": "resume", "data": { "resume_token": token, "seq": self.cursor() } })

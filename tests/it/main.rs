@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod bad_input;
+mod cluster;
 mod crash;
 mod fuzz;
 mod lobby;

@@ -358,7 +358,7 @@ impl Live {
     }
 
     fn refuse_hello(&mut self, socket: SocketId, rejection: &Rejection) {
-        self.tell(socket, frame::refusal(0, rejection));
+        self.answer(socket, 0, frame::refusal(0, rejection));
         if let Some(code) = rejection.close {
             self.leave(Item::Close { socket, code });
         }
@@ -399,7 +399,7 @@ impl Live {
         let Some(snapshot) = self.snapshot_json(session) else { return };
         let seq = self.state.seq;
         let message = frame::answer(0, Some(seq), &snapshot);
-        self.leave(Item::Direct { socket, message, re: None, seq: Some(seq), is_snapshot: true });
+        self.leave(Item::Direct { socket, message, re: Some(0), seq: Some(seq), is_snapshot: true });
     }
 
     fn answer_waiting(&mut self, session: SessionId, socket: SocketId, _id: ParticipantId) {
@@ -407,7 +407,7 @@ impl Live {
         let last_id = self.last_id(session);
         let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) else { return };
         let message = frame::answer(0, None, &shown.waiting(last_id));
-        self.tell(socket, message);
+        self.answer(socket, 0, message);
     }
 
     /// Why a session cannot go on.
@@ -452,14 +452,14 @@ impl Live {
         let last_id = self.last_id(session);
         if let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) {
             let message = frame::answer(0, None, &shown.resumed(last_id));
-            self.tell(socket, message);
+            self.answer(socket, 0, message);
         }
         self.leave(Item::Replay { socket, events, upto: self.state.seq });
     }
 
     /// Exactly the events after the cursor, where they can be given: nothing that changed what
     /// this person may see lies between, and the ring reaches back.
-    fn missed(&self, member: &Member, cursor: Seq) -> Option<Vec<ByteString>> {
+    fn missed(&self, member: &Member, cursor: Seq) -> Option<Vec<(Seq, ByteString)>> {
         if cursor < member.view_seq || cursor > self.state.seq {
             return None;
         }

@@ -41,13 +41,13 @@ impl Ring {
     }
 
     /// The events after a cursor that this place may see. None where the ring does not reach back.
-    pub fn since(&self, cursor: Seq, place: Place) -> Option<Vec<ByteString>> {
+    pub fn since(&self, cursor: Seq, place: Place) -> Option<Vec<(Seq, ByteString)>> {
         if cursor < self.after {
             return None;
         }
         let from = self.entries.partition_point(|entry| entry.seq <= cursor);
         let missed = self.entries.iter().skip(from).filter(|entry| place.sees(&entry.audience));
-        Some(missed.map(|entry| entry.message.clone()).collect())
+        Some(missed.map(|entry| (entry.seq, entry.message.clone())).collect())
     }
 
     /// Forgets everything up to here: it holds words that were deleted.
@@ -72,8 +72,8 @@ mod tests {
         for (seq, audience) in [(11, Audience::Everyone), (12, Audience::Leads), (13, Audience::Room(RoomId::Main))] {
             ring.push(Seq(seq), audience, ByteString::from(seq.to_string()));
         }
-        assert_eq!(ring.since(Seq(10), place()), Some(vec!["11".into(), "13".into()]));
-        assert_eq!(ring.since(Seq(11), place()), Some(vec!["13".into()]));
+        assert_eq!(ring.since(Seq(10), place()), Some(vec![(Seq(11), "11".into()), (Seq(13), "13".into())]));
+        assert_eq!(ring.since(Seq(11), place()), Some(vec![(Seq(13), "13".into())]));
         assert_eq!(ring.since(Seq(13), place()), Some(vec![]));
         assert_eq!(ring.since(Seq(9), place()), None);
     }

@@ -81,7 +81,7 @@ mod tests {
             Item::Event { seq: Seq(6), audience: only, message: "x".into() },
             Item::Place { socket, place, last_id: Some(9) },
             Item::Direct { socket, message: "x".into(), re: None, seq: Some(Seq(6)), is_snapshot: true },
-            Item::Replay { socket, events: vec!["a".into(), "b".into()], upto: Seq(6) },
+            Item::Replay { socket, events: vec![(Seq(5), "a".into()), (Seq(6), "b".into())], upto: Seq(6) },
             Item::Close { socket, code: CloseCode::Replaced },
             Item::CloseAll { code: CloseCode::MeetingEnded },
             Item::Signal { room: RoomId::Main, key: "r".to_owned(), message: "x".into() },

@@ -1,0 +1,163 @@
+//! Several nodes over one PostgreSQL and one Redis: meetings that outlive the node they run on.
+
+use crate::{meeting, ok, server};
+use convoke_loadtest::client::{Client, Options};
+use convoke_loadtest::server::Server;
+use convoke_loadtest::verify::verify;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::Duration;
+
+const KEYS: &str = "acme/load:0123456789abcdef0123456789abcdef";
+
+struct Cluster {
+    nodes: Vec<Server>,
+}
+
+/// None, said aloud, where PostgreSQL or Redis is missing.
+async fn cluster(size: usize) -> Option<Cluster> {
+    let (Ok(postgres), Ok(redis)) =
+        (std::env::var("CONVOKE_TEST_POSTGRES_URL"), std::env::var("CONVOKE_TEST_REDIS_URL"))
+    else {
+        println!(
+            "SKIPPED: CONVOKE_TEST_POSTGRES_URL or CONVOKE_TEST_REDIS_URL is not set; `cargo xtask test` sets them"
+        );
+        return None;
+    };
+    let name = format!("cluster_{}", uuid::Uuid::now_v7().simple());
+    let mut connection = PgConnection::connect(&postgres).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    let url = format!("{}/{name}", postgres.rsplit_once('/').unwrap().0);
+    let settings =
+        [("CONVOKE_DATABASE_URL", url.as_str()), ("CONVOKE_REDIS_URL", redis.as_str()), ("CONVOKE_API_KEYS", KEYS)];
+    let mut nodes = Vec::new();
+    for _ in 0..size {
+        let mut node = server(&settings).await;
+        node.rest.key = convoke_loadtest::rest::Key::parse(KEYS.split_once('/').unwrap().1).unwrap();
+        nodes.push(node);
+    }
+    Some(Cluster { nodes })
+}
+
+impl Cluster {
+    /// A client of one node, that knows of the others.
+    fn client(&self, node: usize, meeting: &str, user: &str, role: &str) -> Client {
+        let token = self.nodes[node].rest.key.join_token(meeting, Some(user), user, role);
+        let others = self.nodes.iter().map(|node| node.rest.host.clone());
+        let others = others.filter(|host| *host != self.nodes[node].rest.host).collect();
+        let backoff = Duration::from_millis(50);
+        Client::start(Options { backoff, others, ..Options::new(&self.nodes[node].rest.host, token) })
+    }
+
+    /// Which node serves the only meeting.
+    async fn owner(&self) -> usize {
+        for (number, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.pid().is_some()) {
+            let metrics = node.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
+            if metrics.contains("convoke_meetings_owned 1") {
+                return number;
+            }
+        }
+        panic!("nobody serves the meeting");
+    }
+}
+
+/// Every client has what the log has, once and in order.
+async fn agree(cluster: &Cluster, node: usize, id: &str, clients: &[&Client]) {
+    let log = cluster.nodes[node].rest.log(id).await.unwrap();
+    let seen = log.iter().filter(|event| event["audience"] == "everyone" || event["audience"]["room"] == "main");
+    let head = seen.filter_map(|event| event["seq"].as_u64()).max().unwrap();
+    for client in clients {
+        client.until("the end of the log", |record| (record.cursor >= head).then_some(())).await.unwrap();
+        assert_eq!(verify("client", &client.record(), &log), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn people_on_different_nodes_are_in_one_meeting() {
+    let Some(cluster) = cluster(2).await else { return };
+    let id = meeting(&cluster.nodes[0], json!({ "lobby": "guests" })).await;
+    let ada = cluster.client(0, &id, "ada", "host");
+    ada.joined().await.unwrap();
+    let bob = cluster.client(1, &id, "bob", "participant");
+    bob.joined().await.unwrap();
+    ok(&ada, "chat.post", json!({ "to": "room", "text": "from the first node" })).await;
+    ok(&bob, "chat.post", json!({ "to": "room", "text": "from the second" })).await;
+    ok(&bob, "reaction.send", json!({ "emoji": "👋" })).await;
+    ada.until("the signal", |record| (record.signals > 0).then_some(())).await.unwrap();
+    agree(&cluster, 1, &id, &[&ada, &bob]).await;
+    // REST is answered by any node, and reaches the meeting where it is served.
+    for node in &cluster.nodes {
+        let path = format!("/meetings/{id}");
+        let changed = node.rest.api("PATCH", &path, Some(json!({ "title": node.rest.host }))).await.unwrap();
+        assert_eq!((changed.status, &changed.json()["title"]), (200, &json!(node.rest.host)));
+    }
+    assert_eq!((ada.record().reconnects, bob.record().reconnects), (0, 0));
+}
+
+#[tokio::test]
+async fn a_meeting_outlives_the_node_that_served_it() {
+    let Some(mut cluster) = cluster(2).await else { return };
+    let id = meeting(&cluster.nodes[0], json!({})).await;
+    let ada = cluster.client(0, &id, "ada", "host");
+    let bob = cluster.client(1, &id, "bob", "participant");
+    ada.joined().await.unwrap();
+    bob.joined().await.unwrap();
+    ok(&ada, "chat.post", json!({ "to": "room", "text": "before" })).await;
+    let owner = cluster.owner().await;
+    for (number, client) in [&ada, &bob].into_iter().enumerate() {
+        client.send("chat.post", json!({ "to": "room", "text": format!("while it dies {number}") }));
+    }
+    cluster.nodes[owner].kill().unwrap();
+    for (number, client) in [&ada, &bob].into_iter().enumerate() {
+        ok(client, "chat.post", json!({ "to": "room", "text": format!("after {number}") })).await;
+    }
+    let (stayed, moved) = if owner == 0 { (&bob, &ada) } else { (&ada, &bob) };
+    assert_eq!(stayed.record().reconnects, 0, "the sockets of the other node stay");
+    moved
+        .until("a resume", |record| (record.resumes_replayed + record.resumes_snapshot > 0).then_some(()))
+        .await
+        .unwrap();
+    agree(&cluster, 1 - owner, &id, &[&ada, &bob]).await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_hands_its_meetings_over() {
+    let Some(mut cluster) = cluster(2).await else { return };
+    let id = meeting(&cluster.nodes[0], json!({})).await;
+    let ada = cluster.client(0, &id, "ada", "host");
+    let bob = cluster.client(1, &id, "bob", "participant");
+    ada.joined().await.unwrap();
+    bob.joined().await.unwrap();
+    ok(&ada, "chat.post", json!({ "to": "room", "text": "before" })).await;
+    let owner = cluster.owner().await;
+    let mut stopping = cluster.nodes.remove(owner);
+    let stopped = tokio::task::spawn_blocking(move || stopping.terminate().map(|_| ()).map_err(|e| e.to_string()));
+    for number in 0..50 {
+        ok(&ada, "chat.post", json!({ "to": "room", "text": format!("ada {number}") })).await;
+        ok(&bob, "chat.post", json!({ "to": "room", "text": format!("bob {number}") })).await;
+    }
+    stopped.await.unwrap().unwrap();
+    ok(&ada, "chat.post", json!({ "to": "room", "text": "after" })).await;
+    let (stayed, moved) = if owner == 0 { (&bob, &ada) } else { (&ada, &bob) };
+    assert_eq!(stayed.record().reconnects, 0, "the sockets of the other node stay");
+    moved.until("going_away", |record| (record.last_close == Some(4001)).then_some(())).await.unwrap();
+    ok(moved, "chat.post", json!({ "to": "room", "text": "from the other node" })).await;
+    agree(&cluster, 0, &id, &[&ada, &bob]).await;
+}
+
+#[tokio::test]
+async fn whoever_was_on_a_dead_node_and_does_not_return_is_let_go() {
+    let Some(mut cluster) = cluster(2).await else { return };
+    let id = meeting(&cluster.nodes[0], json!({})).await;
+    let ada = cluster.client(0, &id, "ada", "host");
+    ada.joined().await.unwrap();
+    let owner = cluster.owner().await;
+    let bob = cluster.client(1 - owner, &id, "bob", "participant");
+    bob.joined().await.unwrap();
+    let eve = cluster.client(owner, &id, "eve", "participant");
+    eve.joined().await.unwrap();
+    // Bob's node dies, and Bob does not come back.
+    let _ = bob.stop().await;
+    cluster.nodes[1 - owner].kill().unwrap();
+    eve.event("participant.disconnected").await.unwrap();
+}
