@@ -187,8 +187,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                     value.to_str().is_ok_and(|value| origin::is_listed(value, host, &allowed))
                 })
                 .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
-                .allowed_headers(["authorization", "content-type", "idempotency-key", "x-request-id"])
-                .expose_headers(["x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"])
+                .allowed_headers(["authorization", "content-type", "idempotency-key", "traceparent", "x-request-id"])
+                .expose_headers([
+                    "x-request-id",
+                    "x-ratelimit-limit",
+                    "x-ratelimit-remaining",
+                    "x-ratelimit-reset",
+                    "retry-after",
+                ])
                 .max_age(600);
             App::new()
                 .app_data(edge.clone())

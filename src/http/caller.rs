@@ -2,15 +2,17 @@
 //! authentication counts against its address, a good one against its key.
 
 use super::limits::Budget;
-use super::{Edge, Problem};
+use super::{Edge, Problem, problem};
 use crate::auth::{Bearer, JoinClaims};
 use crate::config::Proxies;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::error::QueryPayloadError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use convoke_actors::ports::MeetingKey;
 use convoke_domain::{By, MeetingId, TenantId};
 use std::future::{Ready, ready};
@@ -80,20 +82,37 @@ pub async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let budget = match admit(&mut request) {
-        Ok(budget) => budget,
-        Err(problem) => return Ok(request.into_response(problem.error_response()).map_into_boxed_body()),
+    let (budget, mut response) = match admit(&mut request) {
+        Ok(budget) => (Some(budget), next.call(request).await?.map_into_boxed_body()),
+        Err((budget, problem)) => (budget, request.into_response(problem.error_response()).map_into_boxed_body()),
     };
-    let mut response = next.call(request).await?.map_into_boxed_body();
-    let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(budget.limit));
-    headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(budget.remaining));
-    headers.insert(HeaderName::from_static("x-ratelimit-reset"), HeaderValue::from(budget.reset_s));
+    if is_the_frameworks(response.response()) {
+        let error = response.response().error();
+        let is_query = error.is_some_and(|error| error.as_error::<QueryPayloadError>().is_some());
+        let status = if is_query { StatusCode::UNPROCESSABLE_ENTITY } else { response.status() };
+        let detail = error.map(ToString::to_string).unwrap_or_default();
+        let problem = Problem::of_status(status, detail).error_response();
+        response = response.into_response(problem).map_into_boxed_body();
+    }
+    if let Some(budget) = budget {
+        let headers = response.headers_mut();
+        headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(budget.limit));
+        headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(budget.remaining));
+        headers.insert(HeaderName::from_static("x-ratelimit-reset"), HeaderValue::from(budget.reset_s));
+    }
     Ok(response)
 }
 
-fn admit(request: &mut ServiceRequest) -> Result<Budget, Problem> {
-    let edge = request.app_data::<Data<Edge>>().cloned().ok_or_else(Problem::not_found)?;
+/// A refusal of the framework's own, before a handler was asked: a body that is too large, a query
+/// that cannot be read. It is not a problem document yet.
+fn is_the_frameworks<B>(response: &HttpResponse<B>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    response.status().is_client_error() && kind.is_none_or(|kind| kind != problem::CONTENT_TYPE)
+}
+
+/// Err with what is left of the caller's budget, where it is known whose it is.
+fn admit(request: &mut ServiceRequest) -> Result<Budget, (Option<Budget>, Problem)> {
+    let edge = request.app_data::<Data<Edge>>().cloned().ok_or_else(|| (None, Problem::not_found()))?;
     let from = address(request.request(), &edge.proxies);
     let (caller, key) = match bearer(request).map(|token| edge.keyring.verify(&token)) {
         Some(Ok(Bearer::Api { tenant, key })) => (Some(Caller::Api(tenant)), key),
@@ -104,11 +123,11 @@ fn admit(request: &mut ServiceRequest) -> Result<Budget, Problem> {
         // Accepting an invitation needs no token; its code is one. Guesses count as failures.
         None if request.path().ends_with("/accept") => (None, format!("address {from}")),
         _ => {
-            edge.limits.fail(from).map_err(Problem::too_many)?;
-            return Err(Problem::unauthenticated());
+            edge.limits.fail(from).map_err(|wait| (None, Problem::too_many(wait)))?;
+            return Err((None, Problem::unauthenticated()));
         }
     };
-    let budget = edge.limits.take(&key).map_err(Problem::too_many)?;
+    let budget = edge.limits.take(&key).map_err(|spent| (Some(spent), Problem::too_many(spent.reset_s)))?;
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }

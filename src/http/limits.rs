@@ -41,8 +41,9 @@ impl RateLimits {
         }
     }
 
-    /// Takes one request from a key's budget; Err with the seconds to wait.
-    pub fn take(&self, key: &str) -> Result<Budget, u64> {
+    /// Takes one request from a key's budget; Err with the empty budget, whose reset is when the next
+    /// request will be taken.
+    pub fn take(&self, key: &str) -> Result<Budget, Budget> {
         let key = key.to_owned();
         match self.requests.check_key(&key) {
             Ok(state) => {
@@ -52,7 +53,10 @@ impl RateLimits {
                 let reset = quota.replenish_interval().saturating_mul(missing);
                 Ok(Budget { limit: quota.burst_size().get(), remaining, reset_s: reset.as_secs().max(1) })
             }
-            Err(until) => Err(until.wait_time_from(DefaultClock::default().now()).as_secs().saturating_add(1)),
+            Err(until) => {
+                let wait = until.wait_time_from(DefaultClock::default().now()).as_secs().saturating_add(1);
+                Err(Budget { limit: self.burst.get(), remaining: 0, reset_s: wait })
+            }
         }
     }
 
@@ -67,5 +71,43 @@ impl RateLimits {
     pub fn tidy(&self) {
         self.requests.retain_recent();
         self.failures.retain_recent();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use std::path::Path;
+
+    fn limits(settings: &[(&str, &str)]) -> RateLimits {
+        let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/convoke.example.toml"));
+        let flags: Vec<_> = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        RateLimits::new(&Config::load_from(Some(example), Vec::new(), &flags).unwrap())
+    }
+
+    #[test]
+    fn a_budget_is_a_keys_own_and_tells_what_is_left() {
+        let limits = limits(&[("requests_per_minute", "1"), ("requests_burst", "2")]);
+        let first = limits.take("acme").unwrap();
+        assert_eq!((first.limit, first.remaining), (2, 1));
+        let second = limits.take("acme").unwrap();
+        assert_eq!(second.remaining, 0);
+        assert!(second.reset_s > first.reset_s, "a request a minute comes back");
+        let spent = limits.take("acme").unwrap_err();
+        assert_eq!((spent.limit, spent.remaining), (2, 0));
+        assert!((1..=61).contains(&spent.reset_s), "{spent:?}");
+        assert_eq!(limits.take("other").unwrap().remaining, 1);
+        limits.tidy();
+        assert!(limits.take("acme").is_err(), "who is still limited is not forgotten");
+    }
+
+    #[test]
+    fn guesses_are_counted_by_address() {
+        let limits = limits(&[("auth_failures_per_minute", "1")]);
+        let [one, other] = ["192.0.2.1", "2001:db8::1"].map(|address| address.parse().unwrap());
+        assert!(limits.fail(one).is_ok() && limits.fail(one).is_err_and(|wait| wait > 0));
+        assert!(limits.fail(other).is_ok());
     }
 }

@@ -9,6 +9,8 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
 
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -46,6 +48,20 @@ impl Problem {
 
     pub fn wrong_data(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::BadRequest, detail)
+    }
+
+    /// What the framework refused before a handler saw it.
+    pub fn of_status(status: StatusCode, detail: String) -> Self {
+        let code = match status {
+            StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+            StatusCode::FORBIDDEN => Code::NotPermitted,
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::CONFLICT => Code::Conflict,
+            StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+            StatusCode::TOO_MANY_REQUESTS => Code::RateLimited,
+            _ => Code::BadRequest,
+        };
+        Self::new(status, code, detail)
     }
 
     pub fn too_many(retry_after_s: u64) -> Self {
@@ -97,10 +113,68 @@ impl ResponseError for Problem {
             detail: &self.detail,
         };
         let mut response = HttpResponse::build(self.status);
-        response.content_type("application/problem+json");
+        response.content_type(CONTENT_TYPE);
         if let Some(seconds) = self.retry_after_s {
             response.insert_header((RETRY_AFTER, HeaderValue::from(seconds)));
         }
         response.body(serde_json::to_string(&document).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use actix_web::body::MessageBody;
+    use serde_json::Value;
+
+    fn document(problem: &Problem) -> (u16, Option<String>, Value) {
+        let response = problem.error_response();
+        let retry = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        assert_eq!(response.headers().get("content-type").unwrap(), CONTENT_TYPE);
+        (status, retry, serde_json::from_slice(&response.into_body().try_into_bytes().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn every_code_has_its_status_and_stands_in_the_document() {
+        for (code, status) in [
+            (Code::BadRequest, 422),
+            (Code::UnknownType, 422),
+            (Code::Unauthenticated, 401),
+            (Code::NotPermitted, 403),
+            (Code::NotFound, 404),
+            (Code::Conflict, 409),
+            (Code::WrongState, 409),
+            (Code::Capacity, 409),
+            (Code::TooLarge, 413),
+            (Code::RateLimited, 429),
+            (Code::Unavailable, 503),
+            (Code::Internal, 500),
+        ] {
+            let (told, _, document) = document(&Problem::from(Rejection::new(code, "because \"so\"")));
+            assert_eq!((told, &document["status"]), (status, &Value::from(status)), "{code:?}");
+            assert_eq!((&document["code"], &document["detail"]), (&code.as_str().into(), &"because \"so\"".into()));
+            assert_eq!(document["type"], "about:blank");
+        }
+    }
+
+    #[test]
+    fn whoever_may_come_again_is_told_when() {
+        let late = Rejection { retry_after_ms: Some(1_001), ..Rejection::new(Code::RateLimited, "slower") };
+        assert_eq!(document(&Problem::from(late)).1.as_deref(), Some("2"));
+        assert_eq!(document(&Problem::from(Rejection::unavailable("later"))).1.as_deref(), Some("1"));
+        assert_eq!(document(&Problem::too_many(0)).1.as_deref(), Some("1"));
+        assert_eq!(document(&Problem::not_found()).1, None);
+    }
+
+    #[test]
+    fn what_the_framework_refuses_has_a_code_too() {
+        for (status, code) in [(400, "bad_request"), (413, "too_large"), (415, "bad_request"), (404, "not_found")] {
+            let (told, _, document) =
+                document(&Problem::of_status(StatusCode::from_u16(status).unwrap(), "no".to_owned()));
+            assert_eq!((told, document["code"].as_str()), (status, Some(code)));
+        }
     }
 }

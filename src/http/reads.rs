@@ -122,3 +122,45 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use actix_web::ResponseError;
+
+    fn paging(limit: Option<usize>, cursor: Option<&str>) -> Paging {
+        Paging { limit, cursor: cursor.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_page_has_a_size_and_a_cursor_of_ours_or_is_refused() {
+        assert_eq!(paging(None, None).limit().unwrap(), 50);
+        assert_eq!((paging(Some(1), None).limit().unwrap(), paging(Some(200), None).limit().unwrap()), (1, 200));
+        for wrong in [0, 201, usize::MAX] {
+            assert_eq!(paging(Some(wrong), None).limit().unwrap_err().status_code(), 422);
+        }
+        let id = Uuid::now_v7();
+        assert_eq!(paging(None, Some(&id.to_string())).uuid().unwrap(), Some(id));
+        assert_eq!((paging(None, None).uuid().unwrap(), paging(None, None).position().unwrap()), (None, 0));
+        assert_eq!(paging(None, Some("17")).position().unwrap(), 17);
+        for wrong in ["", "nonsense", "1; DROP TABLE events", "99999999999999999999"] {
+            assert_eq!(paging(None, Some(wrong)).uuid().unwrap_err().status_code(), 422, "{wrong}");
+            assert_eq!(paging(None, Some(wrong)).position().unwrap_err().status_code(), 422, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_json_of_the_right_shape_or_says_which_it_is_not() {
+        let read = |text: &'static str| body::<Paging>(&Bytes::from_static(text.as_bytes()));
+        assert!(read("").is_ok() && read("{\"limit\":5}").is_ok());
+        assert_eq!(read("{nope").unwrap_err().status_code(), 400);
+        assert_eq!(read("{\"limit\":\"five\"}").unwrap_err().status_code(), 422);
+    }
+
+    #[test]
+    fn the_same_bytes_have_the_same_digest() {
+        assert_eq!(digest(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

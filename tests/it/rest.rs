@@ -1,5 +1,7 @@
 //! REST by the contract: problem documents, pages, idempotency, limits, tenants, erasure.
 
+mod edge;
+
 use crate::{client, id_of, joined, meeting, ok, server};
 use serde_json::{Value, json};
 

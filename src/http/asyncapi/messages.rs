@@ -3,7 +3,7 @@
 //! their names to what the actors say.
 
 // They are shapes; nothing is ever made of them.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::large_enum_variant)]
 
 use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Room};
 use convoke_domain::{Millis, ParticipantId, RoomId, Seq, SessionId};
@@ -24,7 +24,7 @@ pub enum Hello {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 pub enum Welcome {
-    Inside(Box<Snapshot>),
+    Inside(Snapshot),
     /// Held in the lobby; `self.admitted` follows, or the socket is closed.
     Waiting {
         waiting: bool,
@@ -91,7 +91,7 @@ pub enum Notice {
     #[serde(rename = "lobby.message")]
     LobbyMessage { text: String, from: Option<ParticipantId> },
     #[serde(rename = "self.admitted")]
-    Admitted { snapshot: Box<Snapshot> },
+    Admitted { snapshot: Snapshot },
     #[serde(rename = "self.entered")]
     Entered {
         #[serde(rename = "self")]
