@@ -46,6 +46,12 @@ impl Extractor for Headers<'_> {
     }
 }
 
+/// A caller's trace goes on in this span; without a valid `traceparent` a new one begins.
+fn go_on_from(span: &tracing::Span, request: &ServiceRequest) {
+    // Where spans are not traced there is nothing to go on with.
+    let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(request)));
+}
+
 pub async fn wrap(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -55,8 +61,7 @@ pub async fn wrap(
     let method = request.method().clone();
     let pattern = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
     let span = tracing::info_span!("request", request_id = %id, %method, path = %pattern);
-    // A caller's trace goes on here; without a valid traceparent a new one begins.
-    let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(&request)));
+    go_on_from(&span, &request);
     let mut response = next.call(request).instrument(span.clone()).await?;
     let status = response.status().as_u16();
     span.in_scope(|| tracing::info!(status, ms = began.elapsed().as_secs_f64() * 1_000.0, "answered"));
@@ -76,18 +81,36 @@ pub async fn wrap(
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
-    use opentelemetry::trace::TraceContextExt;
+    use opentelemetry::trace::{TraceContextExt, TracerProvider};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt;
 
     #[test]
-    fn a_trace_that_began_elsewhere_goes_on() {
-        let trace = "0af7651916cd43dd8448eb211c80319c";
-        let of = |value: String| {
-            let request = TestRequest::default().insert_header(("traceparent", value)).to_srv_request();
-            let context = TraceContextPropagator::new().extract(&Headers(&request));
-            context.span().span_context().trace_id().to_string()
+    fn a_trace_that_began_elsewhere_goes_on_in_the_requests_span() {
+        let (trace, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        let provider = SdkTracerProvider::builder().build();
+        let traced = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let trace_of = |value: Option<String>| {
+            let mut request = TestRequest::default();
+            if let Some(value) = value {
+                request = request.insert_header(("traceparent", value));
+            }
+            let span = tracing::info_span!("request");
+            go_on_from(&span, &request.to_srv_request());
+            let context = span.context();
+            (context.span().span_context().trace_id().to_string(), context.span().span_context().span_id().to_string())
         };
-        assert_eq!(of(format!("00-{trace}-b7ad6b7169203331-01")), trace);
-        assert_eq!(of(format!("00-{trace}-nonsense")), "0".repeat(32), "what cannot be read begins anew");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(traced), || {
+            let (goes_on, own) = trace_of(Some(format!("00-{trace}-{caller}-01")));
+            assert_eq!(goes_on, trace);
+            assert_ne!(own, caller, "the span is a child of the caller's");
+            for nonsense in
+                [None, Some(format!("00-{trace}-nonsense")), Some(format!("00-{}-{caller}-01", "0".repeat(32)))]
+            {
+                let (begins, _) = trace_of(nonsense);
+                assert!(begins != trace && begins.chars().any(|c| c != '0'), "what cannot be read begins anew");
+            }
+        });
     }
 
     #[test]
