@@ -6,6 +6,7 @@ use convoke_loadtest::server::Server;
 use convoke_loadtest::verify::verify;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const KEYS: &str = "acme/load:0123456789abcdef0123456789abcdef";
@@ -16,20 +17,23 @@ struct Cluster {
 
 /// None, said aloud, where PostgreSQL or Redis is missing.
 async fn cluster(size: usize) -> Option<Cluster> {
-    let (Ok(postgres), Ok(redis)) =
-        (std::env::var("CONVOKE_TEST_POSTGRES_URL"), std::env::var("CONVOKE_TEST_REDIS_URL"))
-    else {
-        println!(
-            "SKIPPED: CONVOKE_TEST_POSTGRES_URL or CONVOKE_TEST_REDIS_URL is not set; `cargo xtask test` sets them"
-        );
+    let Ok(redis) = std::env::var("CONVOKE_TEST_REDIS_URL") else {
+        println!("SKIPPED: CONVOKE_TEST_REDIS_URL is not set; `cargo xtask test` sets it");
+        return None;
+    };
+    cluster_over(&redis, size).await
+}
+
+async fn cluster_over(redis: &str, size: usize) -> Option<Cluster> {
+    let Ok(postgres) = std::env::var("CONVOKE_TEST_POSTGRES_URL") else {
+        println!("SKIPPED: CONVOKE_TEST_POSTGRES_URL is not set; `cargo xtask test` sets it");
         return None;
     };
     let name = format!("cluster_{}", uuid::Uuid::now_v7().simple());
     let mut connection = PgConnection::connect(&postgres).await.unwrap();
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
     let url = format!("{}/{name}", postgres.rsplit_once('/').unwrap().0);
-    let settings =
-        [("CONVOKE_DATABASE_URL", url.as_str()), ("CONVOKE_REDIS_URL", redis.as_str()), ("CONVOKE_API_KEYS", KEYS)];
+    let settings = [("CONVOKE_DATABASE_URL", url.as_str()), ("CONVOKE_REDIS_URL", redis), ("CONVOKE_API_KEYS", KEYS)];
     let mut nodes = Vec::new();
     for _ in 0..size {
         let mut node = server(&settings).await;
@@ -160,4 +164,121 @@ async fn whoever_was_on_a_dead_node_and_does_not_return_is_let_go() {
     let _ = bob.stop().await;
     cluster.nodes[1 - owner].kill().unwrap();
     eve.event("participant.disconnected").await.unwrap();
+}
+
+fn signal(node: &Server, name: &str) {
+    let pid = node.pid().unwrap().to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+async fn figure(node: &Server, name: &str) -> u64 {
+    let metrics = node.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or("0");
+    line.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_node_that_slept_through_its_lease_writes_nothing_more_and_rejoins() {
+    let Some(cluster) = cluster(2).await else { return };
+    let id = meeting(&cluster.nodes[0], json!({})).await;
+    let ada = cluster.client(0, &id, "ada", "host");
+    ada.joined().await.unwrap();
+    let owner = cluster.owner().await;
+    let (sleeper, other) = (&cluster.nodes[owner], &cluster.nodes[1 - owner]);
+    // One on each node: what the sleeping one is told, it takes when it wakes.
+    let asleep = Client::start(Options::new(
+        &sleeper.rest.host,
+        sleeper.rest.key.join_token(&id, Some("asleep"), "asleep", "participant"),
+    ));
+    let awake = cluster.client(1 - owner, &id, "awake", "participant");
+    asleep.joined().await.unwrap();
+    awake.joined().await.unwrap();
+    signal(sleeper, "-STOP");
+    asleep.send("chat.post", json!({ "to": "room", "text": "said to a sleeper" }));
+    // It is answered by the other node, once the lease is over.
+    ok(&awake, "chat.post", json!({ "to": "room", "text": "taken over" })).await;
+    signal(sleeper, "-CONT");
+    asleep.until("its answer", |record| (!record.acknowledged.is_empty()).then_some(())).await.unwrap();
+    ok(&asleep, "chat.post", json!({ "to": "room", "text": "through the woken node" })).await;
+    assert!(
+        figure(sleeper, "convoke_commits_fenced_total").await + figure(sleeper, "convoke_lease_lost_total").await > 0
+    );
+    assert_eq!(figure(other, "convoke_commits_fenced_total").await, 0);
+    agree(&cluster, 1 - owner, &id, &[&awake, &asleep]).await;
+    let log = other.rest.log(&id).await.unwrap();
+    let said = log.iter().filter(|event| event["data"]["message"]["text"] == "said to a sleeper").count();
+    assert_eq!(said, 1, "said once, though two nodes were told");
+}
+
+/// A Redis of the test's own, that it may kill.
+struct Redis {
+    port: u16,
+    child: Child,
+}
+
+impl Redis {
+    fn start(port: u16) -> Self {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]).stdout(Stdio::null());
+        Self { port, child: command.spawn().unwrap() }
+    }
+
+    /// On a port that is free.
+    fn new() -> Self {
+        Self::start(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn becomes(node: &Server, status: u16) {
+    let began = std::time::Instant::now();
+    while node.rest.send("GET", "/readyz", &[], None).await.unwrap().status != status {
+        assert!(began.elapsed().as_secs() < 30, "the node did not become {status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_redis_owners_serve_and_when_it_is_back_empty_all_agree() {
+    if std::env::var("CONVOKE_TEST_POSTGRES_URL").is_err() {
+        return println!("SKIPPED: CONVOKE_TEST_POSTGRES_URL is not set; `cargo xtask test` sets it");
+    }
+    let mut redis = Redis::new();
+    let Some(cluster) = cluster_over(&format!("redis://127.0.0.1:{}", redis.port), 2).await else { return };
+    let id = meeting(&cluster.nodes[0], json!({})).await;
+    let ada = cluster.client(0, &id, "ada", "host");
+    ada.joined().await.unwrap();
+    let owner = cluster.owner().await;
+    let here = cluster.client(owner, &id, "here", "participant");
+    let there = cluster.client(1 - owner, &id, "there", "participant");
+    here.joined().await.unwrap();
+    there.joined().await.unwrap();
+    redis.kill();
+    for number in 0..20 {
+        ok(&here, "chat.post", json!({ "to": "room", "text": format!("without a bus {number}") })).await;
+    }
+    // Whoever is served over the bus is sent to where the meeting is.
+    there.until("4001", |record| (record.last_close == Some(4001)).then_some(())).await.unwrap();
+    becomes(&cluster.nodes[1 - owner], 503).await;
+    ok(&there, "chat.post", json!({ "to": "room", "text": "from the owner's node" })).await;
+    assert_eq!(here.record().reconnects, 0, "whoever is with the owner notices nothing");
+    let _again = Redis::start(redis.port);
+    becomes(&cluster.nodes[0], 200).await;
+    becomes(&cluster.nodes[1], 200).await;
+    let late = cluster.client(1 - owner, &id, "late", "participant");
+    late.joined().await.unwrap();
+    ok(&late, "chat.post", json!({ "to": "room", "text": "over the bus again" })).await;
+    ok(&here, "chat.post", json!({ "to": "room", "text": "and back" })).await;
+    agree(&cluster, 1 - owner, &id, &[&here, &there, &late]).await;
 }
