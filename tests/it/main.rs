@@ -1,7 +1,7 @@
 //! Black box: the real binary on a port of its own, real clients, `kill -9`. Each test starts its
 //! own server over a fresh database.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bad_input;
 mod cluster;
