@@ -3,7 +3,7 @@
 mod scenarios;
 
 use clap::{Parser, Subcommand};
-use scenarios::{broadcast, crash, idle, joins, meeting, terminal};
+use scenarios::{broadcast, cluster, crash, idle, joins, meeting, terminal};
 use std::process::ExitCode;
 
 /// Real WebSocket clients against a Convoke server: load, and the proof that nothing was lost.
@@ -20,6 +20,8 @@ enum Scenario {
     Meeting(meeting::Arguments),
     /// kill -9 at random moments under load, and what was acknowledged afterwards
     Crash(crash::Arguments),
+    /// Nodes of a cluster that die or stop under load, and how long that is felt
+    Cluster(cluster::Arguments),
     /// CPU a delivery, beside a plain broadcaster in the same run
     Broadcast(broadcast::Arguments),
     /// Many joins into one meeting, until everybody knows of everybody
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         match arguments.scenario {
             Scenario::Meeting(arguments) => meeting::run(arguments).await,
             Scenario::Crash(arguments) => crash::run(arguments).await,
+            Scenario::Cluster(arguments) => cluster::run(arguments).await,
             Scenario::Broadcast(arguments) => broadcast::run(arguments).await,
             Scenario::Joins(arguments) => joins::run(arguments).await,
             Scenario::Idle(arguments) => idle::run(arguments).await,

@@ -44,7 +44,7 @@ pub fn check(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
         parse_keys(keys.expose_secret()).map_err(|error| bad("api_keys", error.to_string()))?;
     }
     let is_redis = config.redis_url.as_ref().is_none_or(|url| is_redis(url.expose_secret()));
-    demand(is_redis, "redis_url", "must begin with redis://, rediss:// or a form of them, as redis+sentinel://")?;
+    demand(is_redis, "redis_url", "must begin with redis:// or rediss://")?;
     url("livekit_url", config.livekit_url.as_deref(), &["ws://", "wss://", "http://", "https://"])?;
     livekit(config, bad)?;
     url("objects_url", Some(&config.objects_url), &["file://", "s3://"])?;
@@ -119,5 +119,5 @@ fn is_origin(text: &str) -> bool {
 }
 
 fn is_redis(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, rest)| scheme.starts_with("redis") && !rest.is_empty())
+    text.split_once("://").is_some_and(|(scheme, rest)| ["redis", "rediss"].contains(&scheme) && !rest.is_empty())
 }

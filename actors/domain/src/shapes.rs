@@ -141,9 +141,9 @@ pub struct SettingsPatch {
     pub join_before_host: Option<bool>,
     pub locked: Option<bool>,
     pub max_participants: Option<u32>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     pub max_duration_s: Option<Option<u32>>,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     pub host_absent_end_s: Option<Option<u32>>,
     pub auto_record: Option<bool>,
     pub chat: Option<ChatPolicy>,

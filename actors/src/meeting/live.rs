@@ -126,6 +126,9 @@ impl Live {
     /// The first step of a life: tell the hubs, and give everybody time to come back.
     pub fn begin(&mut self) {
         self.publish(Vec::new());
+        if self.was_owned {
+            metrics::counter!("convoke_takeovers_total").increment(1);
+        }
         if self.was_owned || self.state.is_attended() {
             self.input(Input::Recovered);
         }

@@ -1,6 +1,7 @@
 //! The scenarios. Each answers true where everything held that it checks.
 
 pub mod broadcast;
+pub mod cluster;
 pub mod crash;
 pub mod floor;
 pub mod idle;

@@ -103,6 +103,12 @@ impl Answers {
     }
 }
 
+/// This machine's time; two machines' may differ, and the lag shown with them.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl RedisBus {
     /// Connects in the background; a Redis that is away does not keep a node from starting. Runs on
     /// the present runtime, which must outlive it.
@@ -269,7 +275,11 @@ impl RedisBus {
     fn hear(self: &Arc<Self>, bytes: &[u8]) {
         match wire::decode(self.me, bytes) {
             Ok(None) => {}
-            Ok(Some(Message::Batch(batch))) => self.hear_batch(batch),
+            Ok(Some(Message::Batch(at, batch))) => {
+                let lag = Duration::from_millis(now_ms().saturating_sub(at));
+                metrics::histogram!("convoke_bus_lag_seconds").record(lag.as_secs_f64());
+                self.hear_batch(batch);
+            }
             Ok(Some(Message::Answer(id, told))) => {
                 if let Some(waiting) = self.state().waiting.remove(&id) {
                     let _ = waiting.send(told);
@@ -358,7 +368,7 @@ impl RedisBus {
 #[async_trait]
 impl Bus for RedisBus {
     fn publish(&self, batch: Arc<Batch>) {
-        self.send(meeting_channel(&batch.key), Message::Batch(Batch::clone(&batch)));
+        self.send(meeting_channel(&batch.key), Message::Batch(now_ms(), Batch::clone(&batch)));
         self.local.publish(batch);
     }
 

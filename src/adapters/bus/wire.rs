@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 #[derive(Serialize, Deserialize)]
 pub enum Message {
-    Batch(Batch),
+    /// With the sender's time, in Unix milliseconds.
+    Batch(u64, Batch),
     /// To be answered on this node's channel.
     Call(String, Call),
     Answer(Uuid, Told),
@@ -88,7 +89,8 @@ mod tests {
             Item::Again,
         ];
         let batch = Batch { key: key(), term: Term(2), number: 3, head: Seq(6), items };
-        let Message::Batch(arrived) = there_and_back(&Message::Batch(batch.clone())) else { unreachable!() };
+        let Message::Batch(at, arrived) = there_and_back(&Message::Batch(5, batch.clone())) else { unreachable!() };
+        assert_eq!(at, 5);
         assert_eq!(format!("{arrived:?}"), format!("{batch:?}"));
     }
 
