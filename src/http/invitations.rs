@@ -27,7 +27,8 @@ pub struct NewInvitations {
     pub role: Option<Role>,
 }
 
-/// Invites people: each is given a code of their own, which is told once and only here.
+/// Invites people: each is given a code of their own, which is told here, and mailed to them where a
+/// mail server is configured.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/invitations", tag = "invitations", params(("id" = String, Path)),
     request_body = NewInvitations, responses((status = 201, description = "the invitations, with their codes")))]
 pub async fn invite(

@@ -87,9 +87,11 @@ impl Queue {
         };
         let rows: Vec<LeasedRow> = with_clock!(self, clock, pool => {
             query_as(AssertSqlSafe(format!(
-                "UPDATE outbox SET attempts = attempts + 1, leased_until = {clock} + $1 WHERE id IN ( \
+                "WITH due AS MATERIALIZED ( \
                  SELECT id FROM outbox WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at <= {clock} \
                  AND (leased_until IS NULL OR leased_until <= {clock}) ORDER BY next_attempt_at, id LIMIT $2{skip}) \
+                 UPDATE outbox SET attempts = attempts + 1, leased_until = {clock} + $1 \
+                 WHERE id IN (SELECT id FROM due) \
                  RETURNING id, tenant, meeting, topic, idempotency_key, payload, created_at, attempts"
             )))
             .bind(millis(lease))

@@ -2,6 +2,7 @@
 //! given up.
 
 use super::read_models::{Story, each, follow, projections};
+use super::rebuilding::on_database;
 use super::smtp::{Manner, Smtp};
 use super::{is_fenced, key};
 use convoke::adapters::store::{Db, Opened};
@@ -241,6 +242,26 @@ async fn a_row_that_ends_whoever_delivers_it_is_given_up() {
         }
         assert_eq!(inviting.deliverer(&smtp, at_once()).pass().await.unwrap(), 1, "{name}");
         assert_eq!((smtp.received().len(), inviting.counts().await), (0, (0, 1)), "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_forgotten_in_time() {
+    each(async |name, opened| {
+        let smtp = Smtp::start(&[Manner::Refuse(550)]).await;
+        let mut inviting = Inviting::begin(opened, 3).await;
+        inviting.write().await;
+        let deliverer = inviting.deliverer(&smtp, Policy { at_once: 1, ..at_once() });
+        assert_eq!(deliverer.pass().await.unwrap(), 1, "a node takes no more than it may, {name}");
+        assert_eq!(deliverer.pass().await.unwrap(), 1, "{name}");
+        assert_eq!(inviting.counts().await, (1, 1), "{name}");
+        assert_eq!(inviting.queue().tidy().await.unwrap(), 0, "{name}");
+        on_database(&inviting.opened.db, "UPDATE outbox SET done_at = 1 WHERE done_at IS NOT NULL").await;
+        assert_eq!(inviting.queue().tidy().await.unwrap(), 1, "what was delivered, {name}");
+        on_database(&inviting.opened.db, "UPDATE outbox SET dead_at = 1 WHERE dead_at IS NOT NULL").await;
+        assert_eq!(inviting.queue().tidy().await.unwrap(), 1, "what was given up, {name}");
+        assert_eq!(inviting.counts().await, (1, 0), "what waits is kept, {name}");
     })
     .await;
 }
