@@ -6,6 +6,9 @@
 //! while the kernel still takes bytes, is found by its pongs: the pings stand in the same stream
 //! and carry a position, so a pong says that everything before it was read.
 
+#[cfg(test)]
+mod tests;
+
 use crate::frame;
 use bytes::Bytes;
 use convoke_domain::{CloseCode, Seq};
@@ -19,7 +22,7 @@ use tokio::time::Instant;
 /// The bounds of one socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes that may wait on the reliable lane, snapshots not counted.
+    /// Bytes that may wait on the reliable lane, beside one snapshot.
     pub reliable_bytes_max: usize,
     /// Signals are dropped while more than this waits.
     pub latest_bytes_max: usize,
@@ -79,7 +82,16 @@ struct Inner {
 
 struct Queued {
     bytes: Bytes,
-    counted: bool,
+    lane: Lane,
+}
+
+#[derive(Clone, Copy)]
+enum Lane {
+    /// Counts against the bound.
+    Counted,
+    Snapshot,
+    /// A ping or a close: a few bytes.
+    Control,
 }
 
 impl Outlet {
@@ -111,32 +123,35 @@ impl Outlet {
     /// Puts a frame on the reliable lane. Over the bound the socket is closed: what it missed is
     /// given to it when it resumes.
     pub fn push(&self, bytes: Bytes) {
-        self.put(bytes, true);
+        self.put(bytes, Lane::Counted);
     }
 
-    /// A snapshot is as large as the meeting is; it does not count against the bound.
+    /// A snapshot is as large as the meeting is: one does not count against the bound. A peer that
+    /// asks for another before it has taken that one pays for it.
     pub fn push_snapshot(&self, bytes: Bytes) {
-        self.put(bytes, false);
+        let waits = self.0.borrow().queue.iter().any(|queued| matches!(queued.lane, Lane::Snapshot));
+        self.put(bytes, if waits { Lane::Counted } else { Lane::Snapshot });
     }
 
-    fn put(&self, bytes: Bytes, counted: bool) {
+    fn put(&self, bytes: Bytes, lane: Lane) {
         let mut inner = self.0.borrow_mut();
         if inner.closed.is_some() {
             return;
         }
         let length = bytes.len();
-        if counted && inner.counted.saturating_add(length) > inner.bounds.reliable_bytes_max {
+        let is_counted = matches!(lane, Lane::Counted);
+        if is_counted && inner.counted.saturating_add(length) > inner.bounds.reliable_bytes_max {
             inner.close(CloseCode::SlowConsumer);
             return;
         }
-        inner.enqueue(bytes, counted);
+        inner.enqueue(bytes, lane);
     }
 
     /// Puts a frame on the latest lane: dropped where anything much is waiting.
     pub fn push_latest(&self, bytes: Bytes) {
         let mut inner = self.0.borrow_mut();
         if inner.closed.is_none() && inner.counted <= inner.bounds.latest_bytes_max {
-            inner.enqueue(bytes, true);
+            inner.enqueue(bytes, Lane::Counted);
         } else {
             metrics::counter!("convoke_signals_dropped_total").increment(1);
         }
@@ -150,13 +165,13 @@ impl Outlet {
     /// The socket is gone: nothing more is kept for it, and its reader ends.
     pub fn hang_up(&self) {
         let mut inner = self.0.borrow_mut();
-        inner.hung_up = true;
+        if inner.hung_up {
+            return;
+        }
         inner.closed = inner.closed.or(Some(CloseCode::GoingAway));
         inner.queue.clear();
+        inner.end_reading();
         inner.wake();
-        if let Some(watcher) = inner.watcher.take() {
-            watcher.wake();
-        }
     }
 
     pub fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -221,7 +236,7 @@ impl Outlet {
         let mut inner = self.0.borrow_mut();
         // A peer that pings without reading is bounded like any other.
         if inner.closed.is_none() && inner.counted <= inner.bounds.latest_bytes_max {
-            inner.enqueue(frame::pong(payload), true);
+            inner.enqueue(frame::pong(payload), Lane::Counted);
         }
     }
 
@@ -340,7 +355,7 @@ impl Outlet {
         let mut inner = self.0.borrow_mut();
         match inner.queue.pop_front() {
             Some(queued) => {
-                if queued.counted {
+                if matches!(queued.lane, Lane::Counted) {
                     inner.counted = inner.counted.saturating_sub(queued.bytes.len());
                 }
                 Poll::Ready(Some(queued.bytes))
@@ -355,22 +370,22 @@ impl Outlet {
 }
 
 impl Inner {
-    fn enqueue(&mut self, bytes: Bytes, counted: bool) {
+    fn enqueue(&mut self, bytes: Bytes, lane: Lane) {
         if self.written == self.read {
             self.progress_at = Instant::now();
         }
         let length = bytes.len();
         self.written = self.written.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-        if counted {
+        if matches!(lane, Lane::Counted) {
             self.counted = self.counted.saturating_add(length);
         }
-        self.queue.push_back(Queued { bytes, counted });
+        self.queue.push_back(Queued { bytes, lane });
         self.wake();
     }
 
     /// Pings do not count as data: an idle connection has nothing unread.
     fn enqueue_control(&mut self, bytes: Bytes) {
-        self.queue.push_back(Queued { bytes, counted: false });
+        self.queue.push_back(Queued { bytes, lane: Lane::Control });
         self.wake();
     }
 
@@ -385,9 +400,20 @@ impl Inner {
             self.queue.clear();
             self.counted = 0;
         }
-        self.queue.push_back(Queued { bytes: frame::close(code), counted: false });
+        self.queue.push_back(Queued { bytes: frame::close(code), lane: Lane::Control });
         self.closed = Some(code);
+        if matches!(code, CloseCode::SlowConsumer | CloseCode::HeartbeatTimeout) {
+            // The peer may never take what is on its way: to the meeting it is gone at once.
+            self.end_reading();
+        }
         self.wake();
+    }
+
+    fn end_reading(&mut self) {
+        self.hung_up = true;
+        if let Some(watcher) = self.watcher.take() {
+            watcher.wake();
+        }
     }
 
     fn wake(&mut self) {
@@ -395,109 +421,5 @@ impl Inner {
         for waker in [self.waker.take(), reader].into_iter().flatten() {
             waker.wake();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::future::poll_fn;
-
-    fn outlet() -> Outlet {
-        Outlet::new(Bounds { reliable_bytes_max: 100, ..Bounds::default() })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_does_not_read_is_closed_at_the_bound() {
-        let outlet = outlet();
-        outlet.push_snapshot(Bytes::from(vec![0; 10_000]));
-        outlet.push(Bytes::from(vec![1; 90]));
-        assert_eq!(outlet.closed(), None, "a snapshot does not count");
-        outlet.push(Bytes::from(vec![1; 20]));
-        assert_eq!(outlet.closed(), Some(CloseCode::SlowConsumer));
-        assert!(outlet.waiting_bytes() < 30, "what waited is let go");
-        let last = poll_fn(|cx| outlet.poll_next(cx)).await;
-        assert_eq!(last, Some(frame::close(CloseCode::SlowConsumer)));
-        assert_eq!(poll_fn(|cx| outlet.poll_next(cx)).await, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_but_honest_peer_lives_and_a_stalled_one_does_not() {
-        let outlet = outlet();
-        for _ in 0..10 {
-            outlet.push(Bytes::from_static(b"0123456789"));
-            while outlet.waiting_bytes() > 0 {
-                poll_fn(|cx| outlet.poll_next(cx)).await;
-            }
-            tokio::time::advance(Duration::from_secs(10)).await;
-            let position = outlet.0.borrow().written;
-            outlet.heard_pong(&position.to_be_bytes());
-            outlet.check();
-            assert_eq!(outlet.closed(), None);
-        }
-        outlet.push(Bytes::from_static(b"unread"));
-        tokio::time::advance(Duration::from_secs(14)).await;
-        outlet.heard();
-        outlet.check();
-        assert_eq!(outlet.closed(), None);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        outlet.heard();
-        outlet.check();
-        assert_eq!(outlet.closed(), Some(CloseCode::SlowConsumer));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pong_for_what_was_never_sent_is_no_progress() {
-        let outlet = outlet();
-        outlet.push(Bytes::from_static(b"unread"));
-        tokio::time::advance(Duration::from_secs(16)).await;
-        outlet.heard_pong(&1_000_000_u64.to_be_bytes());
-        outlet.check();
-        assert_eq!(outlet.closed(), Some(CloseCode::SlowConsumer));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_ends_a_socket() {
-        let outlet = outlet();
-        tokio::time::advance(Duration::from_secs(26)).await;
-        outlet.check();
-        assert_eq!(outlet.closed(), Some(CloseCode::HeartbeatTimeout));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_read_between_a_hello_and_its_answer() {
-        let outlet = outlet();
-        let has_room = || std::future::poll_fn(|cx| Poll::Ready(outlet.poll_room(cx, 64).is_ready()));
-        assert!(has_room().await);
-        outlet.greet();
-        assert!(!has_room().await);
-        outlet.push(Bytes::from_static(b"something else"));
-        assert!(!has_room().await);
-        assert!(outlet.settle(0));
-        assert!(has_room().await);
-        assert!(!outlet.settle(0), "the same answer a second time is not for the client");
-        outlet.greet();
-        outlet.close(CloseCode::Unauthenticated);
-        assert!(has_room().await, "one that is turned away is read to its end");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_is_given_as_often_as_it_is_asked_for() {
-        let outlet = outlet();
-        outlet.take(1);
-        outlet.take(2);
-        assert!(outlet.settle(1) && !outlet.settle(1));
-        outlet.repeat(1);
-        assert_eq!((outlet.last_unanswered(), outlet.answered_upto()), (Some(2), 1));
-        assert!(outlet.settle(1) && !outlet.settle(1) && outlet.settle(2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn signals_give_way_and_never_close() {
-        let outlet = Outlet::new(Bounds { latest_bytes_max: 10, ..Bounds::default() });
-        outlet.push(Bytes::from(vec![0; 50]));
-        outlet.push_latest(Bytes::from_static(b"dropped"));
-        assert_eq!(outlet.waiting_bytes(), 50);
-        assert_eq!(outlet.closed(), None);
     }
 }
