@@ -23,12 +23,13 @@ use convoke_actors::supervisor::{Env, Life, Meetings, Timing};
 use convoke_domain::command::Create;
 use convoke_domain::shapes::{Role, Settings};
 use convoke_domain::{Limits, MeetingId, TenantId};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// One node and one meeting, and more meetings where a test makes them.
 pub struct World {
     pub store: Arc<FakeStore>,
     pub clock: Arc<FakeClock>,
@@ -76,14 +77,25 @@ impl World {
         world
     }
 
+    /// Another meeting of the same node.
+    pub async fn another(&self, settings: Settings) -> MeetingKey {
+        let key = MeetingKey { meeting: MeetingId(Uuid::now_v7()), ..self.key.clone() };
+        self.make_with(&key, settings).await;
+        key
+    }
+
     pub async fn make(&self, key: &MeetingKey) {
+        self.make_with(key, Settings::default()).await;
+    }
+
+    pub async fn make_with(&self, key: &MeetingKey, settings: Settings) {
         let create = Create {
             tenant: key.tenant.clone(),
             id: key.meeting,
             title: "A meeting".into(),
             scheduled_at: None,
             recurrence: None,
-            settings: Settings::default(),
+            settings,
         };
         self.node.create(create).await.unwrap();
     }
@@ -94,17 +106,43 @@ impl World {
     }
 
     pub async fn join_in(&self, key: &MeetingKey, user: &str, role: Role) -> Socket {
+        self.join_as(key, user, role, Uuid::now_v7()).await
+    }
+
+    pub async fn join_as(&self, key: &MeetingKey, user: &str, role: Role, session: Uuid) -> Socket {
         let mut socket = self.socket();
-        let token = json!({ "meeting": key.meeting, "user": user, "role": role }).to_string();
-        socket.say(json!({ "id": 0, "type": "join", "data": { "token": token, "session": Uuid::now_v7() } })).await;
+        socket.say(hello(key, user, role, session)).await;
         socket.answer(0).await;
         socket
     }
 
+    /// Another socket of the session that lost this one, with what it had heard by then.
+    pub async fn resume(&self, lost: &Socket) -> Socket {
+        self.resume_at(lost, lost.cursor()).await
+    }
+
+    pub async fn resume_at(&self, lost: &Socket, seq: u64) -> Socket {
+        let mut socket = self.socket();
+        let data = json!({ "resume_token": lost.resume_token(), "seq": seq });
+        socket.say(json!({ "id": 0, "type": "resume", "data": data })).await;
+        let answer = socket.answer(0).await;
+        socket.go_on_after(answer["data"]["last_id"].as_u64());
+        socket
+    }
+
     pub fn socket(&self) -> Socket {
+        self.socket_of(Pace::default())
+    }
+
+    pub fn socket_of(&self, pace: Pace) -> Socket {
         let outlet = Outlet::new(Bounds::default());
         let doors = Arc::clone(&self.meetings.env().doors);
-        let actor = SessionActor::new(self.meetings.clone(), doors, self.hub.clone(), outlet.clone(), Pace::default());
+        let actor = SessionActor::new(self.meetings.clone(), doors, self.hub.clone(), outlet.clone(), pace);
         Socket::new(outlet, actor.start())
     }
+}
+
+pub fn hello(key: &MeetingKey, user: &str, role: Role, session: Uuid) -> Value {
+    let token = json!({ "meeting": key.meeting, "user": user, "role": role }).to_string();
+    json!({ "id": 0, "type": "join", "data": { "token": token, "session": session } })
 }

@@ -83,6 +83,15 @@ pub struct FakeBus {
     pub loses: AtomicU32,
 }
 
+impl FakeBus {
+    /// What follows the meetings is told that it was given too much at once.
+    pub fn overrun_next(&self) {
+        for flag in self.overrun.lock().unwrap().iter() {
+            flag.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
 impl Bus for FakeBus {
     fn publish(&self, batch: Arc<Batch>) {
         let due = |left: u32| left.checked_sub(1);

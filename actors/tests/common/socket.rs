@@ -4,7 +4,7 @@ use actix::Addr;
 use bytestring::ByteString;
 use convoke_actors::outlet::Outlet;
 use convoke_actors::session::{Hangup, Incoming, SessionActor};
-use convoke_domain::SessionId;
+use convoke_domain::{CloseCode, SessionId};
 use serde_json::{Value, json};
 use std::future::poll_fn;
 use std::time::Duration;
@@ -37,6 +37,51 @@ impl Socket {
 
     pub async fn post(&mut self, text: &str) -> u64 {
         self.command("chat.post", json!({ "to": "room", "text": text })).await
+    }
+
+    /// What the session is shown last of all: by its join, a resume or its admission.
+    pub fn snapshot(&self) -> Value {
+        let shown = |message: &Value| match message["type"].as_str() {
+            Some("self.admitted") => Some(message["data"]["snapshot"].clone()),
+            _ => Some(message["data"].clone()).filter(|data| message["re"] == 0 && !data["view"].is_null()),
+        };
+        self.heard.iter().rev().find_map(shown).unwrap()
+    }
+
+    pub fn id(&self) -> Value {
+        self.snapshot()["self"]["participant"]["id"].clone()
+    }
+
+    /// The highest seq that was handled.
+    pub fn cursor(&self) -> u64 {
+        let seq = |message: &Value| match message["type"].as_str() {
+            Some("self.admitted") => message["data"]["snapshot"]["seq"].as_u64(),
+            Some(_) => message["seq"].as_u64(),
+            None => message["data"]["seq"].as_u64(),
+        };
+        self.heard.iter().filter_map(seq).max().unwrap_or(0)
+    }
+
+    pub fn resume_token(&self) -> String {
+        let token = |message: &Value| message["data"]["resume_token"].as_str().map(ToOwned::to_owned);
+        let admitted = |message: &Value| message["data"]["snapshot"]["resume_token"].as_str().map(ToOwned::to_owned);
+        self.heard.iter().rev().find_map(|message| token(message).or_else(|| admitted(message))).unwrap()
+    }
+
+    pub fn go_on_after(&mut self, last_id: Option<u64>) {
+        self.next = last_id.unwrap_or(0) + 1;
+    }
+
+    /// The kinds of the events that came, in order.
+    pub fn kinds(&self) -> Vec<&str> {
+        self.heard.iter().filter(|message| message["seq"].is_u64()).filter_map(|m| m["type"].as_str()).collect()
+    }
+
+    /// Waits until the server has given this socket up, and ends it as the edge does.
+    pub async fn given_up(&self) -> CloseCode {
+        poll_fn(|cx| self.outlet.poll_hung_up(cx)).await;
+        self.hang_up().await;
+        self.outlet.closed().unwrap()
     }
 
     pub async fn hang_up(&self) {
@@ -85,7 +130,7 @@ impl Socket {
     }
 
     /// Reads to the end.
-    pub async fn close(&mut self) -> convoke_domain::CloseCode {
+    pub async fn close(&mut self) -> CloseCode {
         while let Some(messages) = self.frame().await {
             self.heard.extend(messages);
         }

@@ -79,6 +79,28 @@ impl FakeStore {
             .collect()
     }
 
+    /// Takes an event out of the log, which cannot be read any more.
+    pub fn tear_out(&self, key: &MeetingKey, seq: Seq) -> EventRow {
+        let mut meetings = self.meetings.lock().unwrap();
+        let meeting = meetings.get_mut(key).unwrap();
+        meeting.snapshot = None;
+        let place = meeting.events.iter().position(|row| row.seq == seq).unwrap();
+        meeting.events.remove(place)
+    }
+
+    /// Puts it back, and lets the meeting be tried again.
+    pub fn repair(&self, key: &MeetingKey, row: EventRow) {
+        let mut meetings = self.meetings.lock().unwrap();
+        let meeting = meetings.get_mut(key).unwrap();
+        meeting.failed = None;
+        meeting.events.push(row);
+        meeting.events.sort_by_key(|row| row.seq);
+    }
+
+    pub fn failure(&self, key: &MeetingKey) -> Option<String> {
+        self.meetings.lock().unwrap()[key].failed.clone()
+    }
+
     /// Somebody else takes the meeting, whoever has it.
     pub fn steal(&self, key: &MeetingKey) {
         let mut meetings = self.meetings.lock().unwrap();
