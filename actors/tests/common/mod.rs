@@ -2,7 +2,7 @@
 //! demand. `Socket` is a client's end: what it is given can be awaited.
 
 // Each test binary uses its part.
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod ports;
 mod socket;

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use std::future::poll_fn;
 use std::time::Duration;
 
+/// How long a test waits, by the paused clock.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A client's end of a socket.
 pub struct Socket {
     pub outlet: Outlet,
@@ -107,13 +110,15 @@ impl Socket {
 
     /// Reads until a message is found.
     pub async fn until(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
+        // In all: the ticks alone would keep anybody waiting for ever.
+        let end = tokio::time::Instant::now() + PATIENCE;
         let mut from = 0;
         loop {
             if let Some(message) = self.heard.iter().skip(from).find(|message| found(message)) {
                 return message.clone();
             }
             from = self.heard.len();
-            let waiting = tokio::time::timeout(Duration::from_secs(600), self.frame()).await;
+            let waiting = tokio::time::timeout_at(end, self.frame()).await;
             match waiting.unwrap_or_else(|_| panic!("waited in vain for {what}; heard {:#?}", self.heard)) {
                 Some(messages) => self.heard.extend(messages),
                 None => panic!("closed ({:?}) before {what}", self.outlet.closed()),
@@ -131,7 +136,8 @@ impl Socket {
 
     /// Reads to the end.
     pub async fn close(&mut self) -> CloseCode {
-        while let Some(messages) = self.frame().await {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while let Some(messages) = tokio::time::timeout_at(end, self.frame()).await.expect("a close") {
             self.heard.extend(messages);
         }
         self.outlet.closed().unwrap()
