@@ -4,12 +4,12 @@
 //! to do and nobody to do it, and keeps the node's lease.
 
 use crate::journal::Journal;
-use crate::meeting::{MeetingActor, Stop};
+use crate::meeting::{MeetingActor, Stop, ToMeeting};
 use crate::ports::{Bus, Clock, Doors, Media, MeetingKey, NodeLife, Store, StoreError};
 use crate::restart::{self, Restart};
 use crate::routing::Routing;
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
-use convoke_domain::Limits;
+use convoke_domain::{Limits, Term};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,6 +186,14 @@ impl Meetings {
         key.hash(&mut hasher);
         let nodes = u64::try_from(peers.len()).unwrap_or(1).max(1);
         usize::try_from(hasher.finish() % nodes).unwrap_or(0) == place
+    }
+
+    /// Tells the meeting's actor, where it has one here, that another node published under this term.
+    pub fn heard(&self, key: &MeetingKey, term: Term) {
+        if let Some(address) = self.active_address(key) {
+            // One whose mailbox is full finds out when it writes.
+            let _ = address.try_send(ToMeeting::Heard(term));
+        }
     }
 
     /// Takes a stopped actor off the list, unless another stands there by now.

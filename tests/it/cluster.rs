@@ -11,8 +11,8 @@ use std::time::Duration;
 
 const KEYS: &str = "acme/load:0123456789abcdef0123456789abcdef";
 
-struct Cluster {
-    nodes: Vec<Server>,
+pub struct Cluster {
+    pub nodes: Vec<Server>,
 }
 
 /// None, said aloud, where PostgreSQL or Redis is missing.
@@ -25,6 +25,11 @@ async fn cluster(size: usize) -> Option<Cluster> {
 }
 
 async fn cluster_over(redis: &str, size: usize) -> Option<Cluster> {
+    cluster_with(size, |_, database| (database, redis.to_owned())).await
+}
+
+/// Each node with its own way to the database and to Redis.
+pub async fn cluster_with(size: usize, ways: impl Fn(usize, String) -> (String, String)) -> Option<Cluster> {
     let Ok(postgres) = std::env::var("CONVOKE_TEST_POSTGRES_URL") else {
         println!("SKIPPED: CONVOKE_TEST_POSTGRES_URL is not set; `cargo xtask test` sets it");
         return None;
@@ -33,9 +38,11 @@ async fn cluster_over(redis: &str, size: usize) -> Option<Cluster> {
     let mut connection = PgConnection::connect(&postgres).await.unwrap();
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
     let url = format!("{}/{name}", postgres.rsplit_once('/').unwrap().0);
-    let settings = [("CONVOKE_DATABASE_URL", url.as_str()), ("CONVOKE_REDIS_URL", redis), ("CONVOKE_API_KEYS", KEYS)];
     let mut nodes = Vec::new();
-    for _ in 0..size {
+    for number in 0..size {
+        let (database, redis) = ways(number, url.clone());
+        let settings =
+            [("CONVOKE_DATABASE_URL", database.as_str()), ("CONVOKE_REDIS_URL", &redis), ("CONVOKE_API_KEYS", KEYS)];
         let mut node = server(&settings).await;
         node.rest.key = convoke_loadtest::rest::Key::parse(KEYS.split_once('/').unwrap().1).unwrap();
         nodes.push(node);
@@ -45,7 +52,7 @@ async fn cluster_over(redis: &str, size: usize) -> Option<Cluster> {
 
 impl Cluster {
     /// A client of one node, that knows of the others.
-    fn client(&self, node: usize, meeting: &str, user: &str, role: &str) -> Client {
+    pub fn client(&self, node: usize, meeting: &str, user: &str, role: &str) -> Client {
         let token = self.nodes[node].rest.key.join_token(meeting, Some(user), user, role);
         let others = self.nodes.iter().map(|node| node.rest.host.clone());
         let others = others.filter(|host| *host != self.nodes[node].rest.host).collect();
@@ -54,7 +61,7 @@ impl Cluster {
     }
 
     /// Which node serves the only meeting.
-    async fn owner(&self) -> usize {
+    pub async fn owner(&self) -> usize {
         for (number, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.pid().is_some()) {
             let metrics = node.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
             if metrics.contains("convoke_meetings_owned 1") {
@@ -66,7 +73,7 @@ impl Cluster {
 }
 
 /// Every client has what the log has, once and in order.
-async fn agree(cluster: &Cluster, node: usize, id: &str, clients: &[&Client]) {
+pub async fn agree(cluster: &Cluster, node: usize, id: &str, clients: &[&Client]) {
     let log = cluster.nodes[node].rest.log(id).await.unwrap();
     let seen = log.iter().filter(|event| event["audience"] == "everyone" || event["audience"]["room"] == "main");
     let head = seen.filter_map(|event| event["seq"].as_u64()).max().unwrap();
@@ -241,7 +248,7 @@ impl Drop for Redis {
     }
 }
 
-async fn becomes(node: &Server, status: u16) {
+pub async fn becomes(node: &Server, status: u16) {
     let began = std::time::Instant::now();
     while node.rest.send("GET", "/readyz", &[], None).await.unwrap().status != status {
         assert!(began.elapsed().as_secs() < 30, "the node did not become {status}");

@@ -6,7 +6,9 @@
 mod bad_input;
 mod cluster;
 mod crash;
+mod cuts;
 mod fuzz;
+mod limits;
 mod lobby;
 mod mail;
 mod meeting;

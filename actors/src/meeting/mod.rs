@@ -107,6 +107,8 @@ pub enum ToMeeting {
     Detach(Detach),
     Command(Numbered),
     Present(Present),
+    /// Something was heard of this meeting that another node published under this term.
+    Heard(Term),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -174,6 +176,9 @@ impl MeetingActor {
 
     /// Reads the meeting from the log. The mailbox waits meanwhile.
     fn load(&mut self, ctx: &mut Context<Self>) {
+        if matches!(self.phase, Phase::Over(_)) {
+            return;
+        }
         let (env, key) = (self.env.clone(), self.key.clone());
         let loading = async move {
             let loaded = load::load(&env, &key).await?;
@@ -340,7 +345,23 @@ impl MeetingActor {
             .then(|| Rejection::new(Code::Internal, "this command has failed repeatedly and is not tried again"))
     }
 
+    /// A later life of the meeting is the proof that this one is over, also while the database, which
+    /// would say so, is out of reach from here.
+    fn heard(&mut self, term: Term, ctx: &mut Context<Self>) {
+        let is_older = match &self.phase {
+            Phase::Live(live) | Phase::Away(Some(live)) => live.term() < term,
+            _ => false,
+        };
+        if is_older {
+            self.could_not_load(ctx, &StoreError::Fenced);
+        }
+    }
+
     fn take(&mut self, message: ToMeeting, ctx: &mut Context<Self>) -> Result<(), Refused> {
+        if let ToMeeting::Heard(term) = message {
+            self.heard(term, ctx);
+            return Ok(());
+        }
         match &mut self.phase {
             Phase::Live(_) => {}
             Phase::Loading => return Err(Rejection::unavailable("the meeting is being loaded").into()),
@@ -357,7 +378,9 @@ impl MeetingActor {
                         stale.detach(&detach);
                         Ok(())
                     }
-                    ToMeeting::Attach(Attach { how: How::Again { .. }, .. }) | ToMeeting::Present(_) => Ok(()),
+                    ToMeeting::Attach(Attach { how: How::Again { .. }, .. })
+                    | ToMeeting::Present(_)
+                    | ToMeeting::Heard(_) => Ok(()),
                     ToMeeting::Attach(_) => Err(away.into()),
                 };
             }
@@ -366,6 +389,7 @@ impl MeetingActor {
             ToMeeting::Attach(attach) => self.turn(ctx, |live| live.attach(attach)),
             ToMeeting::Detach(detach) => self.turn(ctx, |live| live.detach(&detach)),
             ToMeeting::Present(present) => self.turn(ctx, |live| live.present(&present)),
+            ToMeeting::Heard(_) => {}
             ToMeeting::Command(mut numbered) => {
                 let cause = Cause { session: numbered.session, id: numbered.id };
                 if let Some(rejection) = self.refuse_killer(cause) {

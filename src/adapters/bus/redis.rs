@@ -294,6 +294,9 @@ impl RedisBus {
     }
 
     fn hear_batch(&self, batch: Batch) {
+        if let Some(meetings) = self.meetings() {
+            meetings.heard(&batch.key, batch.term);
+        }
         if let Some(followed) = self.state().followed.get_mut(&batch.key) {
             followed.heard = followed.heard.max((batch.term, batch.head));
         }
