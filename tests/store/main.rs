@@ -8,6 +8,7 @@
 mod log;
 mod outbox;
 mod ownership;
+mod peers;
 mod postgres;
 mod questions;
 mod races;
