@@ -17,7 +17,11 @@ const RECURRENCE_CHARS_MAX: usize = 500;
 
 pub fn create(create: Create, now: Now, limits: &Limits) -> Result<Event, Rejection> {
     let title = checked(&create.title, "title", limits.title_chars_max)?;
-    check_settings(&create.settings, limits)?;
+    let mut settings = create.settings;
+    if settings.max_participants == Settings::default().max_participants {
+        settings.max_participants = settings.max_participants.min(limits.participants_max);
+    }
+    check_settings(&settings, None, limits)?;
     if create.recurrence.as_ref().is_some_and(|rule| rule.chars().count() > RECURRENCE_CHARS_MAX) {
         return Err(Rejection::too_large("the recurrence rule is too long"));
     }
@@ -31,13 +35,16 @@ pub fn create(create: Create, now: Now, limits: &Limits) -> Result<Event, Reject
         started_at: None,
         ended_at: None,
         ends_at: None,
-        settings: create.settings,
+        settings,
     };
     Ok(Event::MeetingCreated { tenant: create.tenant, meeting })
 }
 
-fn check_settings(settings: &Settings, limits: &Limits) -> Result<(), Rejection> {
-    if settings.max_participants == 0 || settings.max_participants > limits.participants_max {
+/// Seats that were granted before a server's limit was lowered are no hindrance to other changes.
+fn check_settings(settings: &Settings, before: Option<&Settings>, limits: &Limits) -> Result<(), Rejection> {
+    let is_new = before.is_none_or(|before| before.max_participants != settings.max_participants);
+    let in_range = (1..=limits.participants_max).contains(&settings.max_participants);
+    if is_new && !in_range {
         let most = limits.participants_max;
         return Err(Rejection::bad_request(format!("max_participants is from 1 to {most}")));
     }
@@ -124,7 +131,7 @@ pub fn update(
     }
     if let Some(patch) = settings {
         meeting.settings = meeting.settings.patched(&patch);
-        check_settings(&meeting.settings, turn.limits)?;
+        check_settings(&meeting.settings, Some(&turn.state.info.settings), turn.limits)?;
         meeting.ends_at = ends_at(&meeting);
         // Ending a meeting is a command of its own, which fewer may give.
         if meeting.ends_at != turn.state.info.ends_at && meeting.ends_at.is_some_and(|at| at <= turn.now.at) {

@@ -9,6 +9,7 @@
 mod common;
 
 mod chat;
+mod endings;
 mod hands;
 mod lifecycle;
 mod lobby;
