@@ -2,10 +2,12 @@
 //! everybody comes back. The load tester does the same with more kills.
 
 use crate::{joined, meeting, server};
-use convoke_loadtest::client::Client;
+use convoke_loadtest::client::{Client, connect};
 use convoke_loadtest::verify::verify;
-use serde_json::json;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::Message;
 
 async fn survives(settings: &[(&str, &str)], kills: u32) {
     let mut server = server(settings).await;
@@ -62,4 +64,37 @@ async fn postgres_survives_kill_9() {
     };
     let url = crate::rest::fresh_database(&url).await;
     survives(&[("CONVOKE_DATABASE_URL", &url), ("CONVOKE_NODE_ID", "crash")], 6).await;
+}
+
+/// A crash left the participant's id locked, with no expiry.
+#[tokio::test]
+async fn a_crash_locks_nobody_out() {
+    let settings = [("CONVOKE_SESSIONS_PER_PARTICIPANT_MAX", "1"), ("CONVOKE_DROP_MS", "50")];
+    let mut server = server(&settings).await;
+    let id = meeting(&server, json!({ "max_participants": 1 })).await;
+    let token = server.rest.key.join_token(&id, Some("ada"), "Ada", "participant");
+    let hello = |session: uuid::Uuid| {
+        let data = json!({ "token": token, "session": session });
+        Message::text(json!({ "id": 0, "type": "join", "data": data }).to_string())
+    };
+    let session = uuid::Uuid::now_v7();
+    let mut people = Vec::new();
+    // The one seat and the one session there are; then a reload, then another device.
+    for session in [session, session, uuid::Uuid::now_v7()] {
+        let mut socket = connect(&server.rest.host).await.unwrap();
+        let answer = loop {
+            socket.send(hello(session)).await.unwrap();
+            let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
+            let answer: Value = serde_json::from_str(&text).unwrap();
+            if answer[0]["ok"] == true {
+                break answer;
+            }
+            // Until the meeting has noticed that the first device is gone.
+            assert_eq!(answer[0]["error"]["code"], "capacity");
+        };
+        people.push(answer[0]["data"]["self"]["participant"]["id"].clone());
+        server.kill().unwrap();
+        server.run().await.unwrap();
+    }
+    assert!(people.iter().all(|id| *id == people[0]), "{people:?}");
 }

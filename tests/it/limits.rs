@@ -15,7 +15,7 @@ fn hello(token: &str) -> Message {
 
 async fn next(socket: &mut (impl Stream<Item = Result<Message, Error>> + Unpin)) -> Message {
     let next = tokio::time::timeout(Duration::from_secs(60), socket.next()).await;
-    next.expect("nothing comes any more").unwrap().unwrap()
+    next.unwrap().unwrap().unwrap()
 }
 
 /// So many answers, in the order in which they come.

@@ -1,6 +1,7 @@
 //! The lobby and moderation, through the front door.
 
 use crate::{client, id_of, joined, meeting, ok, refused, server};
+use convoke_loadtest::client::{Client, Options};
 use serde_json::json;
 
 #[tokio::test]
@@ -92,4 +93,56 @@ async fn roles_change_what_one_sees_and_may() {
         refused(&bob, "participant.set_role", json!({ "participant": id_of(&bob), "role": "host" })).await,
         "not_permitted"
     );
+}
+
+#[tokio::test]
+async fn those_who_wait_are_told_of_the_end() {
+    let server = server(&[]).await;
+    for way in ["meeting.end", "/end", "cancel"] {
+        let id = meeting(&server, json!({ "lobby": "everyone" })).await;
+        let bob = client(&server, &id, Some("bob"), "Bob", "participant");
+        bob.waiting().await.unwrap();
+        let path = format!("/meetings/{id}");
+        if way == "cancel" {
+            assert_eq!(server.rest.api("DELETE", &path, None).await.unwrap().status, 204);
+        } else {
+            let host = joined(&server, &id, "ada", "host").await;
+            if way == "/end" {
+                assert_eq!(server.rest.api("POST", &format!("{path}/end"), None).await.unwrap().status, 200);
+            } else {
+                ok(&host, "meeting.end", json!({})).await;
+            }
+            assert_eq!(host.closed().await.unwrap(), 4504);
+        }
+        assert_eq!(bob.closed().await.unwrap(), 4504, "{way}");
+        assert!(bob.record().heard.is_empty(), "{way}: they heard of nothing else");
+    }
+}
+
+#[tokio::test]
+async fn no_door_leads_round_the_lobby() {
+    let server = server(&[]).await;
+    let rest = &server.rest;
+    let id = meeting(&server, json!({ "lobby": "everyone" })).await;
+    let host = joined(&server, &id, "ada", "host").await;
+    let made = json!({ "emails": ["a@example.org"], "role": "participant" });
+    let made = rest.api("POST", &format!("/meetings/{id}/invitations"), Some(made)).await.unwrap().json();
+    let accept = format!("/api/v1/invitations/{}/accept", made["items"][0]["code"].as_str().unwrap());
+    let invited = rest.send("POST", &accept, &[], Some(r#"{"name":"Anna"}"#)).await.unwrap().json();
+    let asked = json!({ "user": "bob", "name": "Bob", "role": "participant" });
+    let asked = rest.api("POST", &format!("/meetings/{id}/tokens"), Some(asked)).await.unwrap().json();
+    let offline = json!({ "token": rest.key.join_token(&id, None, "Telephone", "viewer") });
+    for token in [invited, asked, offline] {
+        let token = token["token"].as_str().unwrap().to_owned();
+        Client::start(Options::new(&rest.host, token)).waiting().await.unwrap();
+    }
+    // Nor does an invitation give what only the backend gives.
+    for role in ["recorder", "agent"] {
+        let made = json!({ "emails": ["a@example.org"], "role": role });
+        let refused = rest.api("POST", &format!("/meetings/{id}/invitations"), Some(made)).await.unwrap();
+        assert_eq!(refused.status, 403, "{role}");
+    }
+    ok(&host, "chat.post", json!({ "to": "everyone", "text": "nobody else is here" })).await;
+    let log = rest.log(&id).await.unwrap();
+    assert_eq!(log.iter().filter(|event| event["type"] == "participant.joined").count(), 1);
 }

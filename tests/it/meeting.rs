@@ -122,3 +122,43 @@ async fn sigterm_ends_within_two_seconds_and_loses_nothing() {
     let log = server.rest.log(&id).await.unwrap();
     assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
 }
+
+/// Rooms that were over never left the registry, and sockets that had ended were kept open.
+#[tokio::test]
+async fn what_is_over_leaves_nothing_behind() {
+    let server = server(&[("CONVOKE_PASSIVATE_S", "1"), ("CONVOKE_DROP_MS", "50")]).await;
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", server.pid().unwrap())).unwrap().count();
+    let metrics = || async { server.rest.send("GET", "/metrics", &[], None).await.unwrap().body };
+    let is_empty = |metrics: &str| {
+        let sockets = metrics.lines().filter(|line| line.starts_with("convoke_sockets{"));
+        metrics.contains("convoke_meetings_owned 0") && sockets.into_iter().all(|line| line.ends_with(" 0"))
+    };
+    let before = files();
+    for way in 0..3 {
+        let id = meeting(&server, json!({})).await;
+        let ada = joined(&server, &id, "ada", "host").await;
+        let mut people = Vec::new();
+        for number in 0..20 {
+            people.push(joined(&server, &id, &format!("u{number}"), "participant").await);
+        }
+        match way {
+            0 => drop(ok(&ada, "meeting.end", json!({})).await),
+            1 => {
+                for person in people.iter().chain([&ada]) {
+                    ok(person, "leave", json!({})).await;
+                }
+            }
+            // All are lost, and the meeting goes on without them: it is not over, and not kept in memory.
+            _ => drop(ada.stop().await),
+        }
+        for person in people {
+            drop(person.stop().await);
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let mut now = metrics().await;
+        while !is_empty(&now) || files() > before + 10 {
+            assert!(std::time::Instant::now() < deadline, "way {way}: {} files, {before} before\n{now}", files());
+            now = metrics().await;
+        }
+    }
+}

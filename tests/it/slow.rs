@@ -5,7 +5,8 @@ use convoke_loadtest::client::{Record, connect};
 use convoke_loadtest::server::usage;
 use convoke_loadtest::verify::verify;
 use futures_util::{SinkExt, StreamExt};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -108,4 +109,86 @@ async fn many_that_stall_cannot_grow_the_server() {
     let log = server.rest.log(&id).await.unwrap();
     assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
     assert_eq!(ada.record().reconnects, 0);
+}
+
+/// A small buffer threw slow but honest clients out in a loop.
+#[tokio::test]
+async fn whoever_is_slow_and_reads_is_not_thrown_out() {
+    let fast =
+        [("CONVOKE_COMMANDS_BURST", "100000"), ("CONVOKE_COMMANDS_PER_S", "100000"), ("CONVOKE_FLOOD_BURST", "100000")];
+    let fast = [&fast[..], &[("CONVOKE_FLOOD_PER_S", "100000"), ("CONVOKE_PROGRESS_S", "5")]].concat();
+    let server = server(&fast).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let mut slow = narrow(&server.rest.host).await;
+    let token = server.rest.key.join_token(&id, Some("slow"), "Slow", "participant");
+    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
+    slow.send(Message::text(hello.to_string())).await.unwrap();
+    let text = "x".repeat(3_900);
+    let mut read = Vec::new();
+    // Always half of what may wait behind, and ten times what may wait in all.
+    for number in 0..2_600 {
+        ok(&ada, "chat.post", json!({ "to": "room", "text": format!("{number} {text}") })).await;
+        while number > 130 && read.len() < number - 130 {
+            read.extend(posts(&mut slow).await);
+        }
+    }
+    while read.len() < 2_600 {
+        read.extend(posts(&mut slow).await);
+    }
+    assert_eq!(read, (0..2_600).collect::<Vec<usize>>());
+}
+
+/// And whoever was thrown out comes back once, for good.
+#[tokio::test]
+async fn whoever_stalled_resumes_and_stays() {
+    let fast =
+        [("CONVOKE_COMMANDS_BURST", "100000"), ("CONVOKE_COMMANDS_PER_S", "100000"), ("CONVOKE_FLOOD_BURST", "100000")];
+    let fast = [&fast[..], &[("CONVOKE_FLOOD_PER_S", "100000")]].concat();
+    let server = server(&fast).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let mut stalled = narrow(&server.rest.host).await;
+    let token = server.rest.key.join_token(&id, Some("stalled"), "Stalled", "participant");
+    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
+    stalled.send(Message::text(hello.to_string())).await.unwrap();
+    let Message::Text(snapshot) = stalled.next().await.unwrap().unwrap() else { panic!("no snapshot") };
+    let snapshot: Value = serde_json::from_str(&snapshot).unwrap();
+    let text = "x".repeat(3_900);
+    let dropped = "convoke_sockets_dropped_total{reason=\"slow_consumer\"}";
+    let metrics = || async { server.rest.send("GET", "/metrics", &[], None).await.unwrap().body };
+    let mut number = 0;
+    while !metrics().await.contains(&format!("{dropped} 1")) {
+        for _ in 0..50 {
+            ok(&ada, "chat.post", json!({ "to": "room", "text": format!("{number} {text}") })).await;
+            number += 1;
+        }
+        assert!(number < 10_000, "it was never dropped");
+    }
+    let mut back = narrow(&server.rest.host).await;
+    let data = json!({ "resume_token": snapshot[0]["data"]["resume_token"], "seq": snapshot[0]["data"]["seq"] });
+    back.send(Message::text(json!({ "id": 0, "type": "resume", "data": data }).to_string())).await.unwrap();
+    // Far behind by now: what it is given at once is more than may wait, and it reads it all.
+    let Message::Text(answer) = back.next().await.unwrap().unwrap() else { panic!("no answer") };
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let messages = answer[0]["data"]["view"]["messages"].as_array().unwrap();
+    assert!(messages[49]["text"].as_str().unwrap().starts_with(&format!("{} ", number - 1)));
+    ok(&ada, "chat.post", json!({ "to": "room", "text": format!("{number} and on") })).await;
+    assert_eq!(posts(&mut back).await, [number]);
+    assert!(metrics().await.contains(&format!("{dropped} 1")), "nobody was dropped again");
+}
+
+/// The numbers that the posts of the next frame with any begin with.
+async fn posts(socket: &mut WebSocketStream<TcpStream>) -> Vec<usize> {
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(60), socket.next()).await;
+        let Message::Text(frame) = next.unwrap().unwrap().unwrap() else { continue };
+        let messages: Vec<Value> = serde_json::from_str(&frame).unwrap();
+        let posts = messages.iter().filter(|message| message["type"] == "chat.posted");
+        let texts = posts.filter_map(|message| message["data"]["message"]["text"].as_str()?.split(' ').next());
+        let numbers: Vec<usize> = texts.map(|number| number.parse().unwrap()).collect();
+        if !numbers.is_empty() {
+            return numbers;
+        }
+    }
 }
