@@ -4,7 +4,8 @@
 //!
 //! Both bounds are needed. The bytes that wait here are limited; and a peer that reads nothing,
 //! while the kernel still takes bytes, is found by its pongs: the pings stand in the same stream
-//! and carry a position, so a pong says that everything before it was read.
+//! and carry a position, so a pong says that everything before it was read. They stand no further
+//! apart than a slow peer reads in its time, so that one who reads steadily is seen to.
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Data between two pings.
+const PING_BYTES: u64 = 64 << 10;
 
 /// The bounds of one socket.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +64,8 @@ struct Inner {
     progress_at: Instant,
     heard_at: Instant,
     pinged_at: Instant,
+    /// The position that the last ping carries.
+    pinged_upto: u64,
     waker: Option<Waker>,
     closed: Option<CloseCode>,
     /// The highest seq that was handed to this socket: where a replay has to go on.
@@ -77,6 +83,7 @@ struct Inner {
     repeated: Vec<u64>,
     reader: Option<Waker>,
     watcher: Option<Waker>,
+    session: Option<Waker>,
     hung_up: bool,
 }
 
@@ -106,6 +113,7 @@ impl Outlet {
             progress_at: now,
             heard_at: now,
             pinged_at: now,
+            pinged_upto: 0,
             waker: None,
             closed: None,
             cursor: Seq(0),
@@ -116,6 +124,7 @@ impl Outlet {
             repeated: Vec::new(),
             reader: None,
             watcher: None,
+            session: None,
             hung_up: false,
         })))
     }
@@ -165,13 +174,13 @@ impl Outlet {
     /// The socket is gone: nothing more is kept for it, and its reader ends.
     pub fn hang_up(&self) {
         let mut inner = self.0.borrow_mut();
-        if inner.hung_up {
-            return;
-        }
+        inner.hung_up = true;
         inner.closed = inner.closed.or(Some(CloseCode::GoingAway));
         inner.queue.clear();
-        inner.end_reading();
         inner.wake();
+        if let Some(watcher) = inner.watcher.take() {
+            watcher.wake();
+        }
     }
 
     pub fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -180,6 +189,17 @@ impl Outlet {
             return Poll::Ready(());
         }
         inner.watcher = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Ready when the peer was closed for not reading or for silence. It may never take what is on
+    /// its way, and its connection may stay for long: to the meeting it is gone at once.
+    pub fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.0.borrow_mut();
+        if inner.is_given_up() {
+            return Poll::Ready(());
+        }
+        inner.session = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -226,9 +246,7 @@ impl Outlet {
         let behind = (inner.bounds.ping / 2).min(inner.bounds.progress / 3);
         let interval = if is_behind { behind } else { inner.bounds.ping };
         if now.duration_since(inner.pinged_at) >= interval {
-            inner.pinged_at = now;
-            let ping = frame::ping(inner.written);
-            inner.enqueue_control(ping);
+            inner.ping();
         }
     }
 
@@ -380,12 +398,17 @@ impl Inner {
             self.counted = self.counted.saturating_add(length);
         }
         self.queue.push_back(Queued { bytes, lane });
+        if self.written.saturating_sub(self.pinged_upto) >= PING_BYTES {
+            self.ping();
+        }
         self.wake();
     }
 
     /// Pings do not count as data: an idle connection has nothing unread.
-    fn enqueue_control(&mut self, bytes: Bytes) {
-        self.queue.push_back(Queued { bytes, lane: Lane::Control });
+    fn ping(&mut self) {
+        self.pinged_at = Instant::now();
+        self.pinged_upto = self.written;
+        self.queue.push_back(Queued { bytes: frame::ping(self.written), lane: Lane::Control });
         self.wake();
     }
 
@@ -402,18 +425,16 @@ impl Inner {
         }
         self.queue.push_back(Queued { bytes: frame::close(code), lane: Lane::Control });
         self.closed = Some(code);
-        if matches!(code, CloseCode::SlowConsumer | CloseCode::HeartbeatTimeout) {
-            // The peer may never take what is on its way: to the meeting it is gone at once.
-            self.end_reading();
+        if self.is_given_up()
+            && let Some(session) = self.session.take()
+        {
+            session.wake();
         }
         self.wake();
     }
 
-    fn end_reading(&mut self) {
-        self.hung_up = true;
-        if let Some(watcher) = self.watcher.take() {
-            watcher.wake();
-        }
+    fn is_given_up(&self) -> bool {
+        matches!(self.closed, Some(CloseCode::SlowConsumer | CloseCode::HeartbeatTimeout))
     }
 
     fn wake(&mut self) {

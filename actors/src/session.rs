@@ -324,6 +324,9 @@ impl Actor for SessionActor {
                 session.outlet.close(CloseCode::Unauthenticated);
             }
         });
+        let outlet = self.outlet.clone();
+        let given_up = std::future::poll_fn(move |cx| outlet.poll_given_up(cx));
+        restart::spawn(ctx, given_up, |_: &mut Self, ctx, ()| ctx.stop());
     }
 
     fn stopped(&mut self, _ctx: &mut Self::Context) {

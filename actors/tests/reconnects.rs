@@ -112,7 +112,8 @@ fn whoever_falls_silent_is_closed_and_seen_to_be_gone() {
         // He reads up to here, and from now on nothing.
         let post = bob.post("the last of him").await;
         bob.answer(post).await;
-        let (code, _) = tokio::join!(bob.given_up(), ada.event("participant.disconnected"));
+        ada.event("participant.disconnected").await;
+        let code = bob.outlet.closed().unwrap();
         assert!(matches!(code, CloseCode::SlowConsumer | CloseCode::HeartbeatTimeout), "{code:?}");
         ada.event("participant.left").await;
         // That was his socket's end and not his: a new one is welcome.

@@ -33,15 +33,13 @@ async fn one_snapshot_is_free_and_the_next_is_not_until_it_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_is_not_read_any_more_either() {
+async fn whoever_is_closed_for_not_reading_is_given_up_at_once() {
     for code in [CloseCode::SlowConsumer, CloseCode::HeartbeatTimeout, CloseCode::Left] {
         let outlet = outlet();
         outlet.close(code);
-        let is_gone = poll_fn(|cx| Poll::Ready(outlet.poll_hung_up(cx).is_ready())).await;
-        assert_eq!(is_gone, code != CloseCode::Left, "{code:?}");
-        outlet.hang_up();
-        let waits = outlet.waiting_bytes() > 0;
-        assert_eq!(waits, is_gone, "why it ended is said where it still can be");
+        let is_given_up = poll_fn(|cx| Poll::Ready(outlet.poll_given_up(cx).is_ready())).await;
+        assert_eq!(is_given_up, code != CloseCode::Left, "{code:?}");
+        assert!(outlet.waiting_bytes() > 0, "why it ended is said where it still can be");
     }
 }
 
@@ -68,6 +66,26 @@ async fn a_slow_but_honest_peer_lives_and_a_stalled_one_does_not() {
     outlet.heard();
     outlet.check();
     assert_eq!(outlet.closed(), Some(CloseCode::SlowConsumer));
+}
+
+/// A small buffer, or a short time for all of it, threw slow but honest clients out in a loop.
+#[tokio::test(start_paused = true)]
+async fn whoever_reads_steadily_is_not_thrown_out_for_being_behind() {
+    let outlet = Outlet::new(Bounds::default());
+    for _ in 0..10 {
+        outlet.push(Bytes::from(vec![1; 100_000]));
+    }
+    // A frame in ten seconds: a hundred seconds for what came at once.
+    while outlet.waiting_bytes() > 0 {
+        let frame = poll_fn(|cx| outlet.poll_next(cx)).await.unwrap();
+        if frame[0] == 0x89 {
+            outlet.heard_pong(&frame[2..]);
+        } else {
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        outlet.check();
+        assert_eq!(outlet.closed(), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,13 +80,6 @@ impl Socket {
         self.heard.iter().filter(|message| message["seq"].is_u64()).filter_map(|m| m["type"].as_str()).collect()
     }
 
-    /// Waits until the server has given this socket up, and ends it as the edge does.
-    pub async fn given_up(&self) -> CloseCode {
-        poll_fn(|cx| self.outlet.poll_hung_up(cx)).await;
-        self.hang_up().await;
-        self.outlet.closed().unwrap()
-    }
-
     pub async fn hang_up(&self) {
         let _ = self.session.send(Hangup).await;
     }
