@@ -1,7 +1,7 @@
 //! The one place where ports meet adapters: opens the database, makes the actors, serves, and
 //! stops everything in order when it is told to.
 
-use crate::adapters::bus::{LocalBus, RedisBus};
+use crate::adapters::bus::{LocalBus, NodeBus, RedisTransport};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::media::Peers;
 use crate::adapters::store::{self, Db};
@@ -63,11 +63,11 @@ pub async fn api_keys(config: &Config, db: &Db) -> Result<Vec<ApiKey>, ServeErro
 struct Buses {
     bus: Arc<dyn Bus>,
     follow: Arc<dyn Follow>,
-    redis: Option<Arc<RedisBus>>,
+    nodes: Option<Arc<NodeBus>>,
 }
 
 /// The bus within the process, or between nodes where Redis is named.
-async fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError> {
+fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError> {
     let url = match (&config.redis_url, db) {
         (Some(url), Db::Postgres(_)) => url,
         (named, _) => {
@@ -75,12 +75,13 @@ async fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError
                 tracing::warn!("Redis is not used: with SQLite there is one node and no other");
             }
             let bus = Arc::new(LocalBus::default());
-            return Ok(Buses { bus: bus.clone(), follow: bus, redis: None });
+            return Ok(Buses { bus: bus.clone(), follow: bus, nodes: None });
         }
     };
-    let bus =
-        RedisBus::start(url.expose_secret(), node).await.map_err(|error| ServeError::Bus(error.kind().to_owned()))?;
-    Ok(Buses { bus: bus.clone(), follow: bus.clone(), redis: Some(bus) })
+    let (transport, inbox) =
+        RedisTransport::connect(url.expose_secret()).map_err(|error| ServeError::Bus(error.kind().to_owned()))?;
+    let bus = NodeBus::start(Arc::new(transport), inbox, node, uuid::Uuid::now_v7());
+    Ok(Buses { bus: bus.clone(), follow: bus.clone(), nodes: Some(bus) })
 }
 
 fn cores() -> usize {
@@ -110,7 +111,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         chosen => chosen,
     };
     let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
-    let Buses { bus, follow, redis } = buses(&config, &node_name, &opened.db).await?;
+    let Buses { bus, follow, nodes } = buses(&config, &node_name, &opened.db)?;
     let codes = InvitationCodes::new(opened.db.secret("invitations").await?.as_bytes());
     let outbox = Outbox::new(&config, &opened.db, codes.clone());
     let journal_store = outbox.recording(Arc::clone(&opened.store));
@@ -138,8 +139,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
     let meetings = Meetings::new(env, &arbiters);
     let _supervisor = Supervisor::start_here(meetings.clone());
-    if let Some(redis) = &redis {
-        redis.serve(meetings.clone());
+    if let Some(nodes) = &nodes {
+        nodes.serve(meetings.clone());
     }
     let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
     let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));

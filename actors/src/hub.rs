@@ -16,7 +16,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use convoke_domain::{Audience, CloseCode, Millis, ParticipantId, RoomId, Seq, Term};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +57,7 @@ struct Followed {
     /// The life of the meeting and the batch that was delivered last.
     heard: Option<(Term, u64)>,
     head: Seq,
-    sockets: HashMap<SocketId, Socket>,
+    sockets: BTreeMap<SocketId, Socket>,
     latest: BTreeMap<RoomId, Vec<(String, ByteString)>>,
 }
 
@@ -74,7 +74,7 @@ pub struct HubHandle {
 /// The sockets of one thread.
 #[derive(Default)]
 struct Shelf {
-    meetings: HashMap<MeetingKey, Followed>,
+    meetings: BTreeMap<MeetingKey, Followed>,
     sockets: usize,
 }
 

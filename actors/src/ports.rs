@@ -191,6 +191,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Millis;
     /// Fresh chance for one turn.
     fn entropy(&self) -> u64;
+    /// A fresh id, of a socket or a call.
+    fn id(&self) -> Uuid {
+        Uuid::now_v7()
+    }
     /// The database's clock said this just now; the nodes agree on that one.
     fn correct(&self, _database: Millis) {}
 }

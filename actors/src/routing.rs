@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// How long a way is looked for: longer than a takeover.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -144,7 +143,7 @@ impl Meetings {
     fn call_of(&self, key: &MeetingKey, ask: Ask) -> Call {
         let patience = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
         let until = self.env().clock.now().saturating_add(patience);
-        Call { id: Uuid::now_v7(), key: key.clone(), ask, until }
+        Call { id: self.env().clock.id(), key: key.clone(), ask, until }
     }
 
     /// How many meetings this node serves beyond its share, with the others as they were heard of.

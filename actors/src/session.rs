@@ -26,7 +26,6 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Frames that are no frames, after which a socket is closed.
 const MALFORMED_MAX: u8 = 3;
@@ -108,12 +107,13 @@ pub struct SessionActor {
 
 impl SessionActor {
     pub fn new(meetings: Meetings, doors: Arc<dyn Doors>, hub: HubHandle, outlet: Outlet, pace: Pace) -> Self {
+        let socket = SocketId(meetings.env().clock.id());
         Self {
             meetings,
             doors,
             hub,
             outlet,
-            socket: SocketId(Uuid::now_v7()),
+            socket,
             pace,
             limiter: RateLimiter::direct(Quota::per_second(pace.commands_per_s).allow_burst(pace.burst)),
             flood: RateLimiter::direct(Quota::per_second(pace.flood_per_s).allow_burst(pace.flood_burst)),

@@ -10,7 +10,7 @@ use crate::restart::{self, Restart};
 use crate::routing::Routing;
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
 use convoke_domain::{Limits, Term};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,7 +79,7 @@ pub struct Meetings(Arc<Inner>);
 struct Inner {
     env: Env,
     threads: Vec<actix::ArbiterHandle>,
-    active: Mutex<HashMap<MeetingKey, Addr<MeetingActor>>>,
+    active: Mutex<BTreeMap<MeetingKey, Addr<MeetingActor>>>,
     is_stopping: AtomicBool,
     routing: Routing,
     grown: Mutex<BTreeSet<MeetingKey>>,
@@ -91,14 +91,14 @@ impl Meetings {
         Self(Arc::new(Inner {
             env,
             threads: threads.iter().map(Arbiter::handle).collect(),
-            active: Mutex::new(HashMap::new()),
+            active: Mutex::default(),
             is_stopping: AtomicBool::new(false),
             routing: Routing::default(),
             grown: Mutex::default(),
         }))
     }
 
-    fn active(&self) -> MutexGuard<'_, HashMap<MeetingKey, Addr<MeetingActor>>> {
+    fn active(&self) -> MutexGuard<'_, BTreeMap<MeetingKey, Addr<MeetingActor>>> {
         self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

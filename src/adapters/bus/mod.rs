@@ -1,8 +1,12 @@
-//! The bus: within one process, and between nodes by Redis.
+//! The bus: within one process, and between nodes over a transport, which is Redis.
 
 mod local;
+mod nodes;
 mod redis;
+mod transport;
 mod wire;
 
 pub use local::LocalBus;
-pub use redis::RedisBus;
+pub use nodes::NodeBus;
+pub use redis::RedisTransport;
+pub use transport::{OutOfReach, Transport};

@@ -1,122 +1,25 @@
-//! The bus between nodes, by Redis. Its pub/sub delivers at most once and keeps nothing, and nothing
-//! here relies on more: a call is sent again under its id until it is answered, and is carried out
-//! once by each owner; a batch that is lost shows as a jump in the numbers, or, if it was the last,
-//! as a head in the database that goes further than what was heard. Without Redis a node serves the
-//! meetings that it owns, and sends the sockets of others away.
+//! Redis as the transport between nodes: its pub/sub over one RESP3 connection that is made again,
+//! with its subscriptions, whenever it is lost.
 
-use super::LocalBus;
-use super::wire::{self, Message, meeting_channel, node_channel};
+use super::transport::{OutOfReach, Transport};
 use async_trait::async_trait;
-use convoke_actors::hub::{Deliver, Follow};
-use convoke_actors::meeting::{Present, ToMeeting};
-use convoke_actors::ports::{Bus, Call, MeetingKey, NodeLife, Store, Told, Unanswered};
-use convoke_actors::release::{Batch, Item};
-use convoke_actors::supervisor::Meetings;
-use convoke_domain::{CloseCode, Seq, Term};
+use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Value};
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
+use redis::{IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value};
+use std::time::Duration;
+use tokio::sync::mpsc;
 
-/// Messages that wait to be published; what does not fit is lost, and made good from the log.
-const OUTBOUND: usize = 16_384;
-/// Messages that are published in one go.
-const PIPELINE: usize = 128;
-/// How long a call waits before it is sent again, and how often it is sent.
-const CALL_WAIT: Duration = Duration::from_millis(400);
-const CALL_TRIES: usize = 4;
-/// How long a subscription is waited for before a meeting is asked for what it will publish.
-const SUBSCRIBE: Duration = Duration::from_secs(2);
-/// Answers that are kept for calls that come again.
-const ANSWERS_MAX: usize = 8_192;
-const WATCH: Duration = Duration::from_secs(2);
-const PULSE: Duration = Duration::from_millis(500);
-/// A shorter absence of Redis is nothing that anybody is told of.
-const PATIENCE: Duration = Duration::from_secs(3);
 const RESPONSE: Duration = Duration::from_secs(1);
 
-pub struct RedisBus {
-    local: LocalBus,
-    me: Uuid,
-    channel: String,
-    outbound: mpsc::Sender<(String, Message)>,
-    state: Mutex<State>,
-    connected: AtomicBool,
-    connection: ConnectionManager,
-    meetings: Mutex<Option<Meetings>>,
-    orders: mpsc::UnboundedSender<Order>,
-}
+pub struct RedisTransport(ConnectionManager);
 
-/// What the connection is to listen to.
-enum Order {
-    Subscribe(MeetingKey),
-    Unsubscribe(MeetingKey),
-}
-
-#[derive(Default)]
-struct State {
-    followed: HashMap<MeetingKey, Followed>,
-    waiting: HashMap<Uuid, oneshot::Sender<Told>>,
-    answers: Answers,
-}
-
-struct Followed {
-    hubs: HashSet<u64>,
-    is_subscribed: watch::Sender<bool>,
-    /// The life and the head that was heard last.
-    heard: (Term, Seq),
-    /// The head in the database, when it was looked at last.
-    seen: (Term, Seq),
-}
-
-/// Calls that were taken, and what became of them, the oldest first.
-#[derive(Default)]
-struct Answers {
-    order: VecDeque<Uuid>,
-    told: HashMap<Uuid, Option<Told>>,
-}
-
-impl Answers {
-    /// Notes a call. None: it is new. Some: it was taken before; inside, what came of it so far.
-    fn take(&mut self, id: Uuid) -> Option<Option<Told>> {
-        if let Some(told) = self.told.get(&id) {
-            return Some(told.clone());
-        }
-        self.order.push_back(id);
-        self.told.insert(id, None);
-        while self.order.len() > ANSWERS_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.told.remove(&oldest);
-            }
-        }
-        None
-    }
-
-    fn keep(&mut self, id: Uuid, told: &Told) {
-        if let Some(place) = self.told.get_mut(&id) {
-            *place = Some(told.clone());
-        }
-    }
-}
-
-/// This machine's time; two machines' may differ, and the lag shown with them.
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl RedisBus {
-    /// Connects in the background; a Redis that is away does not keep a node from starting. Runs on
-    /// the present runtime, which must outlive it.
-    pub async fn start(url: &str, node: &str) -> Result<Arc<Self>, redis::RedisError> {
+impl RedisTransport {
+    /// Connects in the background; a Redis that is away does not keep a node from starting.
+    pub fn connect(url: &str) -> Result<(Self, mpsc::UnboundedReceiver<Bytes>), RedisError> {
         let info = url.into_connection_info()?;
         let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = redis::Client::open(info.set_redis_settings(redis))?;
-        let (pushes, inbox) = mpsc::unbounded_channel();
+        let (pushes, pushed) = mpsc::unbounded_channel();
         let config = ConnectionManagerConfig::new()
             .set_push_sender(pushes)
             .set_automatic_resubscription()
@@ -126,327 +29,57 @@ impl RedisBus {
             .set_max_delay(Duration::from_millis(500))
             .set_number_of_retries(6);
         let connection = ConnectionManager::new_lazy_with_config(client, config)?;
-        let (outbound, queue) = mpsc::channel(OUTBOUND);
-        let (orders, ordered) = mpsc::unbounded_channel();
-        let bus = Arc::new(Self {
-            local: LocalBus::default(),
-            me: Uuid::now_v7(),
-            channel: node_channel(node),
-            outbound,
-            state: Mutex::default(),
-            connected: AtomicBool::new(false),
-            connection,
-            meetings: Mutex::default(),
-            orders,
-        });
-        tokio::spawn(Arc::clone(&bus).publish_all(queue));
-        tokio::spawn(Arc::clone(&bus).hear_all(inbox));
-        tokio::spawn(Arc::clone(&bus).listen(ordered));
-        tokio::spawn(Arc::clone(&bus).pulse());
-        Ok(bus)
+        let (heard, inbox) = mpsc::unbounded_channel();
+        actix_rt::spawn(hear(pushed, heard));
+        Ok((Self(connection), inbox))
     }
+}
 
-    /// From here on calls for this node's meetings are answered, and tails that were lost are found.
-    pub fn serve(self: &Arc<Self>, meetings: Meetings) {
-        let store = Arc::clone(&meetings.env().store);
-        *self.meetings.lock().unwrap_or_else(PoisonError::into_inner) = Some(meetings);
-        tokio::spawn(Arc::clone(self).watch(store));
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn meetings(&self) -> Option<Meetings> {
-        self.meetings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn send(&self, channel: String, message: Message) {
-        if self.outbound.try_send((channel, message)).is_err() {
-            metrics::counter!("convoke_bus_dropped_total").increment(1);
-        }
-    }
-
-    async fn publish_all(self: Arc<Self>, mut queue: mpsc::Receiver<(String, Message)>) {
-        let mut connection = self.connection.clone();
-        let mut some = Vec::with_capacity(PIPELINE);
-        while queue.recv_many(&mut some, PIPELINE).await > 0 {
-            let mut pipe = redis::pipe();
-            for (channel, message) in some.drain(..) {
-                match wire::encode(self.me, &message) {
-                    Ok(bytes) => {
-                        pipe.cmd("PUBLISH").arg(channel).arg(bytes).ignore();
-                    }
-                    Err(error) => tracing::error!(%error, "a message of the bus could not be encoded"),
+/// Passes on what was published, and nothing else that Redis says.
+async fn hear(mut pushed: mpsc::UnboundedReceiver<PushInfo>, heard: mpsc::UnboundedSender<Bytes>) {
+    while let Some(push) = pushed.recv().await {
+        match push.kind {
+            PushKind::Message => {
+                if let Some(Value::BulkString(bytes)) = push.data.into_iter().nth(1)
+                    && heard.send(bytes.into()).is_err()
+                {
+                    return;
                 }
             }
-            // What cannot be sent now is not sent later: by then it is made good from the log.
-            let sent = tokio::time::timeout(RESPONSE, pipe.query_async::<()>(&mut connection)).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                metrics::counter!("convoke_bus_dropped_total").increment(1);
-            }
+            PushKind::Disconnection => tracing::warn!("the connection to Redis broke"),
+            _ => {}
         }
     }
+}
 
-    /// Subscribes in the order asked for: one connection, one order.
-    async fn listen(self: Arc<Self>, mut orders: mpsc::UnboundedReceiver<Order>) {
-        let mut connection = self.connection.clone();
-        while connection.subscribe(&self.channel).await.is_err() {
-            tokio::time::sleep(PULSE).await;
-        }
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Subscribe(key) => {
-                    let channel = meeting_channel(&key);
-                    while let Err(error) = connection.subscribe(&channel).await {
-                        tracing::debug!(%error, "a meeting could not be subscribed to");
-                        if !self.state().followed.contains_key(&key) {
-                            break;
-                        }
-                        tokio::time::sleep(PULSE).await;
-                    }
-                    if let Some(followed) = self.state().followed.get(&key) {
-                        followed.is_subscribed.send_replace(true);
-                    }
-                }
-                Order::Unsubscribe(key) => {
-                    if !self.state().followed.contains_key(&key) {
-                        // Where this fails the connection is gone, and the subscription with it.
-                        let _ = connection.unsubscribe(meeting_channel(&key)).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether Redis answers. What was published while it did not, is lost.
-    async fn pulse(self: Arc<Self>) {
-        let mut connection = self.connection.clone();
-        let mut answered_at = Instant::now();
-        loop {
-            let ping = redis::cmd("PING");
-            let answer = tokio::time::timeout(RESPONSE, ping.query_async::<String>(&mut connection)).await;
-            if matches!(answer, Ok(Ok(_))) {
-                answered_at = Instant::now();
-            }
-            let is_connected = answered_at.elapsed() < PATIENCE;
-            if self.connected.swap(is_connected, Ordering::AcqRel) != is_connected {
-                metrics::gauge!("convoke_bus_connected").set(if is_connected { 1.0 } else { 0.0 });
-                if is_connected {
-                    tracing::info!("the bus is there");
-                } else {
-                    tracing::error!("the bus is away: sockets of meetings that other nodes serve are sent there");
-                    self.send_strangers_away();
-                }
-            }
-            tokio::time::sleep(PULSE).await;
-        }
-    }
-
-    /// Closes the sockets whose meetings are served elsewhere: they resume where they are served.
-    fn send_strangers_away(&self) {
-        let Some(meetings) = self.meetings() else { return };
-        let keys: Vec<MeetingKey> = self.state().followed.keys().cloned().collect();
-        for key in keys.into_iter().filter(|key| !meetings.is_active(key)) {
-            self.say_here(&key, Item::CloseAll { code: CloseCode::GoingAway });
-        }
-    }
-
-    /// A word of this node's own for its hubs, outside of the meeting's numbering.
-    fn say_here(&self, key: &MeetingKey, item: Item) {
-        let batch = Batch { key: key.clone(), term: Term(0), number: 0, head: Seq(0), items: vec![item] };
-        self.local.publish(Arc::new(batch));
-    }
-
-    async fn hear_all(self: Arc<Self>, mut inbox: mpsc::UnboundedReceiver<PushInfo>) {
-        while let Some(push) = inbox.recv().await {
-            match push.kind {
-                PushKind::Message => {
-                    if let Some(Value::BulkString(bytes)) = push.data.get(1) {
-                        self.hear(bytes);
-                    }
-                }
-                PushKind::Disconnection => tracing::warn!("the connection to Redis broke"),
-                _ => {}
-            }
-        }
-    }
-
-    fn hear(self: &Arc<Self>, bytes: &[u8]) {
-        match wire::decode(self.me, bytes) {
-            Ok(None) => {}
-            Ok(Some(Message::Batch(at, batch))) => {
-                let lag = Duration::from_millis(now_ms().saturating_sub(at));
-                metrics::histogram!("convoke_bus_lag_seconds").record(lag.as_secs_f64());
-                self.hear_batch(batch);
-            }
-            Ok(Some(Message::Answer(id, told))) => {
-                if let Some(waiting) = self.state().waiting.remove(&id) {
-                    let _ = waiting.send(told);
-                }
-            }
-            Ok(Some(Message::Call(from, call))) => self.take_call(from, call),
-            Err(error) => {
-                metrics::counter!("convoke_bus_unreadable_total").increment(1);
-                tracing::warn!(%error, "a message of the bus cannot be read");
-            }
-        }
-    }
-
-    fn hear_batch(&self, batch: Batch) {
-        if let Some(meetings) = self.meetings() {
-            meetings.heard(&batch.key, batch.term);
-        }
-        if let Some(followed) = self.state().followed.get_mut(&batch.key) {
-            followed.heard = followed.heard.max((batch.term, batch.head));
-        }
-        self.local.publish(Arc::new(batch));
-    }
-
-    fn take_call(self: &Arc<Self>, from: String, call: Call) {
-        let Some(meetings) = self.meetings() else { return };
-        match self.state().answers.take(call.id) {
-            // It is being carried out; its answer comes.
-            Some(None) => return,
-            Some(Some(told)) => return self.send(from, Message::Answer(call.id, told)),
-            None => {}
-        }
-        let bus = Arc::clone(self);
-        tokio::spawn(async move {
-            let told = meetings.serve(&call).await;
-            bus.state().answers.keep(call.id, &told);
-            bus.send(from, Message::Answer(call.id, told));
-        });
-    }
-
-    /// Waits until what the meeting publishes is heard here.
-    async fn is_heard(&self, key: &MeetingKey) {
-        let subscribed = self.state().followed.get(key).map(|followed| followed.is_subscribed.subscribe());
-        if let Some(mut subscribed) = subscribed {
-            let _ = tokio::time::timeout(SUBSCRIBE, subscribed.wait_for(|is| *is)).await;
-        }
-    }
-
-    /// Looks at the heads of what is followed: a last batch that was lost leaves no other trace.
-    async fn watch(self: Arc<Self>, store: Arc<dyn Store>) {
-        loop {
-            tokio::time::sleep(WATCH).await;
-            let Some(meetings) = self.meetings() else { continue };
-            let keys: Vec<MeetingKey> = self.state().followed.keys().cloned().collect();
-            let keys: Vec<MeetingKey> = keys.into_iter().filter(|key| !meetings.is_active(key)).collect();
-            if keys.is_empty() {
-                continue;
-            }
-            match store.heads(&keys).await {
-                Ok(heads) => {
-                    for (key, term, seq) in heads {
-                        self.compare(&key, (term, seq));
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "the heads of followed meetings could not be read"),
-            }
-        }
-    }
-
-    /// A head beyond what was heard, twice in a row, was not merely on its way.
-    fn compare(&self, key: &MeetingKey, head: (Term, Seq)) {
-        let is_missed = {
-            let mut state = self.state();
-            let Some(followed) = state.followed.get_mut(key) else { return };
-            let is_still = followed.seen == head;
-            followed.seen = head;
-            let is_missed = is_still && followed.heard < head;
-            if is_missed {
-                followed.heard = head;
-            }
-            is_missed
-        };
-        if is_missed {
-            metrics::counter!("convoke_gaps_repaired_total").increment(1);
-            self.say_here(key, Item::Again);
-        }
-    }
+fn out_of_reach(error: impl std::fmt::Display) -> OutOfReach {
+    OutOfReach(error.to_string())
 }
 
 #[async_trait]
-impl Bus for RedisBus {
-    fn publish(&self, batch: Arc<Batch>) {
-        self.send(meeting_channel(&batch.key), Message::Batch(now_ms(), Batch::clone(&batch)));
-        self.local.publish(batch);
+impl Transport for RedisTransport {
+    async fn subscribe(&self, channel: &str) -> Result<(), OutOfReach> {
+        self.0.clone().subscribe(channel).await.map_err(out_of_reach)
     }
 
-    fn publish_here(&self, batch: Arc<Batch>) {
-        self.local.publish(batch);
+    async fn unsubscribe(&self, channel: &str) -> Result<(), OutOfReach> {
+        self.0.clone().unsubscribe(channel).await.map_err(out_of_reach)
     }
 
-    fn is_alone(&self) -> bool {
-        false
-    }
-
-    fn process(&self) -> Uuid {
-        self.me
-    }
-
-    fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Acquire)
-    }
-
-    async fn call(&self, to: &NodeLife, call: &Call) -> Result<Told, Unanswered> {
-        self.is_heard(&call.key).await;
-        for _ in 0..CALL_TRIES {
-            let (sender, answer) = oneshot::channel();
-            self.state().waiting.insert(call.id, sender);
-            self.send(node_channel(&to.node), Message::Call(self.channel.clone(), call.clone()));
-            if let Ok(Ok(told)) = tokio::time::timeout(CALL_WAIT, answer).await {
-                return Ok(told);
-            }
-            if !self.is_connected() {
-                break;
-            }
+    async fn publish(&self, messages: Vec<(String, Vec<u8>)>) -> Result<(), OutOfReach> {
+        let mut pipe = redis::pipe();
+        for (channel, bytes) in messages {
+            pipe.cmd("PUBLISH").arg(channel).arg(bytes).ignore();
         }
-        self.state().waiting.remove(&call.id);
-        Err(Unanswered)
-    }
-}
-
-impl Follow for RedisBus {
-    fn process(&self) -> Uuid {
-        self.me
-    }
-
-    fn present(&self, key: &MeetingKey, present: Present) {
-        let Some(meetings) = self.meetings().filter(|meetings| !meetings.is_active(key)) else { return };
-        let key = key.clone();
-        actix_rt::spawn(async move {
-            // Where it is not known who serves the meeting, somebody's next command finds out.
-            let _ = meetings.send_if_active(&key, ToMeeting::Present(present)).await;
-        });
-    }
-
-    fn follow(&self, key: &MeetingKey, hub: u64, to: actix::Recipient<Deliver>, overrun: Arc<AtomicBool>) {
-        self.local.follow(key, hub, to, overrun);
-        let mut state = self.state();
-        let is_new = !state.followed.contains_key(key);
-        let followed = state.followed.entry(key.clone()).or_insert_with(|| Followed {
-            hubs: HashSet::new(),
-            is_subscribed: watch::Sender::new(false),
-            heard: (Term(0), Seq(0)),
-            seen: (Term(0), Seq(0)),
-        });
-        followed.hubs.insert(hub);
-        if is_new {
-            let _ = self.orders.send(Order::Subscribe(key.clone()));
+        let mut connection = self.0.clone();
+        match tokio::time::timeout(RESPONSE, pipe.query_async::<()>(&mut connection)).await {
+            Ok(sent) => sent.map_err(out_of_reach),
+            Err(late) => Err(out_of_reach(late)),
         }
     }
 
-    fn unfollow(&self, key: &MeetingKey, hub: u64) {
-        self.local.unfollow(key, hub);
-        let mut state = self.state();
-        let Some(followed) = state.followed.get_mut(key) else { return };
-        followed.hubs.remove(&hub);
-        if followed.hubs.is_empty() {
-            state.followed.remove(key);
-            let _ = self.orders.send(Order::Unsubscribe(key.clone()));
-        }
+    async fn ping(&self) -> Result<(), OutOfReach> {
+        let mut connection = self.0.clone();
+        redis::cmd("PING").query_async::<String>(&mut connection).await.map(drop).map_err(out_of_reach)
     }
 }

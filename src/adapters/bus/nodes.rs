@@ -1,0 +1,430 @@
+//! The bus between nodes, over any transport that publishes to whoever has subscribed: at most once,
+//! kept nowhere. Nothing here relies on more: a call is sent again under its id until it is answered,
+//! and is carried out once by each owner; a batch that is lost shows as a jump in the numbers, or, if
+//! it was the last, as a head in the database that goes further than what was heard. Without its
+//! transport a node serves the meetings that it owns, and sends the sockets of others away.
+
+use super::LocalBus;
+use super::transport::Transport;
+use super::wire::{self, Message, meeting_channel, node_channel};
+use async_trait::async_trait;
+use bytes::Bytes;
+use convoke_actors::hub::{Deliver, Follow};
+use convoke_actors::meeting::{Present, ToMeeting};
+use convoke_actors::ports::{Bus, Call, MeetingKey, NodeLife, Store, Told, Unanswered};
+use convoke_actors::release::{Batch, Item};
+use convoke_actors::supervisor::Meetings;
+use convoke_domain::{CloseCode, Seq, Term};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Messages that wait to be published; what does not fit is lost, and made good from the log.
+const OUTBOUND: usize = 16_384;
+/// Messages that are published in one go.
+const PIPELINE: usize = 128;
+/// How long a call waits before it is sent again, and how often it is sent.
+const CALL_WAIT: Duration = Duration::from_millis(400);
+const CALL_TRIES: usize = 4;
+/// How long a subscription is waited for before a meeting is asked for what it will publish.
+const SUBSCRIBE: Duration = Duration::from_secs(2);
+/// Answers that are kept for calls that come again.
+const ANSWERS_MAX: usize = 8_192;
+const WATCH: Duration = Duration::from_secs(2);
+const PULSE: Duration = Duration::from_millis(500);
+/// A shorter absence of the transport is nothing that anybody is told of.
+const PATIENCE: Duration = Duration::from_secs(3);
+const RESPONSE: Duration = Duration::from_secs(1);
+
+pub struct NodeBus {
+    local: LocalBus,
+    me: Uuid,
+    channel: String,
+    outbound: mpsc::Sender<(String, Message)>,
+    state: Mutex<State>,
+    connected: AtomicBool,
+    transport: Arc<dyn Transport>,
+    meetings: Mutex<Option<Meetings>>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// What the transport is to listen to.
+enum Order {
+    Subscribe(MeetingKey),
+    Unsubscribe(MeetingKey),
+}
+
+#[derive(Default)]
+struct State {
+    followed: BTreeMap<MeetingKey, Followed>,
+    waiting: HashMap<Uuid, oneshot::Sender<Told>>,
+    answers: Answers,
+}
+
+struct Followed {
+    hubs: HashSet<u64>,
+    is_subscribed: watch::Sender<bool>,
+    /// The life and the head that was heard last.
+    heard: (Term, Seq),
+    /// The head in the database, when it was looked at last.
+    seen: (Term, Seq),
+}
+
+/// Calls that were taken, and what became of them, the oldest first.
+#[derive(Default)]
+struct Answers {
+    order: VecDeque<Uuid>,
+    told: HashMap<Uuid, Option<Told>>,
+}
+
+impl Answers {
+    /// Notes a call. None: it is new. Some: it was taken before; inside, what came of it so far.
+    fn take(&mut self, id: Uuid) -> Option<Option<Told>> {
+        if let Some(told) = self.told.get(&id) {
+            return Some(told.clone());
+        }
+        self.order.push_back(id);
+        self.told.insert(id, None);
+        while self.order.len() > ANSWERS_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.told.remove(&oldest);
+            }
+        }
+        None
+    }
+
+    fn keep(&mut self, id: Uuid, told: &Told) {
+        if let Some(place) = self.told.get_mut(&id) {
+            *place = Some(told.clone());
+        }
+    }
+}
+
+/// This machine's time; two machines' may differ, and the lag shown with them.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl NodeBus {
+    /// Begins to publish and to listen. `me` is this process in this life of it, `inbox` what the
+    /// transport hears. Runs on the present thread, whose runtime must outlive it.
+    pub fn start(
+        transport: Arc<dyn Transport>,
+        inbox: mpsc::UnboundedReceiver<Bytes>,
+        node: &str,
+        me: Uuid,
+    ) -> Arc<Self> {
+        let (outbound, queue) = mpsc::channel(OUTBOUND);
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let bus = Arc::new(Self {
+            local: LocalBus::default(),
+            me,
+            channel: node_channel(node),
+            outbound,
+            state: Mutex::default(),
+            connected: AtomicBool::new(false),
+            transport,
+            meetings: Mutex::default(),
+            orders,
+        });
+        actix_rt::spawn(Arc::clone(&bus).publish_all(queue));
+        actix_rt::spawn(Arc::clone(&bus).hear_all(inbox));
+        actix_rt::spawn(Arc::clone(&bus).listen(ordered));
+        actix_rt::spawn(Arc::clone(&bus).pulse());
+        bus
+    }
+
+    /// From here on calls for this node's meetings are answered, and tails that were lost are found.
+    pub fn serve(self: &Arc<Self>, meetings: Meetings) {
+        let store = Arc::clone(&meetings.env().store);
+        *self.meetings.lock().unwrap_or_else(PoisonError::into_inner) = Some(meetings);
+        actix_rt::spawn(Arc::clone(self).watch(store));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meetings(&self) -> Option<Meetings> {
+        self.meetings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn send(&self, channel: String, message: Message) {
+        if self.outbound.try_send((channel, message)).is_err() {
+            metrics::counter!("convoke_bus_dropped_total").increment(1);
+        }
+    }
+
+    async fn publish_all(self: Arc<Self>, mut queue: mpsc::Receiver<(String, Message)>) {
+        let mut some = Vec::with_capacity(PIPELINE);
+        while queue.recv_many(&mut some, PIPELINE).await > 0 {
+            let mut encoded = Vec::with_capacity(some.len());
+            for (channel, message) in some.drain(..) {
+                match wire::encode(self.me, &message) {
+                    Ok(bytes) => encoded.push((channel, bytes)),
+                    Err(error) => tracing::error!(%error, "a message of the bus could not be encoded"),
+                }
+            }
+            // What cannot be sent now is not sent later: by then it is made good from the log.
+            if self.transport.publish(encoded).await.is_err() {
+                metrics::counter!("convoke_bus_dropped_total").increment(1);
+            }
+        }
+    }
+
+    /// Subscribes in the order asked for: one connection, one order.
+    async fn listen(self: Arc<Self>, mut orders: mpsc::UnboundedReceiver<Order>) {
+        while self.transport.subscribe(&self.channel).await.is_err() {
+            tokio::time::sleep(PULSE).await;
+        }
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Subscribe(key) => {
+                    let channel = meeting_channel(&key);
+                    while let Err(error) = self.transport.subscribe(&channel).await {
+                        tracing::debug!(%error, "a meeting could not be subscribed to");
+                        if !self.state().followed.contains_key(&key) {
+                            break;
+                        }
+                        tokio::time::sleep(PULSE).await;
+                    }
+                    if let Some(followed) = self.state().followed.get(&key) {
+                        followed.is_subscribed.send_replace(true);
+                    }
+                }
+                Order::Unsubscribe(key) => {
+                    if !self.state().followed.contains_key(&key) {
+                        // Where this fails the connection is gone, and the subscription with it.
+                        let _ = self.transport.unsubscribe(&meeting_channel(&key)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the transport answers. What was published while it did not, is lost.
+    async fn pulse(self: Arc<Self>) {
+        let mut answered_at = Instant::now();
+        loop {
+            let answer = tokio::time::timeout(RESPONSE, self.transport.ping()).await;
+            if matches!(answer, Ok(Ok(()))) {
+                answered_at = Instant::now();
+            }
+            let is_connected = answered_at.elapsed() < PATIENCE;
+            if self.connected.swap(is_connected, Ordering::AcqRel) != is_connected {
+                metrics::gauge!("convoke_bus_connected").set(if is_connected { 1.0 } else { 0.0 });
+                if is_connected {
+                    tracing::info!("the bus is there");
+                } else {
+                    tracing::error!("the bus is away: sockets of meetings that other nodes serve are sent there");
+                    self.send_strangers_away();
+                }
+            }
+            tokio::time::sleep(PULSE).await;
+        }
+    }
+
+    /// Closes the sockets whose meetings are served elsewhere: they resume where they are served.
+    fn send_strangers_away(&self) {
+        let Some(meetings) = self.meetings() else { return };
+        let keys: Vec<MeetingKey> = self.state().followed.keys().cloned().collect();
+        for key in keys.into_iter().filter(|key| !meetings.is_active(key)) {
+            self.say_here(&key, Item::CloseAll { code: CloseCode::GoingAway });
+        }
+    }
+
+    /// A word of this node's own for its hubs, outside of the meeting's numbering.
+    fn say_here(&self, key: &MeetingKey, item: Item) {
+        let batch = Batch { key: key.clone(), term: Term(0), number: 0, head: Seq(0), items: vec![item] };
+        self.local.publish(Arc::new(batch));
+    }
+
+    async fn hear_all(self: Arc<Self>, mut inbox: mpsc::UnboundedReceiver<Bytes>) {
+        while let Some(bytes) = inbox.recv().await {
+            self.hear(&bytes);
+        }
+    }
+
+    fn hear(self: &Arc<Self>, bytes: &[u8]) {
+        match wire::decode(self.me, bytes) {
+            Ok(None) => {}
+            Ok(Some(Message::Batch(at, batch))) => {
+                let lag = Duration::from_millis(now_ms().saturating_sub(at));
+                metrics::histogram!("convoke_bus_lag_seconds").record(lag.as_secs_f64());
+                self.hear_batch(batch);
+            }
+            Ok(Some(Message::Answer(id, told))) => {
+                if let Some(waiting) = self.state().waiting.remove(&id) {
+                    let _ = waiting.send(told);
+                }
+            }
+            Ok(Some(Message::Call(from, call))) => self.take_call(from, call),
+            Err(error) => {
+                metrics::counter!("convoke_bus_unreadable_total").increment(1);
+                tracing::warn!(%error, "a message of the bus cannot be read");
+            }
+        }
+    }
+
+    fn hear_batch(&self, batch: Batch) {
+        if let Some(meetings) = self.meetings() {
+            meetings.heard(&batch.key, batch.term);
+        }
+        if let Some(followed) = self.state().followed.get_mut(&batch.key) {
+            followed.heard = followed.heard.max((batch.term, batch.head));
+        }
+        self.local.publish(Arc::new(batch));
+    }
+
+    fn take_call(self: &Arc<Self>, from: String, call: Call) {
+        let Some(meetings) = self.meetings() else { return };
+        match self.state().answers.take(call.id) {
+            // It is being carried out; its answer comes.
+            Some(None) => return,
+            Some(Some(told)) => return self.send(from, Message::Answer(call.id, told)),
+            None => {}
+        }
+        let bus = Arc::clone(self);
+        actix_rt::spawn(async move {
+            let told = meetings.serve(&call).await;
+            bus.state().answers.keep(call.id, &told);
+            bus.send(from, Message::Answer(call.id, told));
+        });
+    }
+
+    /// Waits until what the meeting publishes is heard here.
+    async fn is_heard(&self, key: &MeetingKey) {
+        let subscribed = self.state().followed.get(key).map(|followed| followed.is_subscribed.subscribe());
+        if let Some(mut subscribed) = subscribed {
+            let _ = tokio::time::timeout(SUBSCRIBE, subscribed.wait_for(|is| *is)).await;
+        }
+    }
+
+    /// Looks at the heads of what is followed: a last batch that was lost leaves no other trace.
+    async fn watch(self: Arc<Self>, store: Arc<dyn Store>) {
+        loop {
+            tokio::time::sleep(WATCH).await;
+            let Some(meetings) = self.meetings() else { continue };
+            let keys: Vec<MeetingKey> = self.state().followed.keys().cloned().collect();
+            let keys: Vec<MeetingKey> = keys.into_iter().filter(|key| !meetings.is_active(key)).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            match store.heads(&keys).await {
+                Ok(heads) => {
+                    for (key, term, seq) in heads {
+                        self.compare(&key, (term, seq));
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the heads of followed meetings could not be read"),
+            }
+        }
+    }
+
+    /// A head beyond what was heard, twice in a row, was not merely on its way.
+    fn compare(&self, key: &MeetingKey, head: (Term, Seq)) {
+        let is_missed = {
+            let mut state = self.state();
+            let Some(followed) = state.followed.get_mut(key) else { return };
+            let is_still = followed.seen == head;
+            followed.seen = head;
+            let is_missed = is_still && followed.heard < head;
+            if is_missed {
+                followed.heard = head;
+            }
+            is_missed
+        };
+        if is_missed {
+            metrics::counter!("convoke_gaps_repaired_total").increment(1);
+            self.say_here(key, Item::Again);
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for NodeBus {
+    fn publish(&self, batch: Arc<Batch>) {
+        self.send(meeting_channel(&batch.key), Message::Batch(now_ms(), Batch::clone(&batch)));
+        self.local.publish(batch);
+    }
+
+    fn publish_here(&self, batch: Arc<Batch>) {
+        self.local.publish(batch);
+    }
+
+    fn is_alone(&self) -> bool {
+        false
+    }
+
+    fn process(&self) -> Uuid {
+        self.me
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    async fn call(&self, to: &NodeLife, call: &Call) -> Result<Told, Unanswered> {
+        self.is_heard(&call.key).await;
+        for _ in 0..CALL_TRIES {
+            let (sender, answer) = oneshot::channel();
+            self.state().waiting.insert(call.id, sender);
+            self.send(node_channel(&to.node), Message::Call(self.channel.clone(), call.clone()));
+            if let Ok(Ok(told)) = tokio::time::timeout(CALL_WAIT, answer).await {
+                return Ok(told);
+            }
+            if !self.is_connected() {
+                break;
+            }
+        }
+        self.state().waiting.remove(&call.id);
+        Err(Unanswered)
+    }
+}
+
+impl Follow for NodeBus {
+    fn process(&self) -> Uuid {
+        self.me
+    }
+
+    fn present(&self, key: &MeetingKey, present: Present) {
+        let Some(meetings) = self.meetings().filter(|meetings| !meetings.is_active(key)) else { return };
+        let key = key.clone();
+        actix_rt::spawn(async move {
+            // Where it is not known who serves the meeting, somebody's next command finds out.
+            let _ = meetings.send_if_active(&key, ToMeeting::Present(present)).await;
+        });
+    }
+
+    fn follow(&self, key: &MeetingKey, hub: u64, to: actix::Recipient<Deliver>, overrun: Arc<AtomicBool>) {
+        self.local.follow(key, hub, to, overrun);
+        let mut state = self.state();
+        let is_new = !state.followed.contains_key(key);
+        let followed = state.followed.entry(key.clone()).or_insert_with(|| Followed {
+            hubs: HashSet::new(),
+            is_subscribed: watch::Sender::new(false),
+            heard: (Term(0), Seq(0)),
+            seen: (Term(0), Seq(0)),
+        });
+        followed.hubs.insert(hub);
+        if is_new {
+            let _ = self.orders.send(Order::Subscribe(key.clone()));
+        }
+    }
+
+    fn unfollow(&self, key: &MeetingKey, hub: u64) {
+        self.local.unfollow(key, hub);
+        let mut state = self.state();
+        let Some(followed) = state.followed.get_mut(key) else { return };
+        followed.hubs.remove(&hub);
+        if followed.hubs.is_empty() {
+            state.followed.remove(key);
+            let _ = self.orders.send(Order::Unsubscribe(key.clone()));
+        }
+    }
+}
