@@ -8,7 +8,7 @@ use crate::frame;
 use crate::meeting::Present;
 use crate::outlet::Outlet;
 use crate::ports::{Clock, MeetingKey};
-use crate::release::{Batch, HubId, Item, Place, SocketId};
+use crate::release::{Batch, HubId, Item, Place, Placing, SocketId};
 use crate::restart::{self, Restart};
 use crate::session::{Reattach, SessionActor};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
@@ -49,6 +49,9 @@ struct Socket {
     outlet: Outlet,
     session: Option<Addr<SessionActor>>,
     place: Option<Place>,
+    /// It had a place and is to be given one again: until then it hears no events, and nothing that
+    /// stands behind them may come before.
+    awaits_place: bool,
     must_attach: bool,
 }
 
@@ -137,8 +140,9 @@ impl Hub {
         let is_next = match meeting.heard {
             None => true,
             Some((term, number)) => {
-                if batch.term < term {
-                    // A life that is over has nothing more to say.
+                if (batch.term, batch.number) <= (term, number) {
+                    // A life that is over has nothing more to say; what comes twice, or too late, has
+                    // been given, or was made good when it was missed.
                     return;
                 }
                 batch.term == term && batch.number == number.saturating_add(1)
@@ -220,7 +224,7 @@ impl Hub {
 impl Socket {
     /// Asks the session to attach again. A full mailbox is asked once more at the next check.
     fn attach_again(&mut self) {
-        self.place = None;
+        self.awaits_place |= self.place.take().is_some();
         self.must_attach = match &self.session {
             Some(session) => session.try_send(Reattach).is_err(),
             None => false,
@@ -350,15 +354,21 @@ impl Socket {
                     messages.push(message.clone());
                     self.outlet.advance(*seq);
                 }
-                Item::Place { socket, place, last_id } if *socket == id => {
+                Item::Place { socket, why: Placing::Moved, .. } if *socket == id && self.awaits_place => {}
+                Item::Place { socket, place, why } if *socket == id => {
                     self.place = Some(*place);
-                    self.must_attach = false;
-                    if let Some(last_id) = last_id.filter(|_| self.outlet.is_greeting()) {
-                        self.outlet.renumber(last_id);
+                    (self.awaits_place, self.must_attach) = (false, false);
+                    if let Placing::New { last_id } = why
+                        && self.outlet.is_greeting()
+                    {
+                        self.outlet.renumber(*last_id);
                     }
                 }
                 Item::Direct { socket, message, re, seq, is_snapshot } if *socket == id => {
-                    if re.is_some_and(|re| !self.outlet.settle(re)) {
+                    // An answer that is passed over is still owed, and asked for again with the place;
+                    // a view of what was not heard before it is given by a resume.
+                    let is_early = self.awaits_place && re.map_or(seq.is_some(), |re| re > 0);
+                    if is_early || re.is_some_and(|re| !self.outlet.settle(re)) {
                         continue;
                     }
                     messages.push(message.clone());
@@ -406,7 +416,7 @@ impl HubHandle {
         shelf.sockets = shelf.sockets.saturating_add(1);
         let is_new = !shelf.meetings.contains_key(key);
         let meeting = shelf.meetings.entry(key.clone()).or_default();
-        meeting.sockets.insert(id, Socket { outlet, session, place: None, must_attach: false });
+        meeting.sockets.insert(id, Socket { outlet, session, place: None, awaits_place: false, must_attach: false });
         drop(shelf);
         if is_new {
             self.bus.follow(key, self.node, self.recipient.clone(), Arc::clone(&self.overrun));

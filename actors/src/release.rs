@@ -46,6 +46,17 @@ impl Place {
     }
 }
 
+/// Why a socket is given a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placing {
+    /// It is new to the meeting; its numbering goes on after this.
+    New { last_id: u64 },
+    /// It attached again; what it missed stands beside.
+    Again,
+    /// Its participant went elsewhere or became another: for those who heard everything until then.
+    Moved,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Item {
     Event {
@@ -53,12 +64,11 @@ pub enum Item {
         audience: Audience,
         message: ByteString,
     },
-    /// From here on this socket gets what its place may see. `last_id` is where the numbering of
-    /// a socket new to the meeting begins.
+    /// From here on this socket gets what its place may see.
     Place {
         socket: SocketId,
         place: Place,
-        last_id: Option<u64>,
+        why: Placing,
     },
     /// An answer or a notice for one socket.
     Direct {

@@ -8,10 +8,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A smaller difference is the way to the database and back, and is left alone.
 const NOISE_MS: i64 = 100;
 
-#[derive(Default)]
 pub struct SystemClock {
-    /// What is added to this machine's time, in milliseconds.
+    /// This machine's time, in Unix milliseconds.
+    machine: Box<dyn Fn() -> i64 + Send + Sync>,
+    /// What is added to it.
     correction: AtomicI64,
+}
+
+impl SystemClock {
+    /// A clock that goes by another machine's time.
+    pub fn reading(machine: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        Self { machine: Box::new(machine), correction: AtomicI64::new(0) }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::reading(machine)
+    }
 }
 
 fn machine() -> i64 {
@@ -21,7 +35,7 @@ fn machine() -> i64 {
 
 impl Clock for SystemClock {
     fn now(&self) -> u64 {
-        u64::try_from(machine().saturating_add(self.correction.load(Ordering::Relaxed))).unwrap_or(0)
+        u64::try_from((self.machine)().saturating_add(self.correction.load(Ordering::Relaxed))).unwrap_or(0)
     }
 
     fn entropy(&self) -> u64 {
@@ -29,7 +43,7 @@ impl Clock for SystemClock {
     }
 
     fn correct(&self, database: u64) {
-        let difference = i64::try_from(database).unwrap_or(i64::MAX).saturating_sub(machine());
+        let difference = i64::try_from(database).unwrap_or(i64::MAX).saturating_sub((self.machine)());
         let known = self.correction.load(Ordering::Relaxed);
         if difference.saturating_sub(known).abs() > NOISE_MS {
             tracing::info!(difference_ms = difference, "this machine's clock differs from the database's");

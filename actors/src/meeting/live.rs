@@ -10,7 +10,7 @@ use crate::frame;
 use crate::journal::{Append, Committed};
 use crate::node::Done;
 use crate::ports::{Commit, EventRow, MeetingKey, Snapshot};
-use crate::release::{Batch, HubId, Item, Place, SocketId};
+use crate::release::{Batch, HubId, Item, Place, Placing, SocketId};
 use crate::supervisor::Env;
 use actix::Recipient;
 use bytestring::ByteString;
@@ -380,10 +380,14 @@ impl Live {
         }
     }
 
-    fn place(&mut self, session: SessionId, socket: SocketId, is_new: bool) {
+    fn place(&mut self, session: SessionId, socket: SocketId, why: Placing) {
         let Some(place) = self.state.session_member(session).map(Self::place_of) else { return };
-        let last_id = is_new.then(|| self.last_id(session));
-        self.leave(Item::Place { socket, place, last_id });
+        self.leave(Item::Place { socket, place, why });
+    }
+
+    fn place_anew(&mut self, session: SessionId, socket: SocketId) {
+        let last_id = self.last_id(session);
+        self.place(session, socket, Placing::New { last_id });
     }
 
     fn shown<'a>(key: &'a MeetingKey, env: &'a Env, state: &'a Meeting, session: SessionId) -> Option<Shown<'a>> {
@@ -398,7 +402,7 @@ impl Live {
     }
 
     fn answer_snapshot(&mut self, session: SessionId, socket: SocketId, _id: ParticipantId) {
-        self.place(session, socket, true);
+        self.place_anew(session, socket);
         let Some(snapshot) = self.snapshot_json(session) else { return };
         let seq = self.state.seq;
         let message = frame::answer(0, Some(seq), &snapshot);
@@ -406,7 +410,7 @@ impl Live {
     }
 
     fn answer_waiting(&mut self, session: SessionId, socket: SocketId, _id: ParticipantId) {
-        self.place(session, socket, true);
+        self.place_anew(session, socket);
         let last_id = self.last_id(session);
         let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) else { return };
         let message = frame::answer(0, None, &shown.waiting(last_id));
@@ -451,7 +455,7 @@ impl Live {
             return self.answer_snapshot(session, socket, participant);
         };
         metrics::counter!("convoke_resumes_total", "kind" => "replayed").increment(1);
-        self.place(session, socket, true);
+        self.place_anew(session, socket);
         let last_id = self.last_id(session);
         if let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) {
             let message = frame::answer(0, None, &shown.resumed(last_id));
@@ -488,11 +492,11 @@ impl Live {
         numbers.last = numbers.last.max(answered);
         let Some(member) = self.state.session_member(session) else { return };
         if member.is_waiting() {
-            return self.place(session, socket, false);
+            return self.place(session, socket, Placing::Again);
         }
         match self.missed(member, cursor) {
             Some(events) => {
-                self.place(session, socket, false);
+                self.place(session, socket, Placing::Again);
                 self.leave(Item::Replay { socket, events, upto: self.state.seq });
             }
             // Only a new snapshot helps, and those are asked for by resuming.
@@ -681,7 +685,7 @@ impl Live {
             Effect::Entered(participant) => self.show(participant, false),
             Effect::Waiting(participant) => {
                 for (session, socket) in self.sockets_of(participant) {
-                    self.place(session, socket, false);
+                    self.place(session, socket, Placing::Moved);
                     self.tell(socket, frame::notice("self.waiting", "{}"));
                 }
             }
@@ -723,14 +727,14 @@ impl Live {
     /// Shows somebody what they see from now on: all of it, or what changed with them.
     fn show(&mut self, participant: ParticipantId, is_snapshot: bool) {
         for (session, socket) in self.sockets_of(participant) {
-            self.place(session, socket, false);
+            self.place(session, socket, Placing::Moved);
             let (message, seq) = if is_snapshot {
                 let Some(snapshot) = self.snapshot_json(session) else { continue };
                 let data = format!(r#"{{"snapshot":{snapshot}}}"#);
                 (frame::notice("self.admitted", &data), Some(self.state.seq))
             } else {
                 let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) else { continue };
-                (frame::notice("self.entered", &shown.entered()), None)
+                (frame::notice("self.entered", &shown.entered()), Some(self.state.seq))
             };
             self.leave(Item::Direct { socket, message, re: None, seq, is_snapshot: true });
         }

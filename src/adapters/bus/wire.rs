@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use convoke_actors::meeting::{Attach, How, Numbered, Present, Refused, RequestInput, ToMeeting};
     use convoke_actors::ports::Ask;
-    use convoke_actors::release::{HubId, Item, Place, SocketId};
+    use convoke_actors::release::{HubId, Item, Place, Placing, SocketId};
     use convoke_domain::command::Join;
     use convoke_domain::shapes::Role;
     use convoke_domain::{
@@ -80,7 +80,7 @@ mod tests {
             Item::Event { seq: Seq(4), audience: Audience::Everyone, message: "{\"é\":1}".into() },
             Item::Event { seq: Seq(5), audience: Audience::Room(RoomId::Main), message: "x".into() },
             Item::Event { seq: Seq(6), audience: only, message: "x".into() },
-            Item::Place { socket, place, last_id: Some(9) },
+            Item::Place { socket, place, why: Placing::New { last_id: 9 } },
             Item::Direct { socket, message: "x".into(), re: None, seq: Some(Seq(6)), is_snapshot: true },
             Item::Replay { socket, events: vec![(Seq(5), "a".into()), (Seq(6), "b".into())], upto: Seq(6) },
             Item::Close { socket, code: CloseCode::Replaced },

@@ -1,0 +1,340 @@
+//! A client as the contract wants it. It numbers its commands, keeps what was not answered, comes
+//! back to any node after every close that allows it, and writes down what it was given and told.
+
+use crate::node::{Down, Socket, Up};
+use crate::world::World;
+use convoke_actors::ports::MeetingKey;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+const SILENCE: Duration = Duration::from_secs(25);
+/// Unanswered commands at once, here; the contract allows 64.
+const WINDOW: usize = 8;
+
+pub enum Order {
+    /// The socket is lost; if silently, the node does not learn of it.
+    Drop { is_silent: bool },
+    /// One last word, and no more commands.
+    Finish,
+}
+
+pub struct Told {
+    pub seq: u64,
+    pub kind: String,
+    pub data: Value,
+}
+
+/// What was answered to a command that makes its mark once in the log, or never.
+pub struct Answer {
+    pub mark: String,
+    pub is_ok: bool,
+    pub seq: Option<u64>,
+}
+
+#[derive(Default)]
+pub struct Record {
+    pub name: String,
+    pub session: String,
+    pub participant: Value,
+    pub told: Vec<Told>,
+    /// Passed over by a snapshot: from (exclusive) to (inclusive).
+    pub skipped: Vec<(u64, u64)>,
+    pub cursor: u64,
+    /// Every mark that was ever sent.
+    pub marks: Vec<String>,
+    pub answers: Vec<Answer>,
+    pub violations: Vec<String>,
+    pub closed: Option<u16>,
+    pub last_word: Option<String>,
+    pub reconnects: u32,
+    pub replays: u32,
+    pub roster: Value,
+}
+
+impl Record {
+    /// It has nothing more to wait for.
+    pub fn is_done(&self) -> bool {
+        let is_answered = |mark: &String| self.answers.iter().any(|answer| answer.mark == *mark);
+        self.closed.is_some() || self.last_word.as_ref().is_some_and(is_answered)
+    }
+}
+
+struct Pending {
+    id: u64,
+    frame: (&'static str, Value),
+    mark: Option<String>,
+}
+
+enum Ended {
+    Lost,
+    Closed(u16),
+}
+
+struct Client {
+    world: Rc<World>,
+    key: MeetingKey,
+    number: usize,
+    record: Rc<RefCell<Record>>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    resume_token: Option<String>,
+    next_id: u64,
+    pending: VecDeque<Pending>,
+    is_in: bool,
+    is_finishing: bool,
+    speaks_at: Instant,
+    made: u64,
+    has_raised: bool,
+    last_message: Option<Value>,
+}
+
+pub async fn run(
+    world: Rc<World>,
+    key: MeetingKey,
+    number: usize,
+    record: Rc<RefCell<Record>>,
+    orders: mpsc::UnboundedReceiver<Order>,
+) {
+    {
+        let mut record = record.borrow_mut();
+        record.name = format!("p{number}");
+        record.session = world.chance.id(world.time.now()).to_string();
+    }
+    let mut client = Client {
+        world,
+        key,
+        number,
+        record,
+        orders,
+        resume_token: None,
+        next_id: 1,
+        pending: VecDeque::new(),
+        is_in: false,
+        is_finishing: false,
+        speaks_at: Instant::now(),
+        made: 0,
+        has_raised: false,
+        last_message: None,
+    };
+    loop {
+        match client.attach().await {
+            Ended::Lost => {}
+            Ended::Closed(code) => {
+                client.record.borrow_mut().closed = Some(code);
+                return;
+            }
+        }
+        client.is_in = false;
+        sleep(client.world.chance.pause(200, 1_500)).await;
+        client.record.borrow_mut().reconnects += 1;
+    }
+}
+
+impl Client {
+    async fn attach(&mut self) -> Ended {
+        let Some(handle) = self.world.any_node() else { return Ended::Lost };
+        let mut socket = handle.connect();
+        self.trace(|| format!("goes to node {}", handle.link.node));
+        drop(handle);
+        self.greet(&socket);
+        let was_resuming = self.resume_token.is_some();
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(Order::Drop { is_silent }) => {
+                        if is_silent {
+                            let _ = socket.up.send(Up::Silence);
+                            self.world.limbo.borrow_mut().push(socket.up);
+                        }
+                        return Ended::Lost;
+                    }
+                    Some(Order::Finish) => {
+                        self.is_finishing = true;
+                        self.speaks_at = Instant::now();
+                    }
+                    None => return Ended::Lost,
+                },
+                down = timeout(SILENCE, socket.down.recv()) => match down {
+                    Ok(Some(Down::Frame(messages))) => self.take(messages, &socket),
+                    Ok(Some(Down::Closed(code))) => {
+                        let code = code.map_or(1006, convoke_domain::CloseCode::number);
+                        self.trace(|| format!("is closed with {code}"));
+                        // A session that ended begins anew with its join token.
+                        let begins_anew = code == 4501 && was_resuming && self.resume_token.is_none();
+                        let is_over = (4500..4600).contains(&code) && !begins_anew;
+                        return if is_over { Ended::Closed(code) } else { Ended::Lost };
+                    }
+                    Ok(None) | Err(_) => return Ended::Lost,
+                },
+                () = sleep_until(self.speaks_at), if self.is_in && self.pending.len() < WINDOW => self.speak(&socket),
+            }
+        }
+    }
+
+    fn greet(&self, socket: &Socket) {
+        let record = self.record.borrow();
+        let hello = match &self.resume_token {
+            Some(token) => json!({ "id": 0, "type": "resume", "data": { "resume_token": token, "seq": record.cursor } }),
+            None => {
+                let role = if self.number == 0 { "host" } else { "participant" };
+                let token = json!({ "meeting": self.key.meeting, "user": record.name, "role": role }).to_string();
+                json!({ "id": 0, "type": "join", "data": { "token": token, "session": record.session } })
+            }
+        };
+        self.put(hello, socket);
+    }
+
+    fn trace(&self, what: impl FnOnce() -> String) {
+        let name = || format!("{} of {}", self.record.borrow().name, self.key.meeting);
+        self.world.trace(|| format!("{}: {}", name(), what()));
+    }
+
+    fn put(&self, frame: Value, socket: &Socket) {
+        self.trace(|| format!("> {frame}"));
+        let _ = socket.up.send(Up::Frame(frame.to_string()));
+    }
+
+    fn put_pending(&self, pending: &Pending, socket: &Socket) {
+        let (kind, data) = &pending.frame;
+        self.put(json!({ "id": pending.id, "type": kind, "data": data }), socket);
+    }
+
+    fn speak(&mut self, socket: &Socket) {
+        let chance = self.world.chance.clone();
+        self.speaks_at = Instant::now() + chance.pause(50, 1_000);
+        let session = self.record.borrow().session.clone();
+        let mark = format!("{}.{}", &session[session.len() - 8..], self.made);
+        self.made += 1;
+        let post = |mark: &str| ("chat.post", json!({ "to": "room", "text": mark }));
+        if self.is_finishing {
+            // Far away: this was the last word.
+            self.speaks_at = Instant::now() + Duration::from_secs(86_400);
+            self.record.borrow_mut().last_word = Some(mark.clone());
+            return self.send(post(&mark), Some(mark), socket);
+        }
+        let me = self.record.borrow().participant.clone();
+        match (chance.below(20), self.last_message.clone()) {
+            (0 | 1, _) => self.send(("participant.rename", json!({ "participant": me, "name": mark })), Some(mark), socket),
+            (2 | 3, Some(message)) => {
+                self.send(("chat.edit", json!({ "message": message, "text": mark })), Some(mark), socket);
+            }
+            (4 | 5, _) => {
+                self.has_raised = !self.has_raised;
+                let kind = if self.has_raised { "hand.raise" } else { "hand.lower" };
+                self.send((kind, json!({})), None, socket);
+            }
+            (6, _) if self.number == 0 => self.promote(socket),
+            _ => self.send(post(&mark), Some(mark), socket),
+        }
+    }
+
+    /// The host makes somebody else a cohost, or a participant again.
+    fn promote(&mut self, socket: &Socket) {
+        let (roster, me) = (self.record.borrow().roster.clone(), self.record.borrow().participant.clone());
+        let others: Vec<&Value> = roster.as_array().into_iter().flatten().filter(|other| **other != me).collect();
+        if others.is_empty() {
+            return;
+        }
+        let chosen = others[self.world.chance.below(others.len())].clone();
+        let role = if self.world.chance.is(0.5) { "cohost" } else { "participant" };
+        self.send(("participant.set_role", json!({ "participant": chosen, "role": role })), None, socket);
+    }
+
+    fn send(&mut self, frame: (&'static str, Value), mark: Option<String>, socket: &Socket) {
+        self.record.borrow_mut().marks.extend(mark.clone());
+        let pending = Pending { id: self.next_id, frame, mark };
+        self.next_id += 1;
+        self.put_pending(&pending, socket);
+        self.pending.push_back(pending);
+    }
+
+    fn violation(&self, what: String) {
+        self.record.borrow_mut().violations.push(what);
+    }
+
+    fn take(&mut self, messages: Vec<Value>, socket: &Socket) {
+        let mut is_let_in = false;
+        for message in messages {
+            self.trace(|| format!("< {message}"));
+            match (message.get("re").and_then(Value::as_u64), message["seq"].as_u64()) {
+                (Some(0), _) => is_let_in |= self.hello(&message),
+                (Some(id), _) => self.answer(id, &message),
+                (None, Some(seq)) => self.event(seq, message),
+                (None, None) => {}
+            }
+        }
+        if is_let_in {
+            // What was not answered is sent again.
+            self.pending.iter().for_each(|pending| self.put_pending(pending, socket));
+        }
+    }
+
+    fn hello(&mut self, message: &Value) -> bool {
+        let data = &message["data"];
+        if message["ok"] != true {
+            if message["error"]["code"] != "unavailable" {
+                self.resume_token = None;
+            }
+            return false;
+        }
+        if let Some(token) = data["resume_token"].as_str() {
+            self.resume_token = Some(token.to_owned());
+        }
+        let mut record = self.record.borrow_mut();
+        if data["resumed"] == true {
+            record.replays += 1;
+        } else {
+            let seq = data["seq"].as_u64().unwrap();
+            let cursor = record.cursor;
+            record.skipped.push((cursor, seq));
+            record.cursor = seq;
+            record.participant = data["self"]["participant"]["id"].clone();
+            let people = data["participants"].as_array().unwrap();
+            record.roster = people.iter().map(|person| person["id"].clone()).collect();
+        }
+        let last_id = data["last_id"].as_u64().unwrap_or(0);
+        let mut next = last_id + 1;
+        for pending in self.pending.iter_mut().filter(|pending| pending.id > last_id) {
+            pending.id = next;
+            next += 1;
+        }
+        self.next_id = next;
+        self.is_in = true;
+        true
+    }
+
+    fn answer(&mut self, id: u64, message: &Value) {
+        let Some(place) = self.pending.iter().position(|pending| pending.id == id) else {
+            return self.violation(format!("an answer to nothing that was asked: {message}"));
+        };
+        let pending = self.pending.remove(place).unwrap();
+        let (is_ok, seq) = (message["ok"] == true, message["seq"].as_u64());
+        let cursor = self.record.borrow().cursor;
+        if seq.is_some_and(|seq| seq > cursor) {
+            self.violation(format!("{message} came at {cursor}, before its events"));
+        }
+        if let Some(mark) = pending.mark {
+            self.record.borrow_mut().answers.push(Answer { mark, is_ok, seq });
+        }
+    }
+
+    fn event(&mut self, seq: u64, message: Value) {
+        let kind = message["type"].as_str().unwrap_or("").to_owned();
+        let cursor = self.record.borrow().cursor;
+        if seq <= cursor {
+            self.violation(format!("event {seq} ({kind}) came after {cursor}"));
+        }
+        let data = message["data"].clone();
+        if kind == "chat.posted" && data["message"]["from"] == self.record.borrow().participant {
+            self.last_message = Some(data["message"]["id"].clone());
+        }
+        let mut record = self.record.borrow_mut();
+        record.cursor = cursor.max(seq);
+        record.told.push(Told { seq, kind, data });
+    }
+}
