@@ -103,7 +103,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         Db::Sqlite { .. } => "embedded".to_owned(),
         Db::Postgres(_) => uuid::Uuid::now_v7().to_string(),
     });
-    let life = Life::new(opened.store.boot(&node_name, timing.lease).await?);
+    let until = tokio::time::Instant::now() + timing.lease;
+    let life = Life::new(opened.store.boot(&node_name, timing.lease).await?, until);
     tracing::info!(node = %node_name, epoch = life.get().epoch, "the node begins");
 
     let threads = match config.meeting_threads {

@@ -99,7 +99,7 @@ impl Meetings {
     }
 
     async fn ask(&self, key: &MeetingKey, ask: Ask) -> Result<Option<Done>, Rejection> {
-        let call = self.call_of(key, ask);
+        let mut call = self.call_of(key, ask);
         let is_request = matches!(call.ask, Ask::Request(_));
         let until = Instant::now() + PATIENCE;
         let mut pause = PAUSE_FIRST;
@@ -130,7 +130,13 @@ impl Meetings {
                 Err(Failed::Refused(Refused::Rejected(rejection, close))) => {
                     return Err(Rejection { close, ..rejection });
                 }
-                Err(Failed::Refused(Refused::Elsewhere) | Failed::Unanswered) => self.routing().forget(key),
+                Err(Failed::Refused(Refused::Elsewhere)) => self.routing().forget(key),
+                Err(Failed::Unanswered) => {
+                    if let Ask::Message(ToMeeting::Command(numbered)) = &mut call.ask {
+                        numbered.is_retry = true;
+                    }
+                    self.routing().forget(key);
+                }
             }
             if Instant::now() + pause > until || (self.env().bus.is_alone() && self.is_stopping()) {
                 return Err(Rejection::unavailable("the meeting cannot be reached just now"));

@@ -261,7 +261,7 @@ impl SessionActor {
             // A retry: answered as the first time, once the first time is.
             if !self.outlet.owes(id) {
                 self.outlet.repeat(id);
-                let again = Numbered { socket: self.socket, session, id, after: 0, command };
+                let again = Numbered { socket: self.socket, session, id, after: 0, is_retry: true, command };
                 self.send(key, vec![ToMeeting::Command(again)], ctx);
             }
             return;
@@ -279,7 +279,7 @@ impl SessionActor {
         self.outlet.take(id);
         self.forget_answered();
         self.in_flight.push_back((id, command.clone()));
-        let numbered = Numbered { socket: self.socket, session, id, after, command };
+        let numbered = Numbered { socket: self.socket, session, id, after, is_retry: false, command };
         self.send(key, vec![ToMeeting::Command(numbered)], ctx);
     }
 
@@ -308,7 +308,7 @@ impl SessionActor {
         let mut messages = vec![ToMeeting::Attach(Attach { socket, hub: self.hub.id(), session, how })];
         let mut after = 0;
         for (id, command) in self.in_flight.iter().cloned() {
-            messages.push(ToMeeting::Command(Numbered { socket, session, id, after, command }));
+            messages.push(ToMeeting::Command(Numbered { socket, session, id, after, is_retry: true, command }));
             after = id;
         }
         self.send(key, messages, ctx);

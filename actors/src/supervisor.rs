@@ -15,6 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_MAX: u32 = 200;
@@ -35,20 +36,39 @@ pub struct Env {
     pub timing: Timing,
 }
 
-/// The node's present life. A lease that ran out ends it, and the next begins.
-pub struct Life(Mutex<NodeLife>);
+/// The node's present life, and until when it may speak for its meetings by the monotonic clock: its
+/// lease is over here before anybody else may think so. What a life says without writing it down
+/// holds only while its lease does; a lease that ran out ends the life, and the next begins.
+pub struct Life(Mutex<(NodeLife, Instant)>);
 
 impl Life {
-    pub fn new(life: NodeLife) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(life)))
+    /// `until` is reckoned from before the lease was asked for.
+    pub fn new(life: NodeLife, until: Instant) -> Arc<Self> {
+        Arc::new(Self(Mutex::new((life, until))))
+    }
+
+    fn present(&self) -> MutexGuard<'_, (NodeLife, Instant)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn get(&self) -> NodeLife {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.present().0.clone()
     }
 
-    fn begin(&self, life: NodeLife) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = life;
+    /// The present life, while its lease runs.
+    pub fn valid(&self) -> Option<NodeLife> {
+        let present = self.present();
+        (Instant::now() < present.1).then(|| present.0.clone())
+    }
+
+    /// Whether this is the present life and its lease runs.
+    pub fn holds(&self, life: &NodeLife) -> bool {
+        let present = self.present();
+        present.0 == *life && Instant::now() < present.1
+    }
+
+    fn begin(&self, life: NodeLife, until: Instant) {
+        *self.present() = (life, until);
     }
 }
 
@@ -243,25 +263,11 @@ impl Meetings {
 /// Sweeps and renews. One a node.
 pub struct Supervisor {
     meetings: Meetings,
-    lease: Arc<Lease>,
-}
-
-/// Whether the node's lease holds, by the monotonic clock: it is over here before anybody else may
-/// think so.
-pub struct Lease(Mutex<tokio::time::Instant>);
-
-impl Lease {
-    pub fn is_valid(&self) -> bool {
-        tokio::time::Instant::now() < *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Supervisor {
-    pub fn start_here(meetings: Meetings) -> (Addr<Self>, Arc<Lease>) {
-        let until = tokio::time::Instant::now() + meetings.env().timing.lease;
-        let lease = Arc::new(Lease(Mutex::new(until)));
-        let supervisor = Self { meetings, lease: Arc::clone(&lease) };
-        (supervisor.start(), lease)
+    pub fn start_here(meetings: Meetings) -> Addr<Self> {
+        Self { meetings }.start()
     }
 
     fn sweep(&mut self, ctx: &mut Context<Self>) {
@@ -288,31 +294,28 @@ impl Supervisor {
 
     fn renew(&mut self, ctx: &mut Context<Self>) {
         let meetings = self.meetings.clone();
-        let began = tokio::time::Instant::now();
         let renewing = async move {
             let env = meetings.env();
             let life = env.life.get();
             meetings.exchange(&life).await?;
+            let until = Instant::now() + env.timing.lease;
             if env.store.renew(&life, env.timing.lease).await? {
+                env.life.begin(life, until);
                 return Ok(());
             }
             metrics::counter!("convoke_lease_lost_total").increment(1);
-            // Another may own the meetings by now; a commit would find it out. This node goes on as
-            // a new life, which may take again what nobody took.
+            // Another may own the meetings by now. This node goes on as a new life, whose meetings
+            // are read again: what nobody took is taken again.
             tracing::error!(epoch = life.epoch, "the node's lease ran out");
-            env.life.begin(env.store.boot(&life.node, env.timing.lease).await?);
+            let until = Instant::now() + env.timing.lease;
+            env.life.begin(env.store.boot(&life.node, env.timing.lease).await?, until);
             Ok(())
         };
         restart::spawn(ctx, renewing, move |supervisor: &mut Self, ctx, renewed: Result<(), StoreError>| {
-            let timing = supervisor.meetings.env().timing;
-            match renewed {
-                Ok(()) => {
-                    let mut until = supervisor.lease.0.lock().unwrap_or_else(PoisonError::into_inner);
-                    *until = began + timing.lease;
-                }
-                Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
+            if let Err(error) = renewed {
+                tracing::warn!(%error, "the lease could not be renewed");
             }
-            restart::later(ctx, timing.renew, Self::renew);
+            restart::later(ctx, supervisor.meetings.env().timing.renew, Self::renew);
         });
     }
 }

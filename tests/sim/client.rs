@@ -179,7 +179,9 @@ impl Client {
     fn greet(&self, socket: &Socket) {
         let record = self.record.borrow();
         let hello = match &self.resume_token {
-            Some(token) => json!({ "id": 0, "type": "resume", "data": { "resume_token": token, "seq": record.cursor } }),
+            Some(token) => {
+                json!({ "id": 0, "type": "resume", "data": { "resume_token": token, "seq": record.cursor } })
+            }
             None => {
                 let role = if self.number == 0 { "host" } else { "participant" };
                 let token = json!({ "meeting": self.key.meeting, "user": record.name, "role": role }).to_string();
@@ -219,7 +221,9 @@ impl Client {
         }
         let me = self.record.borrow().participant.clone();
         match (chance.below(20), self.last_message.clone()) {
-            (0 | 1, _) => self.send(("participant.rename", json!({ "participant": me, "name": mark })), Some(mark), socket),
+            (0 | 1, _) => {
+                self.send(("participant.rename", json!({ "participant": me, "name": mark })), Some(mark), socket)
+            }
             (2 | 3, Some(message)) => {
                 self.send(("chat.edit", json!({ "message": message, "text": mark })), Some(mark), socket);
             }

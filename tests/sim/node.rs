@@ -70,7 +70,13 @@ impl Handle {
     pub fn connect(&self) -> Socket {
         let (up, ups) = mpsc::unbounded_channel();
         let (downs, down) = mpsc::unbounded_channel();
-        self.tasks.spawn_local(serve_socket(Arc::clone(&self.link), self.meetings.clone(), self.hub.clone(), ups, downs));
+        self.tasks.spawn_local(serve_socket(
+            Arc::clone(&self.link),
+            self.meetings.clone(),
+            self.hub.clone(),
+            ups,
+            downs,
+        ));
         Socket { up, down }
     }
 }
@@ -175,8 +181,9 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
     let bus = NodeBus::start(Arc::new(port), heard, &name, me);
     let timing = Timing::default();
     let life = loop {
+        let until = tokio::time::Instant::now() + timing.lease;
         match convoke_actors::ports::Store::boot(&*store, &name, timing.lease).await {
-            Ok(life) => break Life::new(life),
+            Ok(life) => break Life::new(life, until),
             Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
         }
     };

@@ -45,19 +45,45 @@ pub struct Step {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Fault {
     /// The node's process dies, and comes back as another life of it.
-    Kill { node: usize, when: When, back_ms: u64 },
+    Kill {
+        node: usize,
+        when: When,
+        back_ms: u64,
+    },
     /// SIGSTOP, then SIGCONT.
-    Freeze { node: usize, for_ms: u64 },
+    Freeze {
+        node: usize,
+        for_ms: u64,
+    },
     /// SIGTERM, and a new life.
-    Drain { node: usize, back_ms: u64 },
-    CutBus { node: usize, for_ms: u64 },
-    CutDatabase { node: usize, for_ms: u64 },
-    BusAway { for_ms: u64 },
-    DatabaseAway { for_ms: u64 },
+    Drain {
+        node: usize,
+        back_ms: u64,
+    },
+    CutBus {
+        node: usize,
+        for_ms: u64,
+    },
+    CutDatabase {
+        node: usize,
+        for_ms: u64,
+    },
+    BusAway {
+        for_ms: u64,
+    },
+    DatabaseAway {
+        for_ms: u64,
+    },
     /// A meeting's actor on this node panics at the next credentials that it asks for.
-    Panic { node: usize },
+    Panic {
+        node: usize,
+    },
     /// A person's socket is lost; half of the time the node does not learn of it.
-    Drop { meeting: usize, person: usize, is_silent: bool },
+    Drop {
+        meeting: usize,
+        person: usize,
+        is_silent: bool,
+    },
 }
 
 /// The moment of a death.

@@ -9,7 +9,7 @@ use super::{Attach, Detach, How, Numbered, Outcome, Present, RequestInput};
 use crate::frame;
 use crate::journal::{Append, Committed};
 use crate::node::Done;
-use crate::ports::{Commit, EventRow, MeetingKey, Snapshot};
+use crate::ports::{Commit, EventRow, MeetingKey, NodeLife, Snapshot};
 use crate::release::{Batch, HubId, Item, Place, Placing, SocketId};
 use crate::supervisor::Env;
 use actix::Recipient;
@@ -58,6 +58,7 @@ struct Numbers {
 pub struct Live {
     key: MeetingKey,
     env: Env,
+    life: NodeLife,
     term: Term,
     state: Meeting,
     durable: Seq,
@@ -88,6 +89,7 @@ impl Live {
         let now = env.clock.now();
         Self {
             key,
+            life: loaded.life,
             term: loaded.taken.term,
             durable: loaded.state.seq,
             sent: loaded.state.seq,
@@ -113,6 +115,11 @@ impl Live {
 
     pub fn term(&self) -> Term {
         self.term
+    }
+
+    /// Whether this node may still speak for the meeting without writing anything down.
+    pub fn may_speak(&self) -> bool {
+        self.env.life.holds(&self.life)
     }
 
     pub fn next_batch(&self) -> (Term, u64) {
@@ -560,7 +567,7 @@ impl Live {
     // What they ask.
 
     pub fn command(&mut self, numbered: Numbered) {
-        let Numbered { socket, session, id, after, command } = numbered;
+        let Numbered { socket, session, id, after, command, .. } = numbered;
         if self.socket_of(session) != Some(socket) {
             return;
         }
@@ -628,9 +635,11 @@ impl Live {
         self.effects(after);
     }
 
-    /// The log is out of reach: signals flow by what was known last, all else is refused.
+    /// The log is out of reach: signals flow by what was known last, all else is refused. What may
+    /// have had its effect before is not answered now; it is asked for again when the log is back.
     pub fn while_away(&mut self, numbered: &Numbered) {
-        if self.socket_of(numbered.session) != Some(numbered.socket) {
+        let may_be_done = numbered.is_retry || numbered.id <= self.last_id(numbered.session);
+        if may_be_done || self.socket_of(numbered.session) != Some(numbered.socket) {
             return;
         }
         let socket = numbered.socket;

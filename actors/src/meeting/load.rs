@@ -4,7 +4,7 @@
 
 use super::ring::{EVENTS_MAX, Ring};
 use crate::frame;
-use crate::ports::{EventRow, MeetingKey, Snapshot, StoreError, Taken};
+use crate::ports::{EventRow, MeetingKey, NodeLife, Snapshot, StoreError, Taken};
 use crate::supervisor::Env;
 use convoke_domain::apply;
 use convoke_domain::event::Recorded;
@@ -16,6 +16,8 @@ const PAGE: u32 = 1_000;
 pub const SNAPSHOT_VERSION: u16 = 1;
 
 pub struct Loaded {
+    /// The life of the node that took it.
+    pub life: NodeLife,
     pub taken: Taken,
     pub state: Meeting,
     pub ring: Ring,
@@ -23,11 +25,13 @@ pub struct Loaded {
 }
 
 pub async fn load(env: &Env, key: &MeetingKey) -> Result<Loaded, StoreError> {
-    let taken = env.store.take(key, &env.life.get()).await?;
+    let lapsed = || StoreError::Unavailable("the node's lease has run out".into());
+    let life = env.life.valid().ok_or_else(lapsed)?;
+    let taken = env.store.take(key, &life).await?;
     if let Some(reason) = &taken.failed {
         return Err(StoreError::Corrupt(reason.clone()));
     }
-    match read(env, key, &taken).await {
+    match read(env, key, life, &taken).await {
         Err(StoreError::Corrupt(reason)) => {
             // Visible to operators, and never tried again on its own.
             env.store.mark_failed(key, Some(&reason)).await?;
@@ -37,7 +41,7 @@ pub async fn load(env: &Env, key: &MeetingKey) -> Result<Loaded, StoreError> {
     }
 }
 
-async fn read(env: &Env, key: &MeetingKey, taken: &Taken) -> Result<Loaded, StoreError> {
+async fn read(env: &Env, key: &MeetingKey, life: NodeLife, taken: &Taken) -> Result<Loaded, StoreError> {
     let snapshot = env.store.snapshot(key).await?.and_then(decode_snapshot);
     let snapshot_seq = snapshot.as_ref().map_or(Seq(0), |state| state.seq);
     let ring_after = Seq(taken.seq.0.saturating_sub(u64::try_from(EVENTS_MAX).unwrap_or(u64::MAX)));
@@ -69,7 +73,7 @@ async fn read(env: &Env, key: &MeetingKey, taken: &Taken) -> Result<Loaded, Stor
         }
     }
     match state {
-        Some(state) => Ok(Loaded { taken: taken.clone(), state, ring, snapshot_seq }),
+        Some(state) => Ok(Loaded { life, taken: taken.clone(), state, ring, snapshot_seq }),
         None => Err(StoreError::Corrupt("the log does not begin with a meeting".to_owned())),
     }
 }

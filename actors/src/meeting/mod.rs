@@ -80,6 +80,8 @@ pub struct Numbered {
     pub id: u64,
     /// The number before it that was unanswered when it was sent: it may not overtake that one.
     pub after: u64,
+    /// It was sent before, and may have had its effect.
+    pub is_retry: bool,
     pub command: Result<Command, Rejection>,
 }
 
@@ -292,7 +294,9 @@ impl MeetingActor {
         let wait = Duration::from_millis(at.saturating_sub(self.env.clock.now()).max(1));
         let handle = restart::later(ctx, wait, |meeting: &mut Self, ctx| {
             meeting.timer = None;
-            meeting.turn(ctx, Live::wake);
+            if !meeting.doubts(ctx) {
+                meeting.turn(ctx, Live::wake);
+            }
         });
         self.timer = Some((at, handle));
     }
@@ -339,6 +343,16 @@ impl MeetingActor {
         self.load(ctx);
     }
 
+    /// Where the lease has run out, or a new life of the node has begun, somebody else may serve the
+    /// meeting by now: nothing is said before it was taken again. True where that has begun.
+    fn doubts(&mut self, ctx: &mut Context<Self>) -> bool {
+        let doubts = matches!(&self.phase, Phase::Live(live) if !live.may_speak());
+        if doubts {
+            self.reload(ctx);
+        }
+        doubts
+    }
+
     fn refuse_killer(&self, cause: Cause) -> Option<Rejection> {
         let deaths = self.deaths.get(&cause).copied().unwrap_or(0);
         (deaths >= DEATHS_MAX)
@@ -361,6 +375,9 @@ impl MeetingActor {
         if let ToMeeting::Heard(term) = message {
             self.heard(term, ctx);
             return Ok(());
+        }
+        if self.doubts(ctx) {
+            return Err(Refused::Elsewhere);
         }
         match &mut self.phase {
             Phase::Live(_) => {}
@@ -474,13 +491,18 @@ impl Handler<Request> for MeetingActor {
 
     fn handle(&mut self, Request(input): Request, ctx: &mut Self::Context) -> Self::Result {
         let (sender, receiver) = oneshot::channel();
-        let entry = |meeting: &mut Self, ctx: &mut Context<Self>| match &meeting.phase {
-            Phase::Live(_) => {
-                meeting.turn(ctx, |live| live.request(input, sender));
-                Ok(())
+        let entry = |meeting: &mut Self, ctx: &mut Context<Self>| {
+            if meeting.doubts(ctx) {
+                return Err(Refused::Elsewhere);
             }
-            Phase::Over(why) => Err(why.clone()),
-            Phase::Loading | Phase::Away(_) => Err(Rejection::unavailable("the database is out of reach").into()),
+            match &meeting.phase {
+                Phase::Live(_) => {
+                    meeting.turn(ctx, |live| live.request(input, sender));
+                    Ok(())
+                }
+                Phase::Over(why) => Err(why.clone()),
+                Phase::Loading | Phase::Away(_) => Err(Rejection::unavailable("the database is out of reach").into()),
+            }
         };
         restart::guarded(self, ctx, entry).unwrap_or(Ok(()))?;
         Ok(receiver)

@@ -29,6 +29,9 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// Nobody renews it here.
+const LEASE: Duration = Duration::from_secs(86_400);
+
 /// One node and one meeting, and more meetings where a test makes them.
 pub struct World {
     pub store: Arc<FakeStore>,
@@ -65,7 +68,7 @@ impl World {
             doors: Arc::new(FakeDoors),
             media: media.clone(),
             limits: Arc::new(Limits::default()),
-            life: Life::new(NodeLife { node: "n".into(), epoch: 1 }),
+            life: Life::new(NodeLife { node: "n".into(), epoch: 1 }, tokio::time::Instant::now() + LEASE),
             timing: Timing::default(),
         };
         let meetings = Meetings::new(env, &[]);

@@ -104,7 +104,14 @@ mod tests {
         let asks = [
             Ask::Message(ToMeeting::Attach(Attach { socket, hub, session, how: How::Join(join) })),
             Ask::Message(ToMeeting::Present(Present { hub, at: 3, sockets: vec![socket] })),
-            Ask::Message(ToMeeting::Command(Numbered { socket, session, id: 3, after: 2, command: refused })),
+            Ask::Message(ToMeeting::Command(Numbered {
+                socket,
+                session,
+                id: 3,
+                after: 2,
+                is_retry: true,
+                command: refused,
+            })),
             Ask::Request(RequestInput::Command { by: By::Operator, command: Command::CancelMeeting }),
             Ask::Request(RequestInput::Command {
                 by: By::Token { user: None, role: Role::Cohost },
