@@ -19,7 +19,7 @@ use crate::supervisor::Meetings;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use bytestring::ByteString;
 use convoke_domain::command::Join;
-use convoke_domain::{CloseCode, Code, Command, ParticipantId, Rejection, SessionId};
+use convoke_domain::{CloseCode, Code, Command, Millis, ParticipantId, Rejection, SessionId};
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::VecDeque;
@@ -81,6 +81,8 @@ pub struct Hangup;
 struct Attached {
     key: MeetingKey,
     session: SessionId,
+    /// When this socket asked for it.
+    asked_at: Millis,
     hello: Hello,
 }
 
@@ -197,7 +199,8 @@ impl SessionActor {
         }
         self.in_flight.clear();
         self.outlet.greet();
-        self.attached = Some(Attached { key, session, hello: hello.clone() });
+        let asked_at = self.meetings.env().clock.now();
+        self.attached = Some(Attached { key, session, asked_at, hello: hello.clone() });
         let how = match hello {
             Hello::Join(join) => How::Join(join),
             Hello::Resume { participant, cursor } => How::Resume { participant, cursor },
@@ -207,10 +210,14 @@ impl SessionActor {
 
     fn attach(&mut self, how: How, ctx: &mut Context<Self>) {
         let Some(attached) = &self.attached else { return };
-        let message =
-            ToMeeting::Attach(Attach { socket: self.socket, hub: self.hub.id(), session: attached.session, how });
+        let message = ToMeeting::Attach(self.attachment(attached, how));
         let key = attached.key.clone();
         self.send(key, vec![message], ctx);
+    }
+
+    fn attachment(&self, attached: &Attached, how: How) -> Attach {
+        let Attached { session, asked_at, .. } = *attached;
+        Attach { socket: self.socket, hub: self.hub.id(), session, asked_at, how }
     }
 
     /// Hands messages to the meeting, in order, before anything else is taken from the socket: a
@@ -304,8 +311,8 @@ impl SessionActor {
         let how = How::Again { cursor: self.outlet.cursor(), answered: self.outlet.answered_upto() };
         let (socket, session) = (self.socket, attached.session);
         let key = attached.key.clone();
+        let mut messages = vec![ToMeeting::Attach(self.attachment(attached, how))];
         self.forget_answered();
-        let mut messages = vec![ToMeeting::Attach(Attach { socket, hub: self.hub.id(), session, how })];
         let mut after = 0;
         for (id, command) in self.in_flight.iter().cloned() {
             messages.push(ToMeeting::Command(Numbered { socket, session, id, after, is_retry: true, command }));

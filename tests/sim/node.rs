@@ -187,6 +187,12 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
             Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
         }
     };
+    loop {
+        if let Ok(now) = convoke_actors::ports::Store::now(&*store).await {
+            clock.correct(now);
+            break;
+        }
+    }
     let env = Env {
         store: store.clone(),
         journal: Journal::new(store.clone()).start(),

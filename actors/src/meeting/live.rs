@@ -46,6 +46,7 @@ struct Attachment {
     socket: SocketId,
     hub: HubId,
     at: Millis,
+    asked_at: Millis,
 }
 
 /// The numbering of one session's commands, as far as memory holds it.
@@ -326,8 +327,12 @@ impl Live {
 
     pub fn attach(&mut self, attach: Attach) {
         self.active_at = self.env.clock.now();
-        let Attach { socket, hub, session, how } = attach;
-        let attachment = Attachment { socket, hub, at: self.active_at };
+        let Attach { socket, hub, session, asked_at, how } = attach;
+        let is_overtaken = |present: &Attachment| present.socket != socket && present.asked_at > asked_at;
+        if self.attached.get(&session).is_some_and(is_overtaken) {
+            return self.leave(Item::Close { socket, code: CloseCode::Replaced });
+        }
+        let attachment = Attachment { socket, hub, at: self.active_at, asked_at };
         match how {
             How::Join(join) => {
                 let (reply, after) = self.execute(Input::Join(join));
@@ -353,7 +358,7 @@ impl Live {
     /// The session's socket is this one from now on; an older one is told and closed.
     fn seat(&mut self, session: SessionId, attachment: Attachment) {
         self.detached.remove(&session);
-        let Attachment { socket, hub, at } = attachment;
+        let Attachment { socket, hub, at, .. } = attachment;
         if hub.process != self.env.bus.process() {
             self.hubs.insert(hub, at);
         }
@@ -482,9 +487,6 @@ impl Live {
 
     fn attach_again(&mut self, session: SessionId, attachment: Attachment, cursor: Seq, answered: u64) {
         let socket = attachment.socket;
-        if self.socket_of(session).is_some_and(|other| other != socket) {
-            return self.leave(Item::Close { socket, code: CloseCode::Replaced });
-        }
         let Some(participant) = self.state.sessions.get(&session).map(|known| known.participant) else {
             let over = self.state.info.status.is_over();
             let code = if over { CloseCode::MeetingEnded } else { CloseCode::InternalError };

@@ -55,6 +55,9 @@ pub struct Attach {
     /// Where the socket is.
     pub hub: HubId,
     pub session: SessionId,
+    /// When the socket asked for the session, by the time that all nodes agree on. A hello may be
+    /// long on its way; it does not drive out a socket that came after it.
+    pub asked_at: Millis,
     pub how: How,
 }
 

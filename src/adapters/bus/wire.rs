@@ -102,7 +102,7 @@ mod tests {
         let join = Join { session, user: Some(UserId("ada".to_owned())), name: "Ada".to_owned(), role: Role::Host };
         let refused: Result<Command, Rejection> = Err(Rejection::bad_request("no"));
         let asks = [
-            Ask::Message(ToMeeting::Attach(Attach { socket, hub, session, how: How::Join(join) })),
+            Ask::Message(ToMeeting::Attach(Attach { socket, hub, session, asked_at: 5, how: How::Join(join) })),
             Ask::Message(ToMeeting::Present(Present { hub, at: 3, sockets: vec![socket] })),
             Ask::Message(ToMeeting::Command(Numbered {
                 socket,
