@@ -354,7 +354,7 @@ impl Socket {
                     messages.push(message.clone());
                     self.outlet.advance(*seq);
                 }
-                Item::Place { socket, why: Placing::Moved, .. } if *socket == id && self.awaits_place => {}
+                Item::Place { socket, why: Placing::Moved, .. } if *socket == id && self.place.is_none() => {}
                 Item::Place { socket, place, why } if *socket == id => {
                     self.place = Some(*place);
                     (self.awaits_place, self.must_attach) = (false, false);
@@ -367,7 +367,10 @@ impl Socket {
                 Item::Direct { socket, message, re, seq, is_snapshot } if *socket == id => {
                     // An answer that is passed over is still owed, and asked for again with the place;
                     // a view of what was not heard before it is given by a resume.
-                    let is_early = self.awaits_place && re.map_or(seq.is_some(), |re| re > 0);
+                    let is_early = match re {
+                        None => seq.is_some() && self.place.is_none(),
+                        Some(re) => *re > 0 && self.awaits_place,
+                    };
                     if is_early || re.is_some_and(|re| !self.outlet.settle(re)) {
                         continue;
                     }

@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,11 +16,11 @@ use uuid::Uuid;
 const EPOCH: Millis = 1_700_000_000_000;
 
 #[derive(Clone)]
-pub struct Chance(Arc<Mutex<StdRng>>);
+pub struct Chance(Arc<Mutex<StdRng>>, Arc<AtomicU32>);
 
 impl Chance {
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), Arc::default())
     }
 
     pub fn is(&self, share: f64) -> bool {
@@ -43,7 +44,8 @@ impl Chance {
     /// In the order of their making, as those of a real clock.
     pub fn id(&self, at: Millis) -> Uuid {
         let mut bytes = [0_u8; 10];
-        self.0.lock().unwrap().fill(&mut bytes);
+        let made = self.1.fetch_add(1, Ordering::Relaxed);
+        bytes[1..5].copy_from_slice(&made.to_be_bytes());
         uuid::Builder::from_unix_timestamp_millis(at, &bytes).into_uuid()
     }
 }

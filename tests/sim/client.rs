@@ -209,8 +209,8 @@ impl Client {
     fn speak(&mut self, socket: &Socket) {
         let chance = self.world.chance.clone();
         self.speaks_at = Instant::now() + chance.pause(50, 1_000);
-        let session = self.record.borrow().session.clone();
-        let mark = format!("{}.{}", &session[session.len() - 8..], self.made);
+        let place = self.world.keys.iter().position(|key| *key == self.key).unwrap_or(0);
+        let mark = format!("{place}.{}.{}", self.number, self.made);
         self.made += 1;
         let post = |mark: &str| ("chat.post", json!({ "to": "room", "text": mark }));
         if self.is_finishing {

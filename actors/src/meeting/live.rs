@@ -328,7 +328,7 @@ impl Live {
     pub fn attach(&mut self, attach: Attach) {
         self.active_at = self.env.clock.now();
         let Attach { socket, hub, session, asked_at, how } = attach;
-        let is_overtaken = |present: &Attachment| present.socket != socket && present.asked_at > asked_at;
+        let is_overtaken = |present: &Attachment| (present.asked_at, present.socket) > (asked_at, socket);
         if self.attached.get(&session).is_some_and(is_overtaken) {
             return self.leave(Item::Close { socket, code: CloseCode::Replaced });
         }

@@ -56,7 +56,8 @@ pub struct Attach {
     pub hub: HubId,
     pub session: SessionId,
     /// When the socket asked for the session, by the time that all nodes agree on. A hello may be
-    /// long on its way; it does not drive out a socket that came after it.
+    /// long on its way; it does not drive out a socket that came after it. Of two at once the one
+    /// with the later id came later.
     pub asked_at: Millis,
     pub how: How,
 }
