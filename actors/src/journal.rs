@@ -10,6 +10,7 @@ use convoke_domain::{Seq, Term};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 /// Events in one transaction, unless a single command has more.
 pub const BATCH_EVENTS_MAX: usize = 512;
@@ -20,6 +21,8 @@ const MAILBOX: usize = 65_536;
 #[rtype(result = "()")]
 pub struct Append {
     pub commit: Commit,
+    /// The commands that it came of.
+    pub spans: Vec<Span>,
     pub reply: Recipient<Committed>,
 }
 
@@ -40,6 +43,7 @@ pub struct Committed {
 
 struct Entry {
     commit: Commit,
+    spans: Vec<Span>,
     reply: Recipient<Committed>,
 }
 
@@ -77,7 +81,8 @@ impl Journal {
         let store = Arc::clone(&self.store);
         let generation = self.generation;
         let began = Instant::now();
-        restart::spawn(ctx, write(store, batch), move |journal: &mut Self, ctx, answers| {
+        let span = commit_span(&batch, events);
+        restart::spawn(ctx, write(store, batch).instrument(span), move |journal: &mut Self, ctx, answers| {
             metrics::histogram!("convoke_journal_commit_seconds").record(began.elapsed().as_secs_f64());
             if journal.generation == generation {
                 journal.under_way.clear();
@@ -88,6 +93,18 @@ impl Journal {
             }
         });
     }
+}
+
+/// One transaction is the work of many commands: it stands in the first one's trace, and is linked
+/// to the others.
+fn commit_span(batch: &[Entry], events: usize) -> Span {
+    let mut spans = batch.iter().flat_map(|entry| &entry.spans);
+    let Some(first) = spans.next() else { return Span::none() };
+    let commit = tracing::info_span!(parent: first, "commit", events, meetings = batch.len());
+    for other in spans {
+        commit.follows_from(other);
+    }
+    commit
 }
 
 fn f64_of(count: usize) -> f64 {
@@ -102,6 +119,7 @@ fn join_or_push(batch: &mut Vec<Entry>, entry: Entry) {
             earlier.commit.events.extend(entry.commit.events);
             earlier.commit.outbox.extend(entry.commit.outbox);
             earlier.commit.wake_at = entry.commit.wake_at;
+            earlier.spans.extend(entry.spans);
         }
         _ => batch.push(entry),
     }
@@ -183,7 +201,8 @@ impl Handler<Append> for Journal {
     type Result = ();
 
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) {
-        self.pending.push_back(Entry { commit: append.commit, reply: append.reply });
+        let Append { commit, spans, reply } = append;
+        self.pending.push_back(Entry { commit, spans, reply });
         restart::guarded(self, ctx, |journal, ctx| journal.write_next(ctx));
     }
 }

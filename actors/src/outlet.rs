@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// Data between two pings.
 const PING_BYTES: u64 = 64 << 10;
@@ -71,7 +72,7 @@ struct Inner {
     /// The highest seq that was handed to this socket: where a replay has to go on.
     cursor: Seq,
     /// Numbered commands that the meeting has not answered.
-    unanswered: VecDeque<u64>,
+    unanswered: VecDeque<(u64, Span)>,
     /// The highest number taken from the client.
     taken: u64,
     /// The meeting has given this socket a place.
@@ -272,11 +273,12 @@ impl Outlet {
         self.0.borrow_mut().cursor = seq;
     }
 
-    /// A number was taken from the client; the meeting owes an answer to it.
-    pub fn take(&self, id: u64) {
+    /// A number was taken from the client; the meeting owes an answer to it. Its span ends when the
+    /// answer is on its way to the socket.
+    pub fn take(&self, id: u64, span: Span) {
         let mut inner = self.0.borrow_mut();
         inner.taken = id;
-        inner.unanswered.push_back(id);
+        inner.unanswered.push_back((id, span));
     }
 
     /// The client asks again for an answer that it was given.
@@ -290,7 +292,7 @@ impl Outlet {
         let mut inner = self.0.borrow_mut();
         let is_owed = if id == 0 {
             std::mem::take(&mut inner.is_greeting)
-        } else if let Some(place) = inner.unanswered.iter().position(|other| *other == id) {
+        } else if let Some(place) = inner.unanswered.iter().position(|(other, _)| *other == id) {
             inner.unanswered.remove(place).is_some()
         } else if let Some(place) = inner.repeated.iter().position(|other| *other == id) {
             inner.repeated.swap_remove(place) == id
@@ -334,7 +336,7 @@ impl Outlet {
 
     /// Whether the meeting still owes an answer to this number.
     pub fn owes(&self, id: u64) -> bool {
-        self.0.borrow().unanswered.contains(&id)
+        self.0.borrow().unanswered.iter().any(|(other, _)| *other == id)
     }
 
     pub fn unanswered(&self) -> usize {
@@ -343,13 +345,13 @@ impl Outlet {
 
     /// The latest number that is still unanswered; nothing may overtake it.
     pub fn last_unanswered(&self) -> Option<u64> {
-        self.0.borrow().unanswered.back().copied()
+        self.0.borrow().unanswered.back().map(|(id, _)| *id)
     }
 
     /// Everything up to this number has been answered.
     pub fn answered_upto(&self) -> u64 {
         let inner = self.0.borrow();
-        inner.unanswered.front().map_or(inner.taken, |first| first.saturating_sub(1))
+        inner.unanswered.front().map_or(inner.taken, |(first, _)| first.saturating_sub(1))
     }
 
     /// A new attachment: the numbers begin where the meeting says.

@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Span;
 
 /// Frames that are no frames, after which a socket is closed.
 const MALFORMED_MAX: u8 = 3;
@@ -268,7 +269,15 @@ impl SessionActor {
             // A retry: answered as the first time, once the first time is.
             if !self.outlet.owes(id) {
                 self.outlet.repeat(id);
-                let again = Numbered { socket: self.socket, session, id, after: 0, is_retry: true, command };
+                let again = Numbered {
+                    socket: self.socket,
+                    session,
+                    id,
+                    after: 0,
+                    is_retry: true,
+                    command,
+                    span: Span::none(),
+                };
                 self.send(key, vec![ToMeeting::Command(again)], ctx);
             }
             return;
@@ -283,10 +292,11 @@ impl SessionActor {
             }
         };
         let after = self.outlet.last_unanswered().unwrap_or(0);
-        self.outlet.take(id);
+        let span = tracing::info_span!("command", meeting = %key.meeting, %session, id);
+        self.outlet.take(id, span.clone());
         self.forget_answered();
         self.in_flight.push_back((id, command.clone()));
-        let numbered = Numbered { socket: self.socket, session, id, after, is_retry: false, command };
+        let numbered = Numbered { socket: self.socket, session, id, after, is_retry: false, command, span };
         self.send(key, vec![ToMeeting::Command(numbered)], ctx);
     }
 
@@ -315,7 +325,8 @@ impl SessionActor {
         self.forget_answered();
         let mut after = 0;
         for (id, command) in self.in_flight.iter().cloned() {
-            messages.push(ToMeeting::Command(Numbered { socket, session, id, after, is_retry: true, command }));
+            let span = Span::none();
+            messages.push(ToMeeting::Command(Numbered { socket, session, id, after, is_retry: true, command, span }));
             after = id;
         }
         self.send(key, messages, ctx);

@@ -60,7 +60,7 @@ impl Writer {
             outbox: Vec::new(),
         };
         self.after = commit.reaches();
-        self.journal.try_send(Append { commit, reply: ctx.address().recipient() }).unwrap();
+        self.journal.try_send(Append { commit, spans: Vec::new(), reply: ctx.address().recipient() }).unwrap();
     }
 }
 

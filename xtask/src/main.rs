@@ -33,8 +33,32 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Simulates a cluster and everything that can befall it, one run a seed; a seed that fails is printed
+    Sim(Sim),
     /// Line coverage, with cargo-tarpaulin
     Coverage,
+}
+
+#[derive(clap::Args)]
+struct Sim {
+    /// How many
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Writes the plan of the first seed to a file
+    #[arg(long)]
+    save: Option<std::path::PathBuf>,
+    /// Runs a plan from a file instead
+    #[arg(long)]
+    plan: Option<std::path::PathBuf>,
+    /// Takes a guard away, to see that it is missed: fence, numbering or repair
+    #[arg(long)]
+    without: Option<String>,
+    /// Prints everything that is said
+    #[arg(long)]
+    trace: bool,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -43,6 +67,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Run { release, rest } => run(release, &rest),
         Task::Test { filter, quick } => test(filter.as_deref(), quick),
+        Task::Sim(arguments) => sim(&arguments),
         Task::Coverage => coverage(),
     };
     match outcome {
@@ -132,6 +157,26 @@ fn test(filter: Option<&str>, quick: bool) -> Result<bool, Failure> {
         println!("{name:12} {}", if failed.contains(name) { "FAILED" } else { "ok" });
     }
     Ok(failed.is_empty())
+}
+
+fn sim(arguments: &Sim) -> Result<bool, Failure> {
+    let mut test = cargo(&["test", "--test", "sim", "what_was_acknowledged", "--", "--nocapture"]);
+    test.env("CONVOKE_SIM_SEEDS", arguments.seeds.to_string());
+    test.env("CONVOKE_SIM_FIRST", arguments.first.to_string());
+    let file = |path: &std::path::PathBuf| std::path::absolute(path);
+    if let Some(path) = &arguments.save {
+        test.env("CONVOKE_SIM_SAVE", file(path)?);
+    }
+    if let Some(path) = &arguments.plan {
+        test.env("CONVOKE_SIM_PLAN", file(path)?);
+    }
+    if let Some(guard) = &arguments.without {
+        test.env("CONVOKE_SIM_WITHOUT", guard);
+    }
+    if arguments.trace {
+        test.env("CONVOKE_SIM_TRACE", "1");
+    }
+    Ok(test.status()?.success())
 }
 
 /// Licences, bans and sources, where cargo-deny is installed.

@@ -25,6 +25,7 @@ use convoke_domain::{
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 /// Events between two snapshots.
 const SNAPSHOT_EVENTS: u64 = 1_000;
@@ -66,6 +67,8 @@ pub struct Live {
     was_owned: bool,
     /// Decided and not handed to the journal yet.
     unsent: Vec<EventRow>,
+    /// The commands that they came of.
+    unsent_spans: Vec<Span>,
     sent: Seq,
     /// What waits to leave, each with the seq that has to be durable first.
     queue: VecDeque<(Seq, Leaving)>,
@@ -97,6 +100,7 @@ impl Live {
             was_owned: loaded.taken.was_owned,
             state: loaded.state,
             unsent: Vec::new(),
+            unsent_spans: Vec::new(),
             queue: VecDeque::new(),
             batch_number: 0,
             attached: BTreeMap::new(),
@@ -264,7 +268,8 @@ impl Live {
                 outbox: Vec::new(),
             };
             self.sent = commit.reaches();
-            if self.env.journal.try_send(Append { commit, reply }).is_err() {
+            let spans = std::mem::take(&mut self.unsent_spans);
+            if self.env.journal.try_send(Append { commit, spans, reply }).is_err() {
                 tracing::warn!("the journal is full; the meeting reads its log again");
                 self.has_failed = true;
             }
@@ -569,7 +574,7 @@ impl Live {
     // What they ask.
 
     pub fn command(&mut self, numbered: Numbered) {
-        let Numbered { socket, session, id, after, command, .. } = numbered;
+        let Numbered { socket, session, id, after, command, span, .. } = numbered;
         if self.socket_of(session) != Some(socket) {
             return;
         }
@@ -589,13 +594,16 @@ impl Live {
             Ok(command) => Input::Command { by: By::Session { session, id }, command },
             Err(rejection) => Input::Refused { rejection },
         };
-        let (reply, effects) = self.execute(input);
+        let (reply, effects) = span.in_scope(|| tracing::info_span!("decide").in_scope(|| self.execute(input)));
         let caused = self.unsent.iter().rev().find(|row| row.seq > before && row.cause.is_some()).map(|row| row.seq);
         let message = match &reply {
             Ok(Reply::Roster { after }) => frame::answer(id, None, &roster_page(&self.state, *after)),
             Ok(_) => frame::answer(id, caused, "{}"),
             Err(rejection) => frame::refusal(id, rejection),
         };
+        if caused.is_some() {
+            self.unsent_spans.push(span);
+        }
         let outcome = reply.as_ref().map_or_else(|rejection| rejection.code.as_str(), |_| "ok");
         metrics::counter!("convoke_commands_total", "outcome" => outcome).increment(1);
         let numbers = self.numbers.entry(session).or_default();

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 const MAILBOX: usize = 4_096;
 /// A command that has brought its meeting down this often is refused from then on.
@@ -87,6 +88,9 @@ pub struct Numbered {
     /// It was sent before, and may have had its effect.
     pub is_retry: bool,
     pub command: Result<Command, Rejection>,
+    /// From the socket to the answer. It ends at the border of the process; the owner begins another.
+    #[serde(skip, default = "Span::none")]
+    pub span: Span,
 }
 
 /// Why a meeting did not take a message.
@@ -415,6 +419,10 @@ impl MeetingActor {
                 let cause = Cause { session: numbered.session, id: numbered.id };
                 if let Some(rejection) = self.refuse_killer(cause) {
                     numbered.command = Err(rejection);
+                }
+                if numbered.span.is_none() {
+                    let Cause { session, id } = cause;
+                    numbered.span = tracing::info_span!("command", meeting = %self.key.meeting, %session, id);
                 }
                 self.running = Some(cause);
                 self.turn(ctx, |live| live.command(numbered));

@@ -126,8 +126,8 @@ async fn nothing_is_read_between_a_hello_and_its_answer() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_given_as_often_as_it_is_asked_for() {
     let outlet = outlet();
-    outlet.take(1);
-    outlet.take(2);
+    outlet.take(1, Span::none());
+    outlet.take(2, Span::none());
     assert!(outlet.settle(1) && !outlet.settle(1));
     outlet.repeat(1);
     assert_eq!((outlet.last_unanswered(), outlet.answered_upto()), (Some(2), 1));

@@ -1,12 +1,14 @@
 //! What a delivery costs: rooms of people, so many messages a second in all, as durable chat, as
 //! signals, and through the plain broadcaster, by turns in one run. The figure is the server's CPU
-//! time a delivery; the ratio to the floor is what can be compared between machines.
+//! time a delivery; the ratio to the floor is what can be compared between machines. With more than
+//! one node every room is spread over all of them, and the figure is theirs together: beside that of
+//! one node over the same database it is what the bus costs.
 
 use super::{Target, duration, median};
 use clap::Args;
 use convoke_loadtest::client::connect;
-use convoke_loadtest::rest::Failure;
-use convoke_loadtest::server::usage;
+use convoke_loadtest::rest::{Failure, Key};
+use convoke_loadtest::server::{Server, usage};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
@@ -37,21 +39,26 @@ pub struct Arguments {
     /// Turns of each
     #[arg(long, default_value_t = 3)]
     turns: u32,
+    /// Nodes that each room is spread over; more than one need PostgreSQL and Redis
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
+    #[arg(long)]
+    redis_url: Option<String>,
 }
 
 type Sink = SplitSink<WebSocketStream<TcpStream>, Message>;
 
 /// The sockets of one side; what they receive is counted by its mark.
 struct Side {
-    pid: u32,
+    pids: Vec<u32>,
     sinks: Vec<Sink>,
     ids: Vec<u64>,
     received: Arc<AtomicU64>,
 }
 
 impl Side {
-    fn new(pid: u32) -> Self {
-        Self { pid, sinks: Vec::new(), ids: Vec::new(), received: Arc::default() }
+    fn new(pids: Vec<u32>) -> Self {
+        Self { pids, sinks: Vec::new(), ids: Vec::new(), received: Arc::default() }
     }
 
     fn add(&mut self, socket: WebSocketStream<TcpStream>, mark: &'static str) {
@@ -69,9 +76,15 @@ impl Side {
         self.ids.push(0);
     }
 
+    /// CPU seconds of all its processes.
+    fn cpu(&self) -> Result<f64, Failure> {
+        let each = self.pids.iter().map(|pid| usage(*pid).map(|usage| usage.0));
+        Ok(each.sum::<Option<f64>>().ok_or("a server is gone")?)
+    }
+
     /// One turn: CPU microseconds a delivery, and how many there were.
     async fn turn(&mut self, arguments: &Arguments, message: impl Fn(u64) -> String) -> Result<(f64, u64), Failure> {
-        let before = usage(self.pid).ok_or("the server is gone")?.0;
+        let before = self.cpu()?;
         let deliveries = self.received.load(Ordering::Relaxed);
         let began = Instant::now();
         let gap = Duration::from_secs(1) / arguments.rate.max(1);
@@ -87,19 +100,35 @@ impl Side {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         let deliveries = self.received.load(Ordering::Relaxed) - deliveries;
-        let cpu = usage(self.pid).ok_or("the server is gone")?.0 - before;
+        let cpu = self.cpu()? - before;
         Ok((cpu * 1e6 / deliveries.max(1) as f64, deliveries))
     }
 }
 
+async fn servers(arguments: &Arguments) -> Result<Vec<Server>, Failure> {
+    let secret = format!("load:{}", uuid::Uuid::now_v7().simple());
+    let keys = format!("acme/{secret}");
+    let mut settings = vec![("CONVOKE_API_KEYS", keys.as_str())];
+    settings.extend(arguments.redis_url.as_deref().map(|url| ("CONVOKE_REDIS_URL", url)));
+    let mut servers = Vec::new();
+    for _ in 0..arguments.nodes.max(1) {
+        let mut server = arguments.target.spawn_with(&settings).await?;
+        server.rest.key = Key::parse(&secret)?;
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
 pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
-    let server = arguments.target.spawn_with(&[]).await?;
-    let mut convoke = Side::new(server.pid().ok_or("no process")?);
+    let servers = servers(&arguments).await?;
+    let first = servers.first().ok_or("at least one node")?.rest.clone();
+    let pids: Option<Vec<u32>> = servers.iter().map(Server::pid).collect();
+    let mut convoke = Side::new(pids.ok_or("no process")?);
     for room in 0..arguments.rooms {
-        let meeting = server.rest.make_meeting(&format!("Room {room}"), json!({})).await?;
-        for person in 0..arguments.people {
+        let meeting = first.make_meeting(&format!("Room {room}"), json!({})).await?;
+        for (person, server) in (0..arguments.people).zip(servers.iter().cycle()) {
             let mut socket = connect(&server.rest.host).await?;
-            let token = server.rest.key.join_token(&meeting, Some(&format!("u{person}")), "Somebody", "participant");
+            let token = first.key.join_token(&meeting, Some(&format!("u{person}")), "Somebody", "participant");
             let session = uuid::Uuid::now_v7();
             let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": session } });
             socket.send(Message::text(hello.to_string())).await?;
@@ -115,7 +144,7 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
     let mut port = String::new();
     let output = floor_server.stdout.take().ok_or("no output")?;
     BufReader::new(output).read_line(&mut port).await?;
-    let mut floor = Side::new(floor_server.id().ok_or("no process")?);
+    let mut floor = Side::new(vec![floor_server.id().ok_or("no process")?]);
     for room in 0..arguments.rooms {
         for _ in 0..arguments.people {
             let stream = TcpStream::connect(format!("127.0.0.1:{}", port.trim())).await?;
@@ -144,15 +173,12 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
         chats.push(cost);
     }
     let mut signals = Vec::new();
-    let received = Arc::clone(&convoke.received);
     for _ in 0..arguments.turns {
-        let before = received.load(Ordering::Relaxed);
-        let started = usage(convoke.pid).ok_or("the server is gone")?.0;
+        let started = convoke.cpu()?;
         convoke.turn(&arguments, signal).await?;
-        let cpu = usage(convoke.pid).ok_or("the server is gone")?.0 - started;
+        let cpu = convoke.cpu()? - started;
         // Signals are counted by what was sent: nothing is merged at this rate.
         let sent = f64::from(arguments.rate) * arguments.duration.as_secs_f64() * arguments.people as f64;
-        let _ = before;
         signals.push(cpu * 1e6 / sent);
     }
     let floor = median(&mut floors);

@@ -111,6 +111,7 @@ mod tests {
                 after: 2,
                 is_retry: true,
                 command: refused,
+                span: tracing::Span::none(),
             })),
             Ask::Request(RequestInput::Command { by: By::Operator, command: Command::CancelMeeting }),
             Ask::Request(RequestInput::Command {
