@@ -243,6 +243,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if let Some(delivering) = delivering {
         delivering.stop().await;
     }
+    life.end();
     opened.store.retire(&life.get()).await?;
     opened.db.close().await;
     tracing::info!("stopped");

@@ -39,8 +39,9 @@ pub struct World {
     pub media: Arc<FakeMedia>,
     pub bus: Arc<FakeBus>,
     pub meetings: Meetings,
+    pub life: Arc<Life>,
     pub node: Node,
-    hub: HubHandle,
+    pub hub: HubHandle,
     pub key: MeetingKey,
 }
 
@@ -60,6 +61,7 @@ impl World {
         let clock = Arc::new(FakeClock { began: tokio::time::Instant::now(), panics: AtomicU32::new(0) });
         let media = Arc::new(FakeMedia { panics: AtomicU32::new(0) });
         let bus = Arc::new(FakeBus::default());
+        let life = Life::new(NodeLife { node: "n".into(), epoch: 1 }, tokio::time::Instant::now() + LEASE);
         let env = Env {
             store: store.clone(),
             journal: Journal::new(store.clone()).start(),
@@ -68,14 +70,14 @@ impl World {
             doors: Arc::new(FakeDoors),
             media: media.clone(),
             limits: Arc::new(Limits::default()),
-            life: Life::new(NodeLife { node: "n".into(), epoch: 1 }, tokio::time::Instant::now() + LEASE),
+            life: life.clone(),
             timing: Timing::default(),
         };
         let meetings = Meetings::new(env, &[]);
         let (_, hub) = Hub::start_here(0, bus.clone(), clock.clone(), Duration::from_secs(10));
         let node = Node::new(meetings.clone());
         let key = MeetingKey { tenant: TenantId("t".into()), meeting: MeetingId(Uuid::now_v7()) };
-        let world = Self { store, clock, media, bus, meetings, node, hub, key };
+        let world = Self { store, clock, media, bus, meetings, life, node, hub, key };
         world.make(&world.key).await;
         world
     }
