@@ -86,6 +86,7 @@ struct Client {
     pending: VecDeque<Pending>,
     is_in: bool,
     is_finishing: bool,
+    is_leaving: bool,
     speaks_at: Instant,
     made: u64,
     has_raised: bool,
@@ -115,6 +116,7 @@ pub async fn run(
         pending: VecDeque::new(),
         is_in: false,
         is_finishing: false,
+        is_leaving: false,
         speaks_at: Instant::now(),
         made: 0,
         has_raised: false,
@@ -166,6 +168,10 @@ impl Client {
                         self.trace(|| format!("is closed with {code}"));
                         // A session that ended begins anew with its join token.
                         let begins_anew = code == 4501 && was_resuming && self.resume_token.is_none();
+                        if self.is_leaving && (code == 4508 || begins_anew) {
+                            self.come_back();
+                            return Ended::Lost;
+                        }
                         let is_over = (4500..4600).contains(&code) && !begins_anew;
                         return if is_over { Ended::Closed(code) } else { Ended::Lost };
                     }
@@ -174,6 +180,15 @@ impl Client {
                 () = sleep_until(self.speaks_at), if self.is_in && self.pending.len() < WINDOW => self.speak(&socket),
             }
         }
+    }
+
+    /// Who has left comes back with another device; what was not answered is given up.
+    fn come_back(&mut self) {
+        self.is_leaving = false;
+        self.resume_token = None;
+        self.pending.clear();
+        self.has_raised = false;
+        self.record.borrow_mut().session = self.world.chance.id(self.world.time.now()).to_string();
     }
 
     fn greet(&self, socket: &Socket) {
@@ -233,6 +248,10 @@ impl Client {
                 self.send((kind, json!({})), None, socket);
             }
             (6, _) if self.number == 0 => self.promote(socket),
+            (7, _) if self.number > 0 && chance.is(0.3) => {
+                self.is_leaving = true;
+                self.send(("leave", json!({})), None, socket);
+            }
             _ => self.send(post(&mark), Some(mark), socket),
         }
     }
