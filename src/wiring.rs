@@ -182,6 +182,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let workers = if config.workers == 0 { cores() } else { config.workers };
     let server = {
         let (meetings, readiness, hubs, clock) = (meetings.clone(), Arc::clone(&readiness), Arc::clone(&hubs), clock);
+        let sockets = sockets.clone();
         let body_bytes_max = config.body_bytes_max;
         let (tick, allowed) = (Duration::from_secs(config.tick_s), config.allowed_origins.clone());
         let builder = Server::build().workers(workers).disable_signals().shutdown_timeout(config.shutdown_s);
@@ -253,6 +254,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     for hub in &hubs {
         let _ = hub.send(CloseSockets { meeting: None, code: CloseCode::GoingAway }).await;
     }
+    sockets.gone(Duration::from_secs(config.shutdown_s)).await;
     handle.stop(true).await;
     if let Ok(served) = serving.await {
         served?;

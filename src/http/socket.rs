@@ -40,11 +40,10 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Serves the connection until it is over. `early` is what came right behind the handshake.
-    pub async fn run(self, io: &mut TcpStream, early: BytesMut) {
-        let (input, output) = io.split();
-        let reader = Reader {
-            input,
+    /// Serves the connection until it is over, in a task of its own: that of an HTTP connection would
+    /// stay as large as it was. `early` is what came right behind the handshake.
+    pub fn start(self, mut io: TcpStream, early: BytesMut) {
+        let mut reader = Reader {
             codec: Codec::new().max_size(self.frame_bytes_max),
             buffer: early,
             session: self.session.start(),
@@ -53,18 +52,25 @@ impl Socket {
             frame_bytes_max: self.frame_bytes_max,
             skip: 0,
         };
-        let writer = Writer { output, outlet: self.outlet, stranger: Some(self.stranger), _seat: self.seat };
-        tokio::join!(reader.run(), writer.run());
+        let mut writer = Writer { outlet: self.outlet, stranger: Some(self.stranger) };
+        let seat = self.seat;
+        // A block that borrows: a future that is handed a value by another keeps room for it twice.
+        actix_rt::spawn(async move {
+            let (mut input, mut output) = io.split();
+            tokio::join!(reader.run(&mut input), writer.run(&mut output));
+            part(&mut io).await;
+            drop(seat);
+        });
     }
 }
 
 /// Ends a connection. A socket that is closed with something unread in it takes back what is still
 /// on its way, so the peer is given a moment to read that and to close its side.
-pub async fn part(mut io: TcpStream) {
+pub async fn part(io: &mut TcpStream) {
     let _ = io.shutdown().await;
     let mut unread = BytesMut::new();
     let rest = async {
-        while poll_fn(|cx| poll_more(&mut io, cx, &mut unread)).await {
+        while poll_fn(|cx| poll_more(io, cx, &mut unread)).await {
             unread.clear();
         }
     };
@@ -80,32 +86,29 @@ fn poll_more(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, buffer: &m
     Poll::Ready(outcome.is_ok() && !read.filled().is_empty())
 }
 
-struct Writer<'a> {
-    output: WriteHalf<'a>,
+struct Writer {
     outlet: Outlet,
     /// Until the socket has its place in a meeting.
     stranger: Option<Stranger>,
-    _seat: Seat,
 }
 
-impl Writer<'_> {
-    async fn run(mut self) {
+impl Writer {
+    async fn run(&mut self, output: &mut WriteHalf<'_>) {
         while let Some(mut bytes) = poll_fn(|cx| self.outlet.poll_some(cx, WRITE_BYTES)).await {
             if self.outlet.has_begun() {
                 self.stranger = None;
             }
-            if self.output.write_all_buf(&mut bytes).await.is_err() {
+            if output.write_all_buf(&mut bytes).await.is_err() {
                 break;
             }
         }
         // The peer is told at once, whatever the reader still waits for.
-        let _ = self.output.shutdown().await;
+        let _ = output.shutdown().await;
         self.outlet.hang_up();
     }
 }
 
-struct Reader<'a> {
-    input: ReadHalf<'a>,
+struct Reader {
     codec: Codec,
     buffer: BytesMut,
     session: Addr<SessionActor>,
@@ -134,14 +137,14 @@ fn frame_length(buffer: &[u8]) -> Option<(usize, u64)> {
     }
 }
 
-impl Reader<'_> {
-    async fn run(mut self) {
+impl Reader {
+    async fn run(&mut self, input: &mut ReadHalf<'_>) {
         while self.take_frames().await {
             if self.buffer.is_empty() {
                 // An idle connection keeps no buffer.
                 self.buffer = BytesMut::new();
             }
-            if !poll_fn(|cx| self.poll_heard(cx)).await {
+            if !poll_fn(|cx| self.poll_heard(cx, input)).await {
                 break;
             }
         }
@@ -150,11 +153,11 @@ impl Reader<'_> {
     }
 
     /// Ready when the peer said something, false when it will say no more.
-    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_heard(&mut self, cx: &mut Context<'_>, input: &mut ReadHalf<'_>) -> Poll<bool> {
         if self.outlet.poll_hung_up(cx).is_ready() {
             return Poll::Ready(false);
         }
-        let is_open = ready!(poll_more(&mut self.input, cx, &mut self.buffer));
+        let is_open = ready!(poll_more(input, cx, &mut self.buffer));
         self.outlet.heard();
         Poll::Ready(is_open)
     }

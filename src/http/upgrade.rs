@@ -65,10 +65,10 @@ where
         Err(error) => Response::from(error),
     };
     let (mut io, early) = take_out(send(connection, response).await?);
-    if let Some(socket) = slot.0.take() {
-        socket.run(&mut io, early).await;
+    match slot.0.take() {
+        Some(socket) => socket.start(io, early),
+        None => part(&mut io).await,
     }
-    part(io).await;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use convoke_actors::supervisor::Meetings;
 use convoke_domain::Rejection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const PROTOCOL: &str = "convoke.v1";
 
@@ -34,6 +35,18 @@ pub struct Sockets {
     pub strangers: Strangers,
     pub open: AtomicUsize,
     pub readiness: Arc<super::health::Readiness>,
+}
+
+impl Sockets {
+    /// Waits until the last socket is gone, or for so long.
+    pub async fn gone(&self, most: Duration) {
+        let last = async {
+            while self.open.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(most, last).await;
+    }
 }
 
 pub async fn connect(
