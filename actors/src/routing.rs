@@ -92,14 +92,15 @@ impl Meetings {
         Ok(())
     }
 
-    /// Most are asked where they are served, and need no call for it.
+    /// Most are asked where they are served, and need no call for it. The way to the others is
+    /// long, so room for it is made only where it is gone.
     async fn ask(&self, key: &MeetingKey, ask: Ask) -> Result<Option<Done>, Rejection> {
         if self.is_here(key)
             && let Some(answer) = answer(self.ask_here(key, &ask).await)
         {
             return answer;
         }
-        self.ask_wherever(self.call_of(key, ask)).await
+        Box::pin(self.ask_wherever(self.call_of(key, ask))).await
     }
 
     async fn ask_wherever(&self, call: Call) -> Result<Option<Done>, Rejection> {
