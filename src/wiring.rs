@@ -8,12 +8,16 @@ use crate::adapters::store::{self, Db};
 use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
 use crate::config::Config;
 use crate::http::health::Readiness;
-use crate::http::{Edge, limits::RateLimits, origin, routes, strangers::Strangers, ws};
+use crate::http::{Edge, limits::RateLimits, origin, routes, strangers::Strangers, upgrade::upgrades, ws};
 use crate::outbox::{InvitationCodes, Outbox};
 use crate::projections::Projections;
 use actix::Actor;
+use actix_http::HttpService;
+use actix_server::Server;
+use actix_service::map_config;
+use actix_web::dev::AppConfig;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpServer, middleware};
+use actix_web::{App, middleware};
 use convoke_actors::hub::{CloseSockets, Follow, Hub};
 use convoke_actors::journal::Journal;
 use convoke_actors::node::Node;
@@ -24,6 +28,11 @@ use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// How long the head of a request may take.
+const REQUEST: Duration = Duration::from_secs(10);
+/// How long a peer may take to close its side after an answer that ends the connection.
+const DISCONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -177,50 +186,65 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let workers = if config.workers == 0 { cores() } else { config.workers };
     let server = {
         let (meetings, readiness, hubs, clock) = (meetings.clone(), Arc::clone(&readiness), Arc::clone(&hubs), clock);
+        let sockets = sockets.clone();
         let body_bytes_max = config.body_bytes_max;
         let (tick, allowed) = (Duration::from_secs(config.tick_s), config.allowed_origins.clone());
-        HttpServer::new(move || {
+        let builder = Server::build().workers(workers).disable_signals().shutdown_timeout(config.shutdown_s);
+        let stopping = builder.graceful_shutdown_signal();
+        builder.bind("convoke", config.bind, move || {
             // Runs once on each worker thread: the hub belongs to its thread.
             let number = numbers.fetch_add(1, Ordering::Relaxed);
             let (hub, handle) = Hub::start_here(number, Arc::clone(&follow), Arc::clone(&clock), tick);
             hubs.lock().unwrap_or_else(PoisonError::into_inner).push(hub);
-            let allowed = allowed.clone();
-            let cors = actix_cors::Cors::default()
-                .allowed_origin_fn(move |value, head| {
-                    let host = head.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or("");
-                    value.to_str().is_ok_and(|value| origin::is_listed(value, host, &allowed))
+            let app = || {
+                let allowed = allowed.clone();
+                let cors = actix_cors::Cors::default()
+                    .allowed_origin_fn(move |value, head| {
+                        let host = head.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or("");
+                        value.to_str().is_ok_and(|value| origin::is_listed(value, host, &allowed))
+                    })
+                    .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
+                    .allowed_headers([
+                        "authorization",
+                        "content-type",
+                        "idempotency-key",
+                        "traceparent",
+                        "x-request-id",
+                    ])
+                    .expose_headers([
+                        "x-request-id",
+                        "x-ratelimit-limit",
+                        "x-ratelimit-remaining",
+                        "x-ratelimit-reset",
+                        "retry-after",
+                    ])
+                    .max_age(600);
+                App::new()
+                    .app_data(edge.clone())
+                    .app_data(sockets.clone())
+                    .app_data(Data::new(handle.clone()))
+                    .app_data(Data::new(Arc::clone(&readiness)))
+                    .app_data(Data::new(meetings.clone()))
+                    .app_data(Data::new(prometheus.clone()))
+                    .app_data(web::PayloadConfig::new(body_bytes_max))
+                    .wrap(middleware::from_fn(crate::http::envelope::wrap))
+                    .wrap(cors)
+                    .configure(routes::routes)
+            };
+            let stopping = stopping.clone();
+            HttpService::build()
+                .client_request_timeout(REQUEST)
+                .client_disconnect_timeout(DISCONNECT)
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
                 })
-                .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
-                .allowed_headers(["authorization", "content-type", "idempotency-key", "traceparent", "x-request-id"])
-                .expose_headers([
-                    "x-request-id",
-                    "x-ratelimit-limit",
-                    "x-ratelimit-remaining",
-                    "x-ratelimit-reset",
-                    "retry-after",
-                ])
-                .max_age(600);
-            App::new()
-                .app_data(edge.clone())
-                .app_data(sockets.clone())
-                .app_data(Data::new(handle))
-                .app_data(Data::new(Arc::clone(&readiness)))
-                .app_data(Data::new(meetings.clone()))
-                .app_data(Data::new(prometheus.clone()))
-                .app_data(web::PayloadConfig::new(body_bytes_max))
-                .wrap(middleware::from_fn(crate::http::envelope::wrap))
-                .wrap(cors)
-                .configure(routes::routes)
+                .upgrade(upgrades(app()))
+                .finish(map_config(app(), |_| AppConfig::default()))
+                .tcp()
         })
     };
-    let server = server
-        .workers(workers)
-        .disable_signals()
-        .shutdown_timeout(config.shutdown_s)
-        .client_request_timeout(Duration::from_secs(10))
-        .bind(config.bind)
-        .map_err(|error| ServeError::Bind(config.bind, error))?
-        .run();
+    let server = server.map_err(|error| ServeError::Bind(config.bind, error))?.run();
     tracing::info!(bind = %config.bind, "listening");
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
@@ -234,6 +258,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     for hub in &hubs {
         let _ = hub.send(CloseSockets { meeting: None, code: CloseCode::GoingAway }).await;
     }
+    sockets.gone(Duration::from_secs(config.shutdown_s)).await;
     handle.stop(true).await;
     if let Ok(served) = serving.await {
         served?;

@@ -11,12 +11,12 @@
 mod tests;
 
 use crate::frame;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use convoke_domain::{CloseCode, Seq};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Span;
@@ -373,13 +373,8 @@ impl Outlet {
     /// The next bytes for the socket; None when it is closed and everything has been given out.
     pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut inner = self.0.borrow_mut();
-        match inner.queue.pop_front() {
-            Some(queued) => {
-                if matches!(queued.lane, Lane::Counted) {
-                    inner.counted = inner.counted.saturating_sub(queued.bytes.len());
-                }
-                Poll::Ready(Some(queued.bytes))
-            }
+        match inner.pop() {
+            Some(bytes) => Poll::Ready(Some(bytes)),
             None if inner.closed.is_some() => Poll::Ready(None),
             None => {
                 inner.waker = Some(cx.waker().clone());
@@ -387,9 +382,39 @@ impl Outlet {
             }
         }
     }
+
+    /// As [`Self::poll_next`], and with it as much of what waits behind as makes so many bytes.
+    pub fn poll_some(&self, cx: &mut Context<'_>, bytes_max: usize) -> Poll<Option<Bytes>> {
+        let Some(first) = ready!(self.poll_next(cx)) else { return Poll::Ready(None) };
+        let mut inner = self.0.borrow_mut();
+        let Some(second) = inner.pop_within(bytes_max.saturating_sub(first.len())) else {
+            return Poll::Ready(Some(first));
+        };
+        let mut together = BytesMut::with_capacity(bytes_max);
+        together.extend_from_slice(&first);
+        let mut next = Some(second);
+        while let Some(bytes) = next {
+            together.extend_from_slice(&bytes);
+            next = inner.pop_within(bytes_max.saturating_sub(together.len()));
+        }
+        Poll::Ready(Some(together.freeze()))
+    }
 }
 
 impl Inner {
+    fn pop(&mut self) -> Option<Bytes> {
+        let Queued { bytes, lane } = self.queue.pop_front()?;
+        if matches!(lane, Lane::Counted) {
+            self.counted = self.counted.saturating_sub(bytes.len());
+        }
+        Some(bytes)
+    }
+
+    /// The next, if it is no longer than this.
+    fn pop_within(&mut self, bytes_max: usize) -> Option<Bytes> {
+        if self.queue.front()?.bytes.len() <= bytes_max { self.pop() } else { None }
+    }
+
     fn enqueue(&mut self, bytes: Bytes, lane: Lane) {
         if self.written == self.read {
             self.progress_at = Instant::now();

@@ -66,13 +66,6 @@ enum Way {
     There(NodeLife),
 }
 
-/// Why one try came to nothing.
-enum Failed {
-    Refused(Refused),
-    /// It may have been carried out there.
-    Unanswered,
-}
-
 impl Meetings {
     /// Hands a message to the meeting, waking it if needed; answers when the meeting has taken it.
     pub async fn send(&self, key: &MeetingKey, message: ToMeeting) -> Result<(), Rejection> {
@@ -98,17 +91,28 @@ impl Meetings {
         Ok(())
     }
 
+    /// Most are asked where they are served, and need no call for it. The way to the others is
+    /// long, so room for it is made only where it is gone.
     async fn ask(&self, key: &MeetingKey, ask: Ask) -> Result<Option<Done>, Rejection> {
-        let mut call = self.call_of(key, ask);
+        if self.is_here(key)
+            && let Some(answer) = answer(self.ask_here(key, &ask).await)
+        {
+            return answer;
+        }
+        Box::pin(self.ask_wherever(self.call_of(key, ask))).await
+    }
+
+    async fn ask_wherever(&self, mut call: Call) -> Result<Option<Done>, Rejection> {
+        let key = &call.key.clone();
         let is_request = matches!(call.ask, Ask::Request(_));
         let until = Instant::now() + PATIENCE;
         let mut pause = PAUSE_FIRST;
         // An owner that did not answer may have carried a request out: only that life may be asked again.
         let mut asked: Option<NodeLife> = None;
         loop {
-            let failed = match self.way(key).await {
+            let told = match self.way(key).await {
                 Ok(Way::Here) if is_request && asked.is_some() => return Err(outcome_unknown()),
-                Ok(Way::Here) => self.ask_here(&call).await.map_err(Failed::Refused),
+                Ok(Way::Here) => Some(self.ask_here(key, &call.ask).await),
                 Ok(Way::There(owner)) => {
                     if is_request && asked.as_ref().is_some_and(|before| *before != owner) {
                         return Err(outcome_unknown());
@@ -116,28 +120,24 @@ impl Meetings {
                     if !self.env().bus.is_connected() {
                         return Err(Rejection::unavailable("the node that serves the meeting is out of reach"));
                     }
-                    let told = self.env().bus.call(&owner, &call).await;
-                    if matches!(told, Ok(Err(Refused::Elsewhere))) {
+                    let told = self.env().bus.call(&owner, &call).await.ok();
+                    if matches!(told, Some(Err(Refused::Elsewhere))) {
                         self.routing().avoid(&owner);
                     }
-                    asked = told.is_err().then_some(owner);
-                    told.map_or(Err(Failed::Unanswered), |told| told.map_err(Failed::Refused))
+                    asked = told.is_none().then_some(owner);
+                    told
                 }
                 Err(error) => return Err(out_of_reach(&error)),
             };
-            match failed {
-                Ok(done) => return Ok(done),
-                Err(Failed::Refused(Refused::Rejected(rejection, close))) => {
-                    return Err(Rejection { close, ..rejection });
-                }
-                Err(Failed::Refused(Refused::Elsewhere)) => self.routing().forget(key),
-                Err(Failed::Unanswered) => {
-                    if let Ask::Message(ToMeeting::Command(numbered)) = &mut call.ask {
-                        numbered.is_retry = true;
-                    }
-                    self.routing().forget(key);
-                }
+            if told.is_none()
+                && let Ask::Message(ToMeeting::Command(numbered)) = &mut call.ask
+            {
+                numbered.is_retry = true;
             }
+            if let Some(answer) = told.and_then(answer) {
+                return answer;
+            }
+            self.routing().forget(key);
             if Instant::now() + pause > until || (self.env().bus.is_alone() && self.is_stopping()) {
                 return Err(Rejection::unavailable("the meeting cannot be reached just now"));
             }
@@ -165,9 +165,14 @@ impl Meetings {
         if open.len() > 1 && is_uneven && has_room { owned.saturating_sub(share) } else { 0 }
     }
 
+    /// Whether there is no other way: the meeting is awake on this node, or there is no other node.
+    fn is_here(&self, key: &MeetingKey) -> bool {
+        self.env().bus.is_alone() || self.active_address(key).is_some()
+    }
+
     /// Where the meeting is served, or is to be.
     async fn way(&self, key: &MeetingKey) -> Result<Way, StoreError> {
-        if self.env().bus.is_alone() || self.active_address(key).is_some() {
+        if self.is_here(key) {
             return Ok(Way::Here);
         }
         if let Some(known) = self.routing().ways().get(key) {
@@ -197,17 +202,17 @@ impl Meetings {
     }
 
     /// Asks the meeting's actor on this node, making it where needed.
-    async fn ask_here(&self, call: &Call) -> Told {
+    async fn ask_here(&self, key: &MeetingKey, ask: &Ask) -> Told {
         if self.is_stopping() {
             return Err(Refused::Elsewhere);
         }
-        let address = self.find(&call.key);
+        let address = self.find(key);
         let gone = |error: MailboxError| {
             tracing::debug!(%error, "a meeting went away under a message");
-            self.forget(&call.key, &address);
+            self.forget(key, &address);
             Refused::Elsewhere
         };
-        match &call.ask {
+        match ask {
             Ask::Message(message) => address.send(message.clone()).await.map_err(gone)?.map(|()| None),
             Ask::Request(input) => {
                 let waiting = address.send(Request(input.clone())).await.map_err(gone)??;
@@ -224,7 +229,16 @@ impl Meetings {
         if self.env().clock.now() > call.until {
             return Err(Refused::Elsewhere);
         }
-        self.ask_here(call).await
+        self.ask_here(&call.key, &call.ask).await
+    }
+}
+
+/// What a meeting said to whoever asked; None if it has to be looked for again.
+fn answer(told: Told) -> Option<Result<Option<Done>, Rejection>> {
+    match told {
+        Ok(done) => Some(Ok(done)),
+        Err(Refused::Rejected(rejection, close)) => Some(Err(Rejection { close, ..rejection })),
+        Err(Refused::Elsewhere) => None,
     }
 }
 

@@ -13,8 +13,10 @@ pub mod people;
 pub mod problem;
 pub mod reads;
 pub mod routes;
+pub mod socket;
 pub mod strangers;
 pub mod tokens;
+pub mod upgrade;
 pub mod ws;
 
 pub use problem::Problem;
