@@ -1,7 +1,7 @@
 //! The one place where ports meet adapters: opens the database, makes the actors, serves, and
 //! stops everything in order when it is told to.
 
-use crate::adapters::bus::{LocalBus, RedisBus};
+use crate::adapters::bus::{LocalBus, RedisBus, Way};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::media::Peers;
 use crate::adapters::store::{self, Db};
@@ -36,8 +36,8 @@ pub enum ServeError {
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
     /// Without the URL, which may hold a password.
-    #[error("the Redis URL cannot be used: {0:?}")]
-    Bus(redis::ErrorKind),
+    #[error("the Redis URL {0}")]
+    Bus(&'static str),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -67,7 +67,7 @@ struct Buses {
 }
 
 /// The bus within the process, or between nodes where Redis is named.
-async fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError> {
+fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError> {
     let url = match (&config.redis_url, db) {
         (Some(url), Db::Postgres(_)) => url,
         (named, _) => {
@@ -78,8 +78,7 @@ async fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError
             return Ok(Buses { bus: bus.clone(), follow: bus, redis: None });
         }
     };
-    let bus =
-        RedisBus::start(url.expose_secret(), node).await.map_err(|error| ServeError::Bus(error.kind().to_owned()))?;
+    let bus = RedisBus::start(Way::parse(url.expose_secret()).map_err(ServeError::Bus)?, node);
     Ok(Buses { bus: bus.clone(), follow: bus.clone(), redis: Some(bus) })
 }
 
@@ -110,7 +109,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         chosen => chosen,
     };
     let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
-    let Buses { bus, follow, redis } = buses(&config, &node_name, &opened.db).await?;
+    let Buses { bus, follow, redis } = buses(&config, &node_name, &opened.db)?;
     let codes = InvitationCodes::new(opened.db.secret("invitations").await?.as_bytes());
     let outbox = Outbox::new(&config, &opened.db, codes.clone());
     let journal_store = outbox.recording(Arc::clone(&opened.store));

@@ -5,7 +5,11 @@
 //! meetings that it owns, and sends the sockets of others away.
 
 use super::LocalBus;
-use super::wire::{self, Message, meeting_channel, node_channel};
+use super::answers::Answers;
+use super::link::{Link, PULSE, RESPONSE};
+use super::subscriptions::Subscriptions;
+use super::way::Way;
+use super::wire::{self, Message, meeting_channel, node_channel, probe_channel};
 use async_trait::async_trait;
 use convoke_actors::hub::{Deliver, Follow};
 use convoke_actors::meeting::{Present, ToMeeting};
@@ -13,13 +17,12 @@ use convoke_actors::ports::{Bus, Call, MeetingKey, NodeLife, Store, Told, Unansw
 use convoke_actors::release::{Batch, Item};
 use convoke_actors::supervisor::Meetings;
 use convoke_domain::{CloseCode, Seq, Term};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Value};
-use std::collections::{HashMap, HashSet, VecDeque};
+use redis::{PushInfo, PushKind, Value};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 /// Messages that wait to be published; what does not fit is lost, and made good from the log.
@@ -31,13 +34,7 @@ const CALL_WAIT: Duration = Duration::from_millis(400);
 const CALL_TRIES: usize = 4;
 /// How long a subscription is waited for before a meeting is asked for what it will publish.
 const SUBSCRIBE: Duration = Duration::from_secs(2);
-/// Answers that are kept for calls that come again.
-const ANSWERS_MAX: usize = 8_192;
 const WATCH: Duration = Duration::from_secs(2);
-const PULSE: Duration = Duration::from_millis(500);
-/// A shorter absence of Redis is nothing that anybody is told of.
-const PATIENCE: Duration = Duration::from_secs(3);
-const RESPONSE: Duration = Duration::from_secs(1);
 
 pub struct RedisBus {
     local: LocalBus,
@@ -46,15 +43,9 @@ pub struct RedisBus {
     outbound: mpsc::Sender<(String, Message)>,
     state: Mutex<State>,
     connected: AtomicBool,
-    connection: ConnectionManager,
+    link: Arc<Link>,
+    subscriptions: Arc<Subscriptions>,
     meetings: Mutex<Option<Meetings>>,
-    orders: mpsc::UnboundedSender<Order>,
-}
-
-/// What the connection is to listen to.
-enum Order {
-    Subscribe(MeetingKey),
-    Unsubscribe(MeetingKey),
 }
 
 #[derive(Default)]
@@ -66,41 +57,10 @@ struct State {
 
 struct Followed {
     hubs: HashSet<u64>,
-    is_subscribed: watch::Sender<bool>,
     /// The life and the head that was heard last.
     heard: (Term, Seq),
     /// The head in the database, when it was looked at last.
     seen: (Term, Seq),
-}
-
-/// Calls that were taken, and what became of them, the oldest first.
-#[derive(Default)]
-struct Answers {
-    order: VecDeque<Uuid>,
-    told: HashMap<Uuid, Option<Told>>,
-}
-
-impl Answers {
-    /// Notes a call. None: it is new. Some: it was taken before; inside, what came of it so far.
-    fn take(&mut self, id: Uuid) -> Option<Option<Told>> {
-        if let Some(told) = self.told.get(&id) {
-            return Some(told.clone());
-        }
-        self.order.push_back(id);
-        self.told.insert(id, None);
-        while self.order.len() > ANSWERS_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.told.remove(&oldest);
-            }
-        }
-        None
-    }
-
-    fn keep(&mut self, id: Uuid, told: &Told) {
-        if let Some(place) = self.told.get_mut(&id) {
-            *place = Some(told.clone());
-        }
-    }
 }
 
 /// This machine's time; two machines' may differ, and the lag shown with them.
@@ -112,22 +72,9 @@ fn now_ms() -> u64 {
 impl RedisBus {
     /// Connects in the background; a Redis that is away does not keep a node from starting. Runs on
     /// the present runtime, which must outlive it.
-    pub async fn start(url: &str, node: &str) -> Result<Arc<Self>, redis::RedisError> {
-        let info = url.into_connection_info()?;
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = redis::Client::open(info.set_redis_settings(redis))?;
-        let (pushes, inbox) = mpsc::unbounded_channel();
-        let config = ConnectionManagerConfig::new()
-            .set_push_sender(pushes)
-            .set_automatic_resubscription()
-            .set_response_timeout(Some(RESPONSE))
-            .set_connection_timeout(Some(RESPONSE))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_millis(500))
-            .set_number_of_retries(6);
-        let connection = ConnectionManager::new_lazy_with_config(client, config)?;
+    pub fn start(way: Way, node: &str) -> Arc<Self> {
+        let (link, inbox) = Link::start(way, probe_channel(node));
         let (outbound, queue) = mpsc::channel(OUTBOUND);
-        let (orders, ordered) = mpsc::unbounded_channel();
         let bus = Arc::new(Self {
             local: LocalBus::default(),
             me: Uuid::now_v7(),
@@ -135,15 +82,20 @@ impl RedisBus {
             outbound,
             state: Mutex::default(),
             connected: AtomicBool::new(false),
-            connection,
+            subscriptions: Subscriptions::start(Arc::clone(&link)),
+            link,
             meetings: Mutex::default(),
-            orders,
         });
+        bus.subscriptions.want(bus.channel.clone());
         tokio::spawn(Arc::clone(&bus).publish_all(queue));
         tokio::spawn(Arc::clone(&bus).hear_all(inbox));
-        tokio::spawn(Arc::clone(&bus).listen(ordered));
         tokio::spawn(Arc::clone(&bus).pulse());
-        Ok(bus)
+        bus
+    }
+
+    /// The connection, for whatever else nodes share by Redis.
+    pub fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
     }
 
     /// From here on calls for this node's meetings are answered, and tails that were lost are found.
@@ -168,68 +120,34 @@ impl RedisBus {
     }
 
     async fn publish_all(self: Arc<Self>, mut queue: mpsc::Receiver<(String, Message)>) {
-        let mut connection = self.connection.clone();
         let mut some = Vec::with_capacity(PIPELINE);
         while queue.recv_many(&mut some, PIPELINE).await > 0 {
-            let mut pipe = redis::pipe();
-            for (channel, message) in some.drain(..) {
-                match wire::encode(self.me, &message) {
-                    Ok(bytes) => {
-                        pipe.cmd("PUBLISH").arg(channel).arg(bytes).ignore();
-                    }
-                    Err(error) => tracing::error!(%error, "a message of the bus could not be encoded"),
+            let encoded = some.drain(..).filter_map(|(channel, message)| match wire::encode(self.me, &message) {
+                Ok(bytes) => Some((channel, bytes)),
+                Err(error) => {
+                    tracing::error!(%error, "a message of the bus could not be encoded");
+                    None
                 }
-            }
+            });
+            let messages: Vec<_> = encoded.collect();
             // What cannot be sent now is not sent later: by then it is made good from the log.
-            let sent = tokio::time::timeout(RESPONSE, pipe.query_async::<()>(&mut connection)).await;
-            if !matches!(sent, Ok(Ok(()))) {
+            let is_sent = match self.link.connection() {
+                Some(mut connection) => {
+                    let sent = tokio::time::timeout(RESPONSE, connection.publish(messages)).await;
+                    matches!(sent, Ok(Ok(())))
+                }
+                None => false,
+            };
+            if !is_sent {
                 metrics::counter!("convoke_bus_dropped_total").increment(1);
             }
         }
     }
 
-    /// Subscribes in the order asked for: one connection, one order.
-    async fn listen(self: Arc<Self>, mut orders: mpsc::UnboundedReceiver<Order>) {
-        let mut connection = self.connection.clone();
-        while connection.subscribe(&self.channel).await.is_err() {
-            tokio::time::sleep(PULSE).await;
-        }
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Subscribe(key) => {
-                    let channel = meeting_channel(&key);
-                    while let Err(error) = connection.subscribe(&channel).await {
-                        tracing::debug!(%error, "a meeting could not be subscribed to");
-                        if !self.state().followed.contains_key(&key) {
-                            break;
-                        }
-                        tokio::time::sleep(PULSE).await;
-                    }
-                    if let Some(followed) = self.state().followed.get(&key) {
-                        followed.is_subscribed.send_replace(true);
-                    }
-                }
-                Order::Unsubscribe(key) => {
-                    if !self.state().followed.contains_key(&key) {
-                        // Where this fails the connection is gone, and the subscription with it.
-                        let _ = connection.unsubscribe(meeting_channel(&key)).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether Redis answers. What was published while it did not, is lost.
+    /// Tells when Redis goes and comes. What was published in between, is lost.
     async fn pulse(self: Arc<Self>) {
-        let mut connection = self.connection.clone();
-        let mut answered_at = Instant::now();
         loop {
-            let ping = redis::cmd("PING");
-            let answer = tokio::time::timeout(RESPONSE, ping.query_async::<String>(&mut connection)).await;
-            if matches!(answer, Ok(Ok(_))) {
-                answered_at = Instant::now();
-            }
-            let is_connected = answered_at.elapsed() < PATIENCE;
+            let is_connected = self.link.is_there();
             if self.connected.swap(is_connected, Ordering::AcqRel) != is_connected {
                 metrics::gauge!("convoke_bus_connected").set(if is_connected { 1.0 } else { 0.0 });
                 if is_connected {
@@ -260,13 +178,14 @@ impl RedisBus {
 
     async fn hear_all(self: Arc<Self>, mut inbox: mpsc::UnboundedReceiver<PushInfo>) {
         while let Some(push) = inbox.recv().await {
-            match push.kind {
-                PushKind::Message => {
-                    if let Some(Value::BulkString(bytes)) = push.data.get(1) {
-                        self.hear(bytes);
-                    }
+            match (push.kind, push.data.as_slice()) {
+                (PushKind::Message | PushKind::SMessage, [_, Value::BulkString(bytes), ..]) => self.hear(bytes),
+                // A shard that moves ends the subscriptions to it.
+                (PushKind::SUnsubscribe, [Value::BulkString(channel), ..]) => {
+                    self.subscriptions.ended(String::from_utf8_lossy(channel).into_owned());
                 }
-                PushKind::Disconnection => tracing::warn!("the connection to Redis broke"),
+                // Of a Cluster one node may go while the connection as a whole stays.
+                (PushKind::Disconnection, _) => self.subscriptions.renew(),
                 _ => {}
             }
         }
@@ -317,14 +236,6 @@ impl RedisBus {
             bus.state().answers.keep(call.id, &told);
             bus.send(from, Message::Answer(call.id, told));
         });
-    }
-
-    /// Waits until what the meeting publishes is heard here.
-    async fn is_heard(&self, key: &MeetingKey) {
-        let subscribed = self.state().followed.get(key).map(|followed| followed.is_subscribed.subscribe());
-        if let Some(mut subscribed) = subscribed {
-            let _ = tokio::time::timeout(SUBSCRIBE, subscribed.wait_for(|is| *is)).await;
-        }
     }
 
     /// Looks at the heads of what is followed: a last batch that was lost leaves no other trace.
@@ -392,7 +303,8 @@ impl Bus for RedisBus {
     }
 
     async fn call(&self, to: &NodeLife, call: &Call) -> Result<Told, Unanswered> {
-        self.is_heard(&call.key).await;
+        // What the meeting publishes is to be heard here before it is asked for it.
+        self.subscriptions.is_heard(&meeting_channel(&call.key), SUBSCRIBE).await;
         for _ in 0..CALL_TRIES {
             let (sender, answer) = oneshot::channel();
             self.state().waiting.insert(call.id, sender);
@@ -429,13 +341,12 @@ impl Follow for RedisBus {
         let is_new = !state.followed.contains_key(key);
         let followed = state.followed.entry(key.clone()).or_insert_with(|| Followed {
             hubs: HashSet::new(),
-            is_subscribed: watch::Sender::new(false),
             heard: (Term(0), Seq(0)),
             seen: (Term(0), Seq(0)),
         });
         followed.hubs.insert(hub);
         if is_new {
-            let _ = self.orders.send(Order::Subscribe(key.clone()));
+            self.subscriptions.want(meeting_channel(key));
         }
     }
 
@@ -446,7 +357,7 @@ impl Follow for RedisBus {
         followed.hubs.remove(&hub);
         if followed.hubs.is_empty() {
             state.followed.remove(key);
-            let _ = self.orders.send(Order::Unsubscribe(key.clone()));
+            self.subscriptions.unwant(meeting_channel(key));
         }
     }
 }
