@@ -1,6 +1,7 @@
 //! The one place where ports meet adapters: opens the database, makes the actors, serves, and
 //! stops everything in order when it is told to.
 
+use crate::adapters::budgets::RedisBudgets;
 use crate::adapters::bus::{LocalBus, RedisBus, Way};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::media::Peers;
@@ -8,7 +9,13 @@ use crate::adapters::store::{self, Db};
 use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
 use crate::config::Config;
 use crate::http::health::Readiness;
-use crate::http::{Edge, limits::RateLimits, origin, routes, strangers::Strangers, ws};
+use crate::http::{
+    Edge,
+    limits::{RateLimits, Shared},
+    origin, routes,
+    strangers::Strangers,
+    ws,
+};
 use crate::outbox::{InvitationCodes, Outbox};
 use crate::projections::Projections;
 use actix::Actor;
@@ -24,6 +31,8 @@ use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+const TIDY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -145,15 +154,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
     let delivering = outbox.start();
     let readiness = Arc::new(Readiness::default());
+    let shared = redis.as_ref().map(|redis| -> Arc<dyn Shared> { Arc::new(RedisBudgets::new(redis.link())) });
     let edge = Data::new(Edge {
         node: Node::new(meetings.clone()),
         keyring,
         projections,
         codes,
         public_url: config.public_url.clone(),
-        limits: RateLimits::new(&config),
+        limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
     });
+    let tidying = tokio::spawn(tidy(edge.clone()));
     let sockets = Data::new(ws::Sockets {
         meetings: meetings.clone(),
         doors: gate,
@@ -235,6 +246,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     projecting.abort();
     upkeep.abort();
+    tidying.abort();
     if let Some(delivering) = delivering {
         delivering.stop().await;
     }
@@ -242,6 +254,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     opened.db.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whoever is limited no longer is forgotten, or addresses would be remembered without end.
+async fn tidy(edge: Data<Edge>) {
+    let mut interval = tokio::time::interval(TIDY);
+    loop {
+        interval.tick().await;
+        edge.limits.tidy();
+    }
 }
 
 async fn wait_for_signal() {

@@ -1,0 +1,174 @@
+//! The bus by a Redis Cluster and by Sentinels, with real servers that die: what was said meanwhile
+//! is in the log, and afterwards the bus is as it was, without anybody having done anything.
+
+use crate::cluster::{Cluster, agree, becomes, cluster_over, figure};
+use crate::redis_server::{self, Redis};
+use crate::{meeting, ok};
+use convoke_loadtest::client::Client;
+use serde_json::json;
+
+/// A meeting with somebody on the node that serves it, and somebody on the other.
+struct Talk<'a> {
+    cluster: &'a Cluster,
+    id: String,
+    owner: usize,
+    here: Client,
+    there: Client,
+}
+
+impl<'a> Talk<'a> {
+    async fn begin(cluster: &'a Cluster) -> Self {
+        let id = meeting(&cluster.nodes[0], json!({})).await;
+        let first = cluster.client(0, &id, "first", "host");
+        first.joined().await.unwrap();
+        let owner = cluster.owner().await;
+        let here = cluster.client(owner, &id, "here", "participant");
+        let there = cluster.client(1 - owner, &id, "there", "participant");
+        here.joined().await.unwrap();
+        there.joined().await.unwrap();
+        ok(&first, "leave", json!({})).await;
+        Self { cluster, id, owner, here, there }
+    }
+
+    fn channel(&self) -> String {
+        format!("convoke:meeting:acme/{}", self.id)
+    }
+
+    /// Batches that the other node has heard over the bus.
+    async fn heard(&self) -> u64 {
+        figure(&self.cluster.nodes[1 - self.owner], "convoke_bus_lag_seconds_count").await
+    }
+
+    /// What is said on either node is heard on the other, and over the bus: not only because the
+    /// log is read when nothing comes.
+    async fn crosses(&self, when: &str, clients: &[&Client]) {
+        let before = self.heard().await;
+        for (number, client) in clients.iter().enumerate() {
+            ok(client, "chat.post", json!({ "to": "room", "text": format!("{when} {number}") })).await;
+        }
+        agree(self.cluster, self.owner, &self.id, clients).await;
+        assert!(self.heard().await > before, "{when}: nothing came over the bus");
+    }
+
+    /// Somebody who comes to the node that does not serve the meeting.
+    async fn another(&self, name: &str) -> Client {
+        let client = self.cluster.client(1 - self.owner, &self.id, name, "participant");
+        client.joined().await.unwrap();
+        client
+    }
+}
+
+/// Three masters, each a third of the slots, no replicas.
+async fn three_masters() -> Vec<Redis> {
+    let own = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""];
+    let masters: Vec<Redis> = (0..3).map(|_| Redis::new(&own)).collect();
+    let mut create = vec!["--cluster".to_owned(), "create".to_owned()];
+    for master in &masters {
+        master.is_up().await;
+        create.push(format!("127.0.0.1:{}", master.port));
+    }
+    create.extend(["--cluster-replicas", "0", "--cluster-yes"].map(str::to_owned));
+    let made = masters[0].ask(&create.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(made.contains("All 16384 slots covered"), "{made}");
+    for master in &masters {
+        master.until(&["cluster", "info"], |answer| answer.contains("cluster_state:ok")).await;
+    }
+    masters
+}
+
+/// Which of them has the slot of a channel.
+fn shard(masters: &[Redis], channel: &str) -> usize {
+    let serves = |master: &Redis| !master.ask(&["spublish", channel, ""]).starts_with("MOVED");
+    masters.iter().position(serves).unwrap()
+}
+
+#[tokio::test]
+async fn through_a_redis_cluster_a_meeting_crosses_nodes_also_when_its_shard_was_away() {
+    if !redis_server::is_here(7) {
+        return;
+    }
+    let mut masters = three_masters().await;
+    let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", masters[0].port, masters[1].port);
+    let Some(cluster) = cluster_over(&url, 2).await else { return };
+    let talk = Talk::begin(&cluster).await;
+    talk.crosses("through a shard", &[&talk.here, &talk.there]).await;
+    let channel = talk.channel();
+    let shard = shard(&masters, &channel);
+    masters[shard].kill();
+    for number in 0..5 {
+        ok(&talk.here, "chat.post", json!({ "to": "room", "text": format!("without the shard {number}") })).await;
+    }
+    masters[shard].run_again();
+    for node in &cluster.nodes {
+        becomes(node, 200).await;
+    }
+    let late = talk.another("late").await;
+    // Both nodes hear the meeting's channel again.
+    masters[shard].until(&["pubsub", "shardnumsub", &channel], |answer| answer.lines().nth(1) == Some("2")).await;
+    talk.crosses("through the shard that is back", &[&talk.here, &talk.there, &late]).await;
+}
+
+struct Watched {
+    master: Redis,
+    replica: Redis,
+    sentinel: Redis,
+}
+
+impl Watched {
+    /// A master, its replica, and one Sentinel, which decides alone.
+    async fn start() -> Self {
+        let master = Redis::new(&["--save", ""]);
+        master.is_up().await;
+        let replica = Redis::new(&["--save", "", "--replicaof", "127.0.0.1", &master.port.to_string()]);
+        replica.until(&["role"], |answer| answer.contains("connected")).await;
+        let text = format!(
+            "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 1000\n\
+             sentinel failover-timeout main 3000\n",
+            master.port
+        );
+        let sentinel = Redis::with_file(Some(&text), &["--sentinel"]);
+        let port = replica.port.to_string();
+        sentinel.until(&["sentinel", "replicas", "main"], |answer| answer.lines().any(|line| line == port)).await;
+        Self { master, replica, sentinel }
+    }
+
+    async fn has_master(&self, port: u16) {
+        let port = port.to_string();
+        let ask = ["sentinel", "get-master-addr-by-name", "main"];
+        self.sentinel.until(&ask, |answer| answer.lines().nth(1) == Some(&port)).await;
+    }
+}
+
+#[tokio::test]
+async fn with_sentinels_the_bus_follows_the_master() {
+    if !redis_server::is_here(6) {
+        return;
+    }
+    let mut servers = Watched::start().await;
+    let url = format!("redis+sentinel://127.0.0.1:{}/?master=main", servers.sentinel.port);
+    let Some(cluster) = cluster_over(&url, 2).await else { return };
+    let talk = Talk::begin(&cluster).await;
+    talk.crosses("by the first master", &[&talk.here, &talk.there]).await;
+    let channel = talk.channel();
+    servers.master.kill();
+    for number in 0..5 {
+        ok(&talk.here, "chat.post", json!({ "to": "room", "text": format!("without a master {number}") })).await;
+        ok(&talk.there, "chat.post", json!({ "to": "room", "text": format!("by whichever way {number}") })).await;
+    }
+    servers.has_master(servers.replica.port).await;
+    for node in &cluster.nodes {
+        becomes(node, 200).await;
+    }
+    let late = talk.another("late").await;
+    let is_heard_twice = |answer: &str| answer.lines().nth(1) == Some("2");
+    servers.replica.until(&["pubsub", "numsub", &channel], is_heard_twice).await;
+    talk.crosses("by the second master", &[&talk.here, &talk.there, &late]).await;
+
+    // The first comes back, as a replica, and is made the master again without anybody dying.
+    servers.master.run_again();
+    servers.master.until(&["role"], |answer| answer.starts_with("slave") && answer.contains("connected")).await;
+    servers.sentinel.until(&["sentinel", "failover", "main"], |answer| answer.starts_with("OK")).await;
+    servers.has_master(servers.master.port).await;
+    servers.master.until(&["pubsub", "numsub", &channel], is_heard_twice).await;
+    talk.crosses("by the first master again", &[&talk.here, &late]).await;
+}
