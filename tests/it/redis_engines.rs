@@ -64,7 +64,6 @@ async fn three_masters() -> Vec<Redis> {
     let masters: Vec<Redis> = (0..3).map(|_| Redis::new(&own)).collect();
     let mut create = vec!["--cluster".to_owned(), "create".to_owned()];
     for master in &masters {
-        master.is_up().await;
         create.push(format!("127.0.0.1:{}", master.port));
     }
     create.extend(["--cluster-replicas", "0", "--cluster-yes"].map(str::to_owned));
@@ -80,6 +79,18 @@ async fn three_masters() -> Vec<Redis> {
 fn shard(masters: &[Redis], channel: &str) -> usize {
     let serves = |master: &Redis| !master.ask(&["spublish", channel, ""]).starts_with("MOVED");
     masters.iter().position(serves).unwrap()
+}
+
+/// Gives a channel's slot to another master; no keys are in it.
+fn move_slot(masters: &[Redis], channel: &str, from: usize, to: usize) {
+    let slot = masters[to].ask(&["cluster", "keyslot", channel]);
+    let id = masters[to].ask(&["cluster", "myid"]);
+    // First whoever takes it, then whoever gives it, then the rest.
+    let rest = (0..masters.len()).filter(|number| ![from, to].contains(number));
+    for number in [to, from].into_iter().chain(rest) {
+        let told = masters[number].ask(&["cluster", "setslot", slot.trim(), "node", id.trim()]);
+        assert!(told.starts_with("OK"), "{told}");
+    }
 }
 
 #[tokio::test]
@@ -106,6 +117,11 @@ async fn through_a_redis_cluster_a_meeting_crosses_nodes_also_when_its_shard_was
     // Both nodes hear the meeting's channel again.
     masters[shard].until(&["pubsub", "shardnumsub", &channel], |answer| answer.lines().nth(1) == Some("2")).await;
     talk.crosses("through the shard that is back", &[&talk.here, &talk.there, &late]).await;
+    // The slot moves to another master, as it does when a Cluster grows.
+    let target = (shard + 1) % masters.len();
+    move_slot(&masters, &channel, shard, target);
+    masters[target].until(&["pubsub", "shardnumsub", &channel], |answer| answer.lines().nth(1) == Some("2")).await;
+    talk.crosses("through another shard", &[&talk.here, &late]).await;
 }
 
 struct Watched {
@@ -118,7 +134,6 @@ impl Watched {
     /// A master, its replica, and one Sentinel, which decides alone.
     async fn start() -> Self {
         let master = Redis::new(&["--save", ""]);
-        master.is_up().await;
         let replica = Redis::new(&["--save", "", "--replicaof", "127.0.0.1", &master.port.to_string()]);
         replica.until(&["role"], |answer| answer.contains("connected")).await;
         let text = format!(

@@ -30,7 +30,15 @@ impl Redis {
 
     /// With a configuration file, for what takes no arguments instead.
     pub fn with_file(text: Option<&str>, arguments: &[&str]) -> Self {
-        let port = free_port();
+        loop {
+            let mut redis = Self::on(free_port(), text, arguments);
+            if redis.is_up_or_over() {
+                return redis;
+            }
+        }
+    }
+
+    fn on(port: u16, text: Option<&str>, arguments: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(format!("convoke-redis-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&folder).unwrap();
         let mut all = Vec::new();
@@ -43,6 +51,19 @@ impl Redis {
         all.extend(usual.iter().chain(arguments).map(|argument| (*argument).to_owned()));
         let child = Self::spawn(&folder, &all);
         Self { port, folder, arguments: all, child }
+    }
+
+    /// Whether it answers; false where it ended, because somebody else was first on its port.
+    fn is_up_or_over(&mut self) -> bool {
+        loop {
+            if self.ask(&["ping"]).starts_with("PONG") {
+                return true;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn spawn(folder: &PathBuf, arguments: &[String]) -> Child {
@@ -82,10 +103,6 @@ impl Redis {
             assert!(began.elapsed().as_secs() < 60, "{command:?} went on saying {answer}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-
-    pub async fn is_up(&self) {
-        self.until(&["ping"], |answer| answer.starts_with("PONG")).await;
     }
 }
 

@@ -4,7 +4,7 @@
 //! end with the connection; whoever has some hears of each new connection (`arrivals`).
 
 use super::way::Way;
-use futures_util::future::{join_all, pending};
+use futures_util::future::pending;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
@@ -12,7 +12,6 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, ProtocolVersion, PushInfo, PushKind, RedisResult,
     ServerErrorKind,
 };
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -55,6 +54,11 @@ impl Link {
         answered.is_some_and(|at| at.elapsed() < PATIENCE)
     }
 
+    /// Whether each channel has its own way, which may be closed while others are open.
+    pub fn is_sharded(&self) -> bool {
+        matches!(self.way, Way::Cluster(_))
+    }
+
     /// Changes with every connection that comes or goes.
     pub fn arrivals(&self) -> watch::Receiver<Option<Connection>> {
         self.current.subscribe()
@@ -73,7 +77,7 @@ impl Link {
                     is_told = false;
                     self.current.send_replace(Some(connection.clone()));
                     tokio::select! {
-                        () = over.notified() => tracing::warn!("the connection to Redis broke"),
+                        () = over.notified() => {}
                         () = self.falls_silent(connection, &probe) => tracing::warn!("Redis does not answer"),
                         () = self.is_replaced(server) => tracing::warn!("Redis has another master"),
                     }
@@ -167,28 +171,17 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Publishes in the order given; in a Cluster, in that order on each channel.
+    /// Publishes in the order given; in a Cluster, to channels of one shard.
     pub async fn publish(&mut self, messages: Vec<(String, Vec<u8>)>) -> RedisResult<()> {
-        let mut pipes: HashMap<String, redis::Pipeline> = HashMap::new();
-        let (verb, is_sharded) = match self {
-            Self::One(_) => ("PUBLISH", false),
-            Self::Cluster(_) => ("SPUBLISH", true),
-        };
+        let verb = if matches!(self, Self::Cluster(_)) { "SPUBLISH" } else { "PUBLISH" };
+        let mut pipe = redis::pipe();
         for (channel, bytes) in messages {
-            // Each channel has its shard; without shards all go in one.
-            let pipe = pipes.entry(if is_sharded { channel.clone() } else { String::new() }).or_default();
             pipe.cmd(verb).arg(channel).arg(bytes).ignore();
         }
-        let sent = pipes.into_values().map(|pipe| {
-            let mut connection = self.clone();
-            async move {
-                match &mut connection {
-                    Self::One(one) => pipe.exec_async(one).await,
-                    Self::Cluster(cluster) => pipe.exec_async(cluster).await,
-                }
-            }
-        });
-        join_all(sent).await.into_iter().collect()
+        match self {
+            Self::One(one) => pipe.exec_async(one).await,
+            Self::Cluster(cluster) => pipe.exec_async(cluster).await,
+        }
     }
 
     pub async fn subscribe(&mut self, channel: &str) -> RedisResult<()> {

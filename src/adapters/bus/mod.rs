@@ -1,9 +1,10 @@
-//! The bus: within one process, and between nodes by Redis. `redis` says what nodes tell each other;
-//! `way`, `link` and `subscriptions` are the connection below it, whichever kind of Redis it leads to.
+//! The bus: within one process, and between nodes by Redis. `redis` and `wire` say what nodes tell each
+//! other; `way`, `link`, `outbound` and `subscriptions` are the connection below, whichever Redis it leads to.
 
 mod answers;
 mod link;
 mod local;
+mod outbound;
 mod redis;
 mod subscriptions;
 mod way;

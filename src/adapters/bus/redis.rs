@@ -6,7 +6,8 @@
 
 use super::LocalBus;
 use super::answers::Answers;
-use super::link::{Link, PULSE, RESPONSE};
+use super::link::{Link, PULSE};
+use super::outbound::Outbound;
 use super::subscriptions::Subscriptions;
 use super::way::Way;
 use super::wire::{self, Message, meeting_channel, node_channel, probe_channel};
@@ -25,10 +26,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-/// Messages that wait to be published; what does not fit is lost, and made good from the log.
-const OUTBOUND: usize = 16_384;
-/// Messages that are published in one go.
-const PIPELINE: usize = 128;
 /// How long a call waits before it is sent again, and how often it is sent.
 const CALL_WAIT: Duration = Duration::from_millis(400);
 const CALL_TRIES: usize = 4;
@@ -40,7 +37,7 @@ pub struct RedisBus {
     local: LocalBus,
     me: Uuid,
     channel: String,
-    outbound: mpsc::Sender<(String, Message)>,
+    outbound: Outbound,
     state: Mutex<State>,
     connected: AtomicBool,
     link: Arc<Link>,
@@ -74,12 +71,12 @@ impl RedisBus {
     /// the present runtime, which must outlive it.
     pub fn start(way: Way, node: &str) -> Arc<Self> {
         let (link, inbox) = Link::start(way, probe_channel(node));
-        let (outbound, queue) = mpsc::channel(OUTBOUND);
+        let me = Uuid::now_v7();
         let bus = Arc::new(Self {
             local: LocalBus::default(),
-            me: Uuid::now_v7(),
+            me,
             channel: node_channel(node),
-            outbound,
+            outbound: Outbound::start(Arc::clone(&link), me),
             state: Mutex::default(),
             connected: AtomicBool::new(false),
             subscriptions: Subscriptions::start(Arc::clone(&link)),
@@ -87,7 +84,6 @@ impl RedisBus {
             meetings: Mutex::default(),
         });
         bus.subscriptions.want(bus.channel.clone());
-        tokio::spawn(Arc::clone(&bus).publish_all(queue));
         tokio::spawn(Arc::clone(&bus).hear_all(inbox));
         tokio::spawn(Arc::clone(&bus).pulse());
         bus
@@ -111,37 +107,6 @@ impl RedisBus {
 
     fn meetings(&self) -> Option<Meetings> {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn send(&self, channel: String, message: Message) {
-        if self.outbound.try_send((channel, message)).is_err() {
-            metrics::counter!("convoke_bus_dropped_total").increment(1);
-        }
-    }
-
-    async fn publish_all(self: Arc<Self>, mut queue: mpsc::Receiver<(String, Message)>) {
-        let mut some = Vec::with_capacity(PIPELINE);
-        while queue.recv_many(&mut some, PIPELINE).await > 0 {
-            let encoded = some.drain(..).filter_map(|(channel, message)| match wire::encode(self.me, &message) {
-                Ok(bytes) => Some((channel, bytes)),
-                Err(error) => {
-                    tracing::error!(%error, "a message of the bus could not be encoded");
-                    None
-                }
-            });
-            let messages: Vec<_> = encoded.collect();
-            // What cannot be sent now is not sent later: by then it is made good from the log.
-            let is_sent = match self.link.connection() {
-                Some(mut connection) => {
-                    let sent = tokio::time::timeout(RESPONSE, connection.publish(messages)).await;
-                    matches!(sent, Ok(Ok(())))
-                }
-                None => false,
-            };
-            if !is_sent {
-                metrics::counter!("convoke_bus_dropped_total").increment(1);
-            }
-        }
     }
 
     /// Tells when Redis goes and comes. What was published in between, is lost.
@@ -185,7 +150,10 @@ impl RedisBus {
                     self.subscriptions.ended(String::from_utf8_lossy(channel).into_owned());
                 }
                 // Of a Cluster one node may go while the connection as a whole stays.
-                (PushKind::Disconnection, _) => self.subscriptions.renew(),
+                (PushKind::Disconnection, _) => {
+                    tracing::warn!("a connection to Redis broke");
+                    self.subscriptions.renew();
+                }
                 _ => {}
             }
         }
@@ -227,14 +195,14 @@ impl RedisBus {
         match self.state().answers.take(call.id) {
             // It is being carried out; its answer comes.
             Some(None) => return,
-            Some(Some(told)) => return self.send(from, Message::Answer(call.id, told)),
+            Some(Some(told)) => return self.outbound.send(from, Message::Answer(call.id, told)),
             None => {}
         }
         let bus = Arc::clone(self);
         tokio::spawn(async move {
             let told = meetings.serve(&call).await;
             bus.state().answers.keep(call.id, &told);
-            bus.send(from, Message::Answer(call.id, told));
+            bus.outbound.send(from, Message::Answer(call.id, told));
         });
     }
 
@@ -282,7 +250,7 @@ impl RedisBus {
 #[async_trait]
 impl Bus for RedisBus {
     fn publish(&self, batch: Arc<Batch>) {
-        self.send(meeting_channel(&batch.key), Message::Batch(now_ms(), Batch::clone(&batch)));
+        self.outbound.send(meeting_channel(&batch.key), Message::Batch(now_ms(), Batch::clone(&batch)));
         self.local.publish(batch);
     }
 
@@ -308,7 +276,7 @@ impl Bus for RedisBus {
         for _ in 0..CALL_TRIES {
             let (sender, answer) = oneshot::channel();
             self.state().waiting.insert(call.id, sender);
-            self.send(node_channel(&to.node), Message::Call(self.channel.clone(), call.clone()));
+            self.outbound.send(node_channel(&to.node), Message::Call(self.channel.clone(), call.clone()));
             if let Ok(Ok(told)) = tokio::time::timeout(CALL_WAIT, answer).await {
                 return Ok(told);
             }

@@ -10,6 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
+/// In a Cluster subscriptions can go without a word: when two ways to a master that comes back, or takes
+/// a slot, are opened at once, the one with the subscription may be the one that is given up.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// How long one change may take, redirections in a Cluster included.
+const CHANGE: Duration = Duration::from_secs(2);
+
 pub struct Subscriptions {
     /// What is wanted, and whether it was ever subscribed to since.
     wanted: Mutex<HashMap<String, watch::Sender<bool>>>,
@@ -63,6 +69,8 @@ impl Subscriptions {
 
     async fn run(self: Arc<Self>, link: Arc<Link>, mut orders: mpsc::UnboundedReceiver<String>) {
         let mut arrivals = link.arrivals();
+        let mut renewal = tokio::time::interval(RENEWAL);
+        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut attempts = FuturesUnordered::new();
         // Channels that are being seen to, and whether they were ordered again meanwhile.
         let mut at_work: HashMap<String, bool> = HashMap::new();
@@ -76,6 +84,7 @@ impl Subscriptions {
                     }
                 },
                 Ok(()) = arrivals.changed() => self.renew(),
+                _ = renewal.tick(), if link.is_sharded() => self.renew(),
                 Some((channel, is_done)) = attempts.next() => match (at_work.get_mut(&channel), is_done) {
                     (Some(is_ordered_again), false) => {
                         *is_ordered_again = false;
@@ -89,7 +98,6 @@ impl Subscriptions {
                         at_work.remove(&channel);
                     }
                 },
-                else => return,
             }
         }
     }
@@ -102,15 +110,23 @@ impl Subscriptions {
         }
         let Some(mut connection) = link.connection() else { return (channel, true) };
         let is_wanted = self.wanted().contains_key(&channel);
-        let told = match is_wanted {
-            true => connection.subscribe(&channel).await,
-            false => connection.unsubscribe(&channel).await,
+        let change = async {
+            match is_wanted {
+                true => connection.subscribe(&channel).await,
+                false => connection.unsubscribe(&channel).await,
+            }
         };
-        if let Err(error) = &told {
-            tracing::debug!(kind = ?error.kind(), is_wanted, "a subscription could not be changed");
-        } else if let Some(is_subscribed) = self.wanted().get(&channel).filter(|_| is_wanted) {
+        let is_done = match tokio::time::timeout(CHANGE, change).await {
+            Ok(Ok(())) => true,
+            told => {
+                let kind = told.ok().and_then(Result::err).map(|error| error.kind());
+                tracing::debug!(?kind, is_wanted, "a subscription could not be changed");
+                false
+            }
+        };
+        if let Some(is_subscribed) = self.wanted().get(&channel).filter(|_| is_wanted && is_done) {
             is_subscribed.send_replace(true);
         }
-        (channel, told.is_ok())
+        (channel, is_done)
     }
 }
