@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// How long an answer is waited for.
-pub const RESPONSE: Duration = Duration::from_secs(1);
+const RESPONSE: Duration = Duration::from_secs(1);
 pub const PULSE: Duration = Duration::from_millis(500);
 /// A shorter silence of Redis is nothing that anybody is told of.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Asking all Sentinels and the master itself, or all nodes of a Cluster, takes longer than one answer.
 const FINDING: Duration = Duration::from_secs(5);
-const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN: Duration = Duration::from_millis(100);
 /// A master that was replaced may still be reachable from here, and have nobody else on it.
 const MASTER_CHECK: Duration = Duration::from_secs(5);
 /// What cannot be sent now is not sent later, so a Cluster's redirections are followed and no more.
@@ -66,6 +66,15 @@ impl Link {
 
     pub fn connection(&self) -> Option<Connection> {
         self.current.borrow().clone()
+    }
+
+    /// Publishes when there is a connection, which is waited for; not for long, and then it is not sent.
+    pub async fn publish(&self, messages: Vec<(String, Vec<u8>)>) -> bool {
+        let published = async {
+            let connection = self.arrivals().wait_for(Option::is_some).await.ok()?.clone();
+            connection?.publish(messages).await.ok()
+        };
+        matches!(tokio::time::timeout(RESPONSE, published).await, Ok(Some(())))
     }
 
     async fn keep(self: Arc<Self>, probe: String) {
@@ -172,7 +181,7 @@ pub enum Connection {
 
 impl Connection {
     /// Publishes in the order given; in a Cluster, to channels of one shard.
-    pub async fn publish(&mut self, messages: Vec<(String, Vec<u8>)>) -> RedisResult<()> {
+    async fn publish(&mut self, messages: Vec<(String, Vec<u8>)>) -> RedisResult<()> {
         let verb = if matches!(self, Self::Cluster(_)) { "SPUBLISH" } else { "PUBLISH" };
         let mut pipe = redis::pipe();
         for (channel, bytes) in messages {

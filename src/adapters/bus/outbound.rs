@@ -2,7 +2,7 @@
 //! everything, or, in a Cluster, one a channel, so that a shard that does not answer holds up nobody
 //! else. What cannot be sent now is not sent later: by then it is made good from the log.
 
-use super::link::{Link, RESPONSE};
+use super::link::Link;
 use super::wire::{self, Message};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -86,11 +86,7 @@ fn sorted(link: &Link, me: Uuid, messages: impl Iterator<Item = (String, Message
 }
 
 async fn send(link: &Link, lane: String, messages: Vec<Encoded>) -> String {
-    let sent = match link.connection() {
-        Some(mut connection) => tokio::time::timeout(RESPONSE, connection.publish(messages)).await.ok(),
-        None => None,
-    };
-    if !matches!(sent, Some(Ok(()))) {
+    if !link.publish(messages).await {
         lost();
     }
     lane

@@ -13,7 +13,7 @@ const FORMS: &str =
     "must be redis://host, redis+sentinel://host,host/?master=name or redis+cluster://host,host; rediss… with TLS";
 
 pub enum Way {
-    One(Client),
+    One(Box<Client>),
     /// Asked for the master whenever there is no connection, and now and then.
     Sentinels(Box<Mutex<SentinelClient>>),
     Cluster(Vec<ConnectionInfo>),
@@ -71,7 +71,7 @@ impl Way {
         match scheme.split_once('+') {
             None if matches!(scheme, "redis" | "rediss") => {
                 let info = url.into_connection_info().map_err(|_| FORMS)?;
-                Client::open(with_pushes(info)).map(Self::One).map_err(|_| FORMS)
+                Client::open(with_pushes(info)).map(|client| Self::One(Box::new(client))).map_err(|_| FORMS)
             }
             Some((each @ ("redis" | "rediss"), "sentinel")) => sentinels(&Parts::of(each, rest)?),
             Some((each @ ("redis" | "rediss"), "cluster")) => cluster(&Parts::of(each, rest)?),
