@@ -50,24 +50,28 @@ impl RedisBudgets {
     fn rest(&self) {
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_add(REST);
     }
-}
 
-#[async_trait]
-impl Shared for RedisBudgets {
-    async fn take(&self, name: &str, quota: Quota) -> Option<Taken> {
-        if self.is_resting() {
-            return None;
-        }
+    async fn ask(&self, name: &str, quota: Quota) -> Option<Taken> {
         let mut connection = self.link.connection()?;
         let interval = u64::try_from(quota.replenish_interval().as_micros()).ok()?.max(1);
         let (key, arguments) = (format!("convoke:limit:{name}"), [interval, u64::from(quota.burst_size().get())]);
         let told = tokio::time::timeout(SOON, connection.run(&self.script, &key, &arguments)).await;
         let Ok(Ok((granted, remaining, wait_us))) = told else {
-            metrics::counter!("convoke_limits_alone_total").increment(1);
             self.rest();
             return None;
         };
         let granted: u32 = granted;
         Some(Taken { is_granted: granted == 1, remaining, wait: Duration::from_micros(wait_us) })
+    }
+}
+
+#[async_trait]
+impl Shared for RedisBudgets {
+    async fn take(&self, name: &str, quota: Quota) -> Option<Taken> {
+        let taken = if self.is_resting() { None } else { self.ask(name, quota).await };
+        if taken.is_none() {
+            metrics::counter!("convoke_limits_alone_total").increment(1);
+        }
+        taken
     }
 }

@@ -25,7 +25,7 @@ async fn cluster(size: usize) -> Option<Cluster> {
     cluster_over(&redis, size).await
 }
 
-pub async fn cluster_over(redis: &str, size: usize) -> Option<Cluster> {
+async fn cluster_over(redis: &str, size: usize) -> Option<Cluster> {
     cluster_of(size, &[], |_, database| (database, redis.to_owned())).await
 }
 

@@ -1,11 +1,28 @@
 //! The bus by a Redis Cluster and by Sentinels, with real servers that die: what was said meanwhile
 //! is in the log, and afterwards the bus is as it was, without anybody having done anything.
 
-use crate::cluster::{Cluster, agree, becomes, cluster_over, figure};
+use crate::cluster::{Cluster, agree, becomes, cluster_of, figure};
 use crate::redis_server::{self, Redis};
 use crate::{meeting, ok};
 use convoke_loadtest::client::Client;
 use serde_json::json;
+
+/// Of the servers, and of the Sentinel.
+const PASSWORDS: [&str; 2] = ["hunter-two", "hunter-three"];
+
+/// Two nodes that say all they can about themselves.
+async fn two_nodes(url: &str) -> Option<Cluster> {
+    let settings = [("CONVOKE_LOG_LEVEL", "debug".to_owned())];
+    cluster_of(2, &settings, |_, database| (database, url.to_owned())).await
+}
+
+fn no_password_is_told(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        let log = node.log();
+        assert!(log.contains("a connection to Redis broke"), "{log}");
+        assert!(PASSWORDS.iter().all(|password| !log.contains(password)), "{log}");
+    }
+}
 
 /// A meeting with somebody on the node that serves it, and somebody on the other.
 struct Talk<'a> {
@@ -50,8 +67,11 @@ impl<'a> Talk<'a> {
         assert!(self.heard().await > before, "{when}: nothing came over the bus");
     }
 
-    /// Somebody who comes to the node that does not serve the meeting.
+    /// Somebody who comes to the node that does not serve the meeting, once it has a bus.
     async fn another(&self, name: &str) -> Client {
+        for node in &self.cluster.nodes {
+            becomes(node, 200).await;
+        }
         let client = self.cluster.client(1 - self.owner, &self.id, name, "participant");
         client.joined().await.unwrap();
         client
@@ -61,7 +81,7 @@ impl<'a> Talk<'a> {
 /// Three masters, each a third of the slots, no replicas.
 async fn three_masters() -> Vec<Redis> {
     let own = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""];
-    let masters: Vec<Redis> = (0..3).map(|_| Redis::new(&own)).collect();
+    let masters: Vec<Redis> = (0..3).map(|_| Redis::guarded(PASSWORDS[0], "", &own)).collect();
     let mut create = vec!["--cluster".to_owned(), "create".to_owned()];
     for master in &masters {
         create.push(format!("127.0.0.1:{}", master.port));
@@ -99,8 +119,9 @@ async fn through_a_redis_cluster_a_meeting_crosses_nodes_also_when_its_shard_was
         return;
     }
     let mut masters = three_masters().await;
-    let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", masters[0].port, masters[1].port);
-    let Some(cluster) = cluster_over(&url, 2).await else { return };
+    let [secret, _] = PASSWORDS;
+    let url = format!("redis+cluster://:{secret}@127.0.0.1:{},127.0.0.1:{}", masters[0].port, masters[1].port);
+    let Some(cluster) = two_nodes(&url).await else { return };
     let talk = Talk::begin(&cluster).await;
     talk.crosses("through a shard", &[&talk.here, &talk.there]).await;
     let channel = talk.channel();
@@ -110,9 +131,6 @@ async fn through_a_redis_cluster_a_meeting_crosses_nodes_also_when_its_shard_was
         ok(&talk.here, "chat.post", json!({ "to": "room", "text": format!("without the shard {number}") })).await;
     }
     masters[shard].run_again();
-    for node in &cluster.nodes {
-        becomes(node, 200).await;
-    }
     let late = talk.another("late").await;
     // Both nodes hear the meeting's channel again.
     masters[shard].until(&["pubsub", "shardnumsub", &channel], |answer| answer.lines().nth(1) == Some("2")).await;
@@ -120,8 +138,10 @@ async fn through_a_redis_cluster_a_meeting_crosses_nodes_also_when_its_shard_was
     // The slot moves to another master, as it does when a Cluster grows.
     let target = (shard + 1) % masters.len();
     move_slot(&masters, &channel, shard, target);
+    let later = talk.another("later").await;
     masters[target].until(&["pubsub", "shardnumsub", &channel], |answer| answer.lines().nth(1) == Some("2")).await;
-    talk.crosses("through another shard", &[&talk.here, &late]).await;
+    talk.crosses("through another shard", &[&talk.here, &late, &later]).await;
+    no_password_is_told(&cluster);
 }
 
 struct Watched {
@@ -133,24 +153,28 @@ struct Watched {
 impl Watched {
     /// A master, its replica, and one Sentinel, which decides alone.
     async fn start() -> Self {
-        let master = Redis::new(&["--save", ""]);
-        let replica = Redis::new(&["--save", "", "--replicaof", "127.0.0.1", &master.port.to_string()]);
+        let [secret, secret_of_sentinel] = PASSWORDS;
+        let own = ["--save", "", "--masterauth", secret];
+        let master = Redis::guarded(secret, "", &own);
+        let replica = Redis::guarded(secret, &format!("replicaof 127.0.0.1 {}\n", master.port), &own);
         replica.until(&["role"], |answer| answer.contains("connected")).await;
         let text = format!(
-            "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 1000\n\
-             sentinel failover-timeout main 3000\n",
+            "sentinel monitor main 127.0.0.1 {} 1\nsentinel auth-pass main {secret}\n\
+             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n",
             master.port
         );
-        let sentinel = Redis::with_file(Some(&text), &["--sentinel"]);
+        let sentinel = Redis::guarded(secret_of_sentinel, &text, &["--sentinel"]);
         let port = replica.port.to_string();
         sentinel.until(&["sentinel", "replicas", "main"], |answer| answer.lines().any(|line| line == port)).await;
         Self { master, replica, sentinel }
     }
 
-    async fn has_master(&self, port: u16) {
-        let port = port.to_string();
+    /// Waits until this one is the master, and both nodes have come to it.
+    async fn are_on(&self, master: &Redis) {
+        let port = master.port.to_string();
         let ask = ["sentinel", "get-master-addr-by-name", "main"];
         self.sentinel.until(&ask, |answer| answer.lines().nth(1) == Some(&port)).await;
+        master.until(&["pubsub", "channels", "convoke:node:*"], |answer| answer.lines().count() == 2).await;
     }
 }
 
@@ -160,8 +184,10 @@ async fn with_sentinels_the_bus_follows_the_master() {
         return;
     }
     let mut servers = Watched::start().await;
-    let url = format!("redis+sentinel://127.0.0.1:{}/?master=main", servers.sentinel.port);
-    let Some(cluster) = cluster_over(&url, 2).await else { return };
+    let ([secret, secret_of_sentinel], port) = (PASSWORDS, servers.sentinel.port);
+    let url =
+        format!("redis+sentinel://:{secret}@127.0.0.1:{port}/?master=main&sentinel_password={secret_of_sentinel}");
+    let Some(cluster) = two_nodes(&url).await else { return };
     let talk = Talk::begin(&cluster).await;
     talk.crosses("by the first master", &[&talk.here, &talk.there]).await;
     let channel = talk.channel();
@@ -170,10 +196,7 @@ async fn with_sentinels_the_bus_follows_the_master() {
         ok(&talk.here, "chat.post", json!({ "to": "room", "text": format!("without a master {number}") })).await;
         ok(&talk.there, "chat.post", json!({ "to": "room", "text": format!("by whichever way {number}") })).await;
     }
-    servers.has_master(servers.replica.port).await;
-    for node in &cluster.nodes {
-        becomes(node, 200).await;
-    }
+    servers.are_on(&servers.replica).await;
     let late = talk.another("late").await;
     let is_heard_twice = |answer: &str| answer.lines().nth(1) == Some("2");
     servers.replica.until(&["pubsub", "numsub", &channel], is_heard_twice).await;
@@ -183,7 +206,20 @@ async fn with_sentinels_the_bus_follows_the_master() {
     servers.master.run_again();
     servers.master.until(&["role"], |answer| answer.starts_with("slave") && answer.contains("connected")).await;
     servers.sentinel.until(&["sentinel", "failover", "main"], |answer| answer.starts_with("OK")).await;
-    servers.has_master(servers.master.port).await;
+    servers.are_on(&servers.master).await;
+    let later = talk.another("later").await;
     servers.master.until(&["pubsub", "numsub", &channel], is_heard_twice).await;
-    talk.crosses("by the first master again", &[&talk.here, &late]).await;
+    talk.crosses("by the first master again", &[&talk.here, &late, &later]).await;
+
+    // It falls silent without a connection breaking.
+    let port = servers.replica.port.to_string();
+    let is_ready = |answer: &str| answer.starts_with("slave") && answer.contains("connected");
+    servers.replica.until(&["role"], is_ready).await;
+    servers.sentinel.until(&["sentinel", "replicas", "main"], |answer| answer.lines().any(|line| line == port)).await;
+    servers.master.signal("-STOP");
+    servers.are_on(&servers.replica).await;
+    let last = talk.another("last").await;
+    servers.replica.until(&["pubsub", "numsub", &channel], is_heard_twice).await;
+    talk.crosses("by the second master again", &[&talk.here, &last]).await;
+    no_password_is_told(&cluster);
 }

@@ -2,7 +2,7 @@
 //! Each keeps a folder, because a Cluster's nodes and Sentinels write down what they learn.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ pub struct Redis {
     pub port: u16,
     folder: PathBuf,
     arguments: Vec<String>,
+    password: String,
     child: Child,
 }
 
@@ -25,36 +26,34 @@ fn free_port() -> u16 {
 
 impl Redis {
     pub fn new(arguments: &[&str]) -> Self {
-        Self::with_file(None, arguments)
+        Self::guarded("", "", arguments)
     }
 
-    /// With a configuration file, for what takes no arguments instead.
-    pub fn with_file(text: Option<&str>, arguments: &[&str]) -> Self {
+    /// With a password, and a configuration file for what takes no arguments; neither where it is empty.
+    pub fn guarded(password: &str, text: &str, arguments: &[&str]) -> Self {
         loop {
-            let mut redis = Self::on(free_port(), text, arguments);
-            if redis.is_up_or_over() {
+            let mut redis = Self::on(free_port(), password, text, arguments);
+            if redis.is_up() {
                 return redis;
             }
         }
     }
 
-    fn on(port: u16, text: Option<&str>, arguments: &[&str]) -> Self {
+    fn on(port: u16, password: &str, text: &str, arguments: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(format!("convoke-redis-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut all = Vec::new();
-        if let Some(text) = text {
-            std::fs::write(folder.join("redis.conf"), text).unwrap();
-            all.push("redis.conf".to_owned());
-        }
+        std::fs::write(folder.join("redis.conf"), text).unwrap();
         let port_text = port.to_string();
-        let usual = ["--port", &port_text, "--bind", "127.0.0.1"];
-        all.extend(usual.iter().chain(arguments).map(|argument| (*argument).to_owned()));
+        let usual = ["redis.conf", "--port", &port_text, "--bind", "127.0.0.1"];
+        let guard = ["--requirepass", password];
+        let guard = if password.is_empty() { &[] } else { guard.as_slice() };
+        let all: Vec<String> = usual.iter().chain(guard).chain(arguments).map(|one| (*one).to_owned()).collect();
         let child = Self::spawn(&folder, &all);
-        Self { port, folder, arguments: all, child }
+        Self { port, folder, arguments: all, password: password.to_owned(), child }
     }
 
     /// Whether it answers; false where it ended, because somebody else was first on its port.
-    fn is_up_or_over(&mut self) -> bool {
+    fn is_up(&mut self) -> bool {
         loop {
             if self.ask(&["ping"]).starts_with("PONG") {
                 return true;
@@ -66,7 +65,7 @@ impl Redis {
         }
     }
 
-    fn spawn(folder: &PathBuf, arguments: &[String]) -> Child {
+    fn spawn(folder: &Path, arguments: &[String]) -> Child {
         let mut command = Command::new("redis-server");
         command.current_dir(folder).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
     }
@@ -88,7 +87,11 @@ impl Redis {
 
     /// What the server answers, a line for each part.
     pub fn ask(&self, command: &[&str]) -> String {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
+        let mut client = Command::new("redis-cli");
+        if !self.password.is_empty() {
+            client.env("REDISCLI_AUTH", &self.password);
+        }
+        let output = client.args(["-p", &self.port.to_string()]).args(command).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 

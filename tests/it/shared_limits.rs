@@ -1,7 +1,7 @@
 //! The rate limits of the REST edge, of two nodes with one Redis: one budget for both while it is
 //! there; each its own, and nobody refused for it, when it is not.
 
-use crate::cluster::{Cluster, cluster_of};
+use crate::cluster::{Cluster, cluster_of, figure};
 use crate::redis_server::{self, Redis};
 
 const BURST: u32 = 12;
@@ -24,38 +24,50 @@ async fn left(cluster: &Cluster, node: usize) -> (u16, u32) {
     (response.status, response.header("x-ratelimit-remaining").unwrap().parse().unwrap())
 }
 
+/// What a key is told that asks the nodes by turns until nothing is left, and once more each; and what
+/// somebody is told who guesses. None where a node had to decide alone, as on a machine that is busy.
+async fn told(cluster: &Cluster) -> Option<(Vec<(u16, u32)>, Vec<u16>)> {
+    let (mut budgets, mut guesses) = (Vec::new(), Vec::new());
+    for number in 0..BURST + 2 {
+        budgets.push(left(cluster, usize::from(number % 2 == 0)).await);
+    }
+    for number in 0..6 {
+        let headers = [("authorization", "Bearer nonsense")];
+        let node = &cluster.nodes[number % 2];
+        guesses.push(node.rest.send("GET", "/api/v1/meetings", &headers, None).await.unwrap().status);
+    }
+    for node in &cluster.nodes {
+        if figure(node, "convoke_limits_alone_total").await > 0 {
+            return None;
+        }
+    }
+    Some((budgets, guesses))
+}
+
 #[tokio::test]
 async fn two_nodes_have_one_budget() {
     if !redis_server::is_here(6) {
         return;
     }
-    let redis = Redis::new(&["--save", ""]);
-    let Some(cluster) = two(&redis).await else { return };
-    for taken in 1..=BURST {
-        assert_eq!(left(&cluster, usize::from(taken % 2 == 0)).await, (200, BURST - taken));
+    for _ in 0..5 {
+        let redis = Redis::new(&["--save", ""]);
+        let Some(cluster) = two(&redis).await else { return };
+        let Some((budgets, guesses)) = told(&cluster).await else { continue };
+        let mut expected: Vec<(u16, u32)> = (0..BURST).rev().map(|left| (200, left)).collect();
+        expected.extend([(429, 0), (429, 0)]);
+        assert_eq!(budgets, expected);
+        assert_eq!(guesses, [401, 401, 401, 401, 429, 429], "they come from one address");
+        // What stands in Redis goes by itself, and names nobody but the tenant.
+        let keys = redis.ask(&["keys", "*"]);
+        assert_eq!(keys.lines().count(), 2, "{keys}");
+        for key in keys.lines() {
+            assert!(key.starts_with("convoke:limit:"), "{key}");
+            assert!(!key.contains("load") && !key.contains("127.0.0.1"), "{key}");
+            assert!(redis.ask(&["pttl", key]).trim().parse::<i64>().unwrap() > 0, "{key}");
+        }
+        return;
     }
-    for node in [0, 1] {
-        let spent = cluster.nodes[node].rest.api("GET", "/meetings", None).await.unwrap();
-        assert_eq!((spent.status, spent.json()["code"].as_str()), (429, Some("rate_limited")));
-        assert!((1..=61).contains(&spent.header("retry-after").unwrap().parse::<u64>().unwrap()));
-    }
-    // Guesses as well; the address is the same.
-    let guess = async |node: usize| {
-        let headers = [("authorization", "Bearer nonsense")];
-        cluster.nodes[node].rest.send("GET", "/api/v1/meetings", &headers, None).await.unwrap().status
-    };
-    for number in 0..4 {
-        assert_eq!(guess(number % 2).await, 401);
-    }
-    assert_eq!((guess(0).await, guess(1).await), (429, 429));
-    // What stands in Redis goes by itself, and names nobody but the tenant.
-    let keys = redis.ask(&["keys", "*"]);
-    assert_eq!(keys.lines().count(), 2, "{keys}");
-    for key in keys.lines() {
-        assert!(key.starts_with("convoke:limit:"), "{key}");
-        assert!(!key.contains("load") && !key.contains("127.0.0.1"), "{key}");
-        assert!(redis.ask(&["pttl", key]).trim().parse::<i64>().unwrap() > 0, "{key}");
-    }
+    panic!("the nodes never counted together for as long as it takes");
 }
 
 #[tokio::test]
