@@ -101,15 +101,20 @@ fn shard(masters: &[Redis], channel: &str) -> usize {
     masters.iter().position(serves).unwrap()
 }
 
-/// Gives a channel's slot to another master; no keys are in it.
+/// Gives a channel's slot to another master; no keys are in it. Whoever has imported a slot is believed
+/// by the others, so that is said first.
 fn move_slot(masters: &[Redis], channel: &str, from: usize, to: usize) {
     let slot = masters[to].ask(&["cluster", "keyslot", channel]);
-    let id = masters[to].ask(&["cluster", "myid"]);
-    // First whoever takes it, then whoever gives it, then the rest.
+    let [giver, taker] = [from, to].map(|number| masters[number].ask(&["cluster", "myid"]));
+    let set = |number: usize, words: [&str; 2]| {
+        let told = masters[number].ask(&["cluster", "setslot", slot.trim(), words[0], words[1].trim()]);
+        assert!(told.starts_with("OK"), "{told}");
+    };
+    set(to, ["importing", &giver]);
+    set(from, ["migrating", &taker]);
     let rest = (0..masters.len()).filter(|number| ![from, to].contains(number));
     for number in [to, from].into_iter().chain(rest) {
-        let told = masters[number].ask(&["cluster", "setslot", slot.trim(), "node", id.trim()]);
-        assert!(told.starts_with("OK"), "{told}");
+        set(number, ["node", &taker]);
     }
 }
 
