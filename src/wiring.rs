@@ -1,14 +1,22 @@
 //! The one place where ports meet adapters: opens the database, makes the actors, serves, and
 //! stops everything in order when it is told to.
 
-use crate::adapters::bus::{LocalBus, NodeBus, RedisTransport};
+use crate::adapters::budgets::RedisBudgets;
+use crate::adapters::bus::{LocalBus, NodeBus, RedisTransport, Way};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::media::Peers;
 use crate::adapters::store::{self, Db};
 use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
 use crate::config::Config;
 use crate::http::health::Readiness;
-use crate::http::{Edge, limits::RateLimits, origin, routes, strangers::Strangers, upgrade::upgrades, ws};
+use crate::http::{
+    Edge,
+    limits::{RateLimits, Shared},
+    origin, routes,
+    strangers::Strangers,
+    upgrade::upgrades,
+    ws,
+};
 use crate::outbox::{InvitationCodes, Outbox};
 use crate::projections::Projections;
 use actix::Actor;
@@ -33,6 +41,7 @@ use std::time::Duration;
 const REQUEST: Duration = Duration::from_secs(10);
 /// How long a peer may take to close its side after an answer that ends the connection.
 const DISCONNECT: Duration = Duration::from_secs(1);
+const TIDY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -45,8 +54,8 @@ pub enum ServeError {
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
     /// Without the URL, which may hold a password.
-    #[error("the Redis URL cannot be used: {0:?}")]
-    Bus(redis::ErrorKind),
+    #[error("the Redis URL {0}")]
+    Bus(&'static str),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -73,6 +82,7 @@ struct Buses {
     bus: Arc<dyn Bus>,
     follow: Arc<dyn Follow>,
     nodes: Option<Arc<NodeBus>>,
+    redis: Option<Arc<RedisTransport>>,
 }
 
 /// The bus within the process, or between nodes where Redis is named.
@@ -84,13 +94,13 @@ fn buses(config: &Config, node: &str, db: &Db) -> Result<Buses, ServeError> {
                 tracing::warn!("Redis is not used: with SQLite there is one node and no other");
             }
             let bus = Arc::new(LocalBus::default());
-            return Ok(Buses { bus: bus.clone(), follow: bus, nodes: None });
+            return Ok(Buses { bus: bus.clone(), follow: bus, nodes: None, redis: None });
         }
     };
-    let (transport, inbox) =
-        RedisTransport::connect(url.expose_secret()).map_err(|error| ServeError::Bus(error.kind().to_owned()))?;
-    let bus = NodeBus::start(Arc::new(transport), inbox, node, uuid::Uuid::now_v7());
-    Ok(Buses { bus: bus.clone(), follow: bus.clone(), nodes: Some(bus) })
+    let way = Way::parse(url.expose_secret()).map_err(ServeError::Bus)?;
+    let (redis, inbox) = RedisTransport::start(way, node);
+    let bus = NodeBus::start(redis.clone(), inbox, node, uuid::Uuid::now_v7());
+    Ok(Buses { bus: bus.clone(), follow: bus.clone(), nodes: Some(bus), redis: Some(redis) })
 }
 
 fn cores() -> usize {
@@ -121,7 +131,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         chosen => chosen,
     };
     let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
-    let Buses { bus, follow, nodes } = buses(&config, &node_name, &opened.db)?;
+    let Buses { bus, follow, nodes, redis } = buses(&config, &node_name, &opened.db)?;
     let codes = InvitationCodes::new(opened.db.secret("invitations").await?.as_bytes());
     let outbox = Outbox::new(&config, &opened.db, codes.clone());
     let journal_store = outbox.recording(Arc::clone(&opened.store));
@@ -159,15 +169,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
     let delivering = outbox.start();
     let readiness = Arc::new(Readiness::default());
+    let shared = redis.as_ref().map(|redis| -> Arc<dyn Shared> { Arc::new(RedisBudgets::new(redis.link())) });
     let edge = Data::new(Edge {
         node: Node::new(meetings.clone()),
         keyring,
         projections,
         codes,
         public_url: config.public_url.clone(),
-        limits: RateLimits::new(&config),
+        limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
     });
+    let tidying = tokio::spawn(tidy(edge.clone()));
     let sockets = Data::new(ws::Sockets {
         meetings: meetings.clone(),
         doors: gate,
@@ -265,6 +277,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     projecting.abort();
     upkeep.abort();
+    tidying.abort();
     if let Some(delivering) = delivering {
         delivering.stop().await;
     }
@@ -273,6 +286,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     opened.db.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whoever is limited no longer is forgotten, or addresses would be remembered without end.
+async fn tidy(edge: Data<Edge>) {
+    let mut interval = tokio::time::interval(TIDY);
+    loop {
+        interval.tick().await;
+        edge.limits.tidy();
+    }
 }
 
 async fn wait_for_signal() {

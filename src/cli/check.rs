@@ -100,7 +100,8 @@ async fn postgres(url: &str) -> Found {
 async fn redis(config: &Config) -> Found {
     let Some(url) = &config.redis_url else { return Ok("not configured: this is the only node".to_owned()) };
     let url = url.expose_secret();
-    let port = if url.contains("sentinel") { 26_379 } else { 6_379 };
+    let is_sentinel = url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+sentinel"));
+    let port = if is_sentinel { 26_379 } else { 6_379 };
     reach(url, port).await
 }
 

@@ -2,6 +2,7 @@
 //! together. A wrong one stops the start, with its name, rather than the first meeting that meets it.
 
 use super::{Config, ConfigError, Proxies};
+use crate::adapters::bus;
 use crate::auth::parse_keys;
 use crate::outbox::{check_sender, check_url};
 use secrecy::ExposeSecret;
@@ -43,8 +44,9 @@ pub fn check(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
     if let Some(keys) = &config.api_keys {
         parse_keys(keys.expose_secret()).map_err(|error| bad("api_keys", error.to_string()))?;
     }
-    let is_redis = config.redis_url.as_ref().is_none_or(|url| is_redis(url.expose_secret()));
-    demand(is_redis, "redis_url", "must begin with redis:// or rediss://")?;
+    if let Some(url) = &config.redis_url {
+        bus::check_url(url.expose_secret()).map_err(|why| bad("redis_url", why.to_owned()))?;
+    }
     url("livekit_url", config.livekit_url.as_deref(), &["ws://", "wss://", "http://", "https://"])?;
     livekit(config, bad)?;
     url("objects_url", Some(&config.objects_url), &["file://", "s3://"])?;
@@ -116,8 +118,4 @@ fn is_origin(text: &str) -> bool {
             && !host.contains(['/', '?', '#', '@', '*'])
             && !host.contains(char::is_whitespace)
     })
-}
-
-fn is_redis(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, rest)| ["redis", "rediss"].contains(&scheme) && !rest.is_empty())
 }

@@ -64,8 +64,8 @@ settings! {
         database_url: SecretString = "sqlite://data/convoke.db", Secret("sqlite://path or postgres://user@host/name");
         /// API keys of the tenants. Absent: one is made, kept in the database and printed once.
         api_keys: Option<SecretString>, Secret("tenant/key:secret, separated by commas");
-        /// Bus between nodes: Redis 6 or later. Absent: this is the only node.
-        redis_url: Option<SecretString>, Secret("redis://host or rediss://host");
+        /// Bus between nodes: Redis 6 or later, or a Redis Cluster 7 or later. Absent: this is the only node.
+        redis_url: Option<SecretString>, Secret("redis://host, redis+sentinel://host,host/?master=name or redis+cluster://host,host; rediss… with TLS");
         /// The LiveKit server that moves the media.
         livekit_url: Option<String>, Text("a ws, wss, http or https URL");
         /// API key of LiveKit.

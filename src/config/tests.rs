@@ -107,6 +107,7 @@ fn what_has_a_form_is_held_to_it() {
         ("api_keys", "no-secret"),
         ("redis_url", "http://x"),
         ("redis_url", "redis+sentinel://a:26379,b:26379/main"),
+        ("redis_url", "redis+cluster://a,b/1"),
         ("livekit_url", "ftp://x"),
         ("objects_url", "gopher://x"),
         ("ice_servers", "http://x"),

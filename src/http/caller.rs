@@ -1,7 +1,7 @@
 //! Who calls: the bearer token of a request, checked and limited before a handler runs. A failed
 //! authentication counts against its address, a good one against its key.
 
-use super::limits::Budget;
+use super::limits::{Budget, Who};
 use super::{Edge, Problem, problem};
 use crate::auth::{Bearer, JoinClaims};
 use crate::config::Proxies;
@@ -82,7 +82,7 @@ pub async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let (budget, mut response) = match admit(&mut request) {
+    let (budget, mut response) = match admit(&mut request).await {
         Ok(budget) => (Some(budget), next.call(request).await?.map_into_boxed_body()),
         Err((budget, problem)) => (budget, request.into_response(problem.error_response()).map_into_boxed_body()),
     };
@@ -111,23 +111,26 @@ fn is_the_frameworks<B>(response: &HttpResponse<B>) -> bool {
 }
 
 /// Err with what is left of the caller's budget, where it is known whose it is.
-fn admit(request: &mut ServiceRequest) -> Result<Budget, (Option<Budget>, Problem)> {
+async fn admit(request: &mut ServiceRequest) -> Result<Budget, (Option<Budget>, Problem)> {
     let edge = request.app_data::<Data<Edge>>().cloned().ok_or_else(|| (None, Problem::not_found()))?;
     let from = address(request.request(), &edge.proxies);
-    let (caller, key) = match bearer(request).map(|token| edge.keyring.verify(&token)) {
-        Some(Ok(Bearer::Api { tenant, key })) => (Some(Caller::Api(tenant)), key),
+    let (caller, who) = match bearer(request).map(|token| edge.keyring.verify(&token)) {
+        Some(Ok(Bearer::Api { tenant, key })) => {
+            let who = Who::Key { tenant: tenant.clone(), key };
+            (Some(Caller::Api(tenant)), who)
+        }
         Some(Ok(Bearer::Join(claims))) => {
-            let key = claims.key.clone();
-            (Some(Caller::Join(claims)), key)
+            let who = Who::Key { tenant: claims.tenant.clone(), key: claims.key.clone() };
+            (Some(Caller::Join(claims)), who)
         }
         // Accepting an invitation needs no token; its code is one. Guesses count as failures.
-        None if request.path().ends_with("/accept") => (None, format!("address {from}")),
+        None if request.path().ends_with("/accept") => (None, Who::Address(from)),
         _ => {
-            edge.limits.fail(from).map_err(|wait| (None, Problem::too_many(wait)))?;
+            edge.limits.fail(from).await.map_err(|wait| (None, Problem::too_many(wait)))?;
             return Err((None, Problem::unauthenticated()));
         }
     };
-    let budget = edge.limits.take(&key).map_err(|spent| (Some(spent), Problem::too_many(spent.reset_s)))?;
+    let budget = edge.limits.take(&who).await.map_err(|spent| (Some(spent), Problem::too_many(spent.reset_s)))?;
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }

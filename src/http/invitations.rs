@@ -118,7 +118,8 @@ pub async fn accept(
     let Accept { name } = body(&bytes)?;
     let found = edge.projections.invitation(&digest(code.as_bytes())).await.map_err(stored)?;
     let Some((key, id, role)) = found else {
-        edge.limits.fail(super::caller::address(&request, &edge.proxies)).map_err(Problem::too_many)?;
+        let from = super::caller::address(&request, &edge.proxies);
+        edge.limits.fail(from).await.map_err(Problem::too_many)?;
         return Err(Problem::not_found());
     };
     // The invited person is known by their invitation, whatever name they give.

@@ -1,7 +1,7 @@
 //! One node of two is cut off: from Redis but not from the database, from the database but not from
 //! Redis. A small proxy of the test's own stands between.
 
-use crate::cluster::{Cluster, agree, becomes, cluster_with};
+use crate::cluster::{Cluster, agree, becomes, cluster_of};
 use crate::{meeting, ok};
 use convoke_loadtest::client::Client;
 use serde_json::json;
@@ -73,7 +73,7 @@ async fn two() -> Option<(Cluster, Proxy, Proxy)> {
     };
     let to_redis = Proxy::to(parts(&redis).1.to_owned()).await;
     let to_database = Proxy::to(parts(&postgres).1.to_owned()).await;
-    let cluster = cluster_with(2, |number, database| {
+    let cluster = cluster_of(2, &[], |number, database| {
         if number == 0 {
             return (database, redis.clone());
         }

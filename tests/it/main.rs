@@ -12,7 +12,10 @@ mod limits;
 mod lobby;
 mod mail;
 mod meeting;
+mod redis_engines;
+mod redis_server;
 mod rest;
+mod shared_limits;
 mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;

@@ -175,10 +175,10 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
     let me = clock.id();
     let (inbox, heard) = mpsc::unbounded_channel();
     let ether: Arc<Ether> = Arc::clone(&world.ether);
-    let port = Port { ether, link: Arc::clone(&link), me, inbox };
+    let port = Port::new(ether, Arc::clone(&link), me, inbox);
     let database: Arc<Database> = Arc::clone(&world.database);
     let store = Arc::new(Store { database, link: Arc::clone(&link) });
-    let bus = NodeBus::start(Arc::new(port), heard, &name, me);
+    let bus = NodeBus::start(port, heard, &name, me);
     let timing = Timing::default();
     let life = loop {
         let until = tokio::time::Instant::now() + timing.lease;

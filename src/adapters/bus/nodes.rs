@@ -1,10 +1,11 @@
-//! The bus between nodes, over any transport that publishes to whoever has subscribed: at most once,
-//! kept nowhere. Nothing here relies on more: a call is sent again under its id until it is answered,
+//! The bus between nodes, over any transport that publishes to whoever listens: at most once, kept
+//! nowhere. Nothing here relies on more: a call is sent again under its id until it is answered,
 //! and is carried out once by each owner; a batch that is lost shows as a jump in the numbers, or, if
 //! it was the last, as a head in the database that goes further than what was heard. Without its
 //! transport a node serves the meetings that it owns, and sends the sockets of others away.
 
 use super::LocalBus;
+use super::answers::Answers;
 use super::transport::Transport;
 use super::wire::{self, Message, meeting_channel, node_channel};
 use async_trait::async_trait;
@@ -15,47 +16,29 @@ use convoke_actors::ports::{Bus, Call, MeetingKey, NodeLife, Store, Told, Unansw
 use convoke_actors::release::{Batch, Item};
 use convoke_actors::supervisor::Meetings;
 use convoke_domain::{CloseCode, Seq, Term};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-/// Messages that wait to be published; what does not fit is lost, and made good from the log.
-const OUTBOUND: usize = 16_384;
-/// Messages that are published in one go.
-const PIPELINE: usize = 128;
 /// How long a call waits before it is sent again, and how often it is sent.
 const CALL_WAIT: Duration = Duration::from_millis(400);
 const CALL_TRIES: usize = 4;
 /// How long a subscription is waited for before a meeting is asked for what it will publish.
 const SUBSCRIBE: Duration = Duration::from_secs(2);
-/// Answers that are kept for calls that come again.
-const ANSWERS_MAX: usize = 8_192;
 const WATCH: Duration = Duration::from_secs(2);
 const PULSE: Duration = Duration::from_millis(500);
-/// A shorter absence of the transport is nothing that anybody is told of.
-const PATIENCE: Duration = Duration::from_secs(3);
-const RESPONSE: Duration = Duration::from_secs(1);
 
 pub struct NodeBus {
     local: LocalBus,
     me: Uuid,
     channel: String,
-    outbound: mpsc::Sender<(String, Message)>,
+    transport: Arc<dyn Transport>,
     state: Mutex<State>,
     connected: AtomicBool,
-    transport: Arc<dyn Transport>,
     meetings: Mutex<Option<Meetings>>,
-    orders: mpsc::UnboundedSender<Order>,
-}
-
-/// What the transport is to listen to.
-enum Order {
-    Subscribe(MeetingKey),
-    Unsubscribe(MeetingKey),
 }
 
 #[derive(Default)]
@@ -67,41 +50,10 @@ struct State {
 
 struct Followed {
     hubs: HashSet<u64>,
-    is_subscribed: watch::Sender<bool>,
     /// The life and the head that was heard last.
     heard: (Term, Seq),
     /// The head in the database, when it was looked at last.
     seen: (Term, Seq),
-}
-
-/// Calls that were taken, and what became of them, the oldest first.
-#[derive(Default)]
-struct Answers {
-    order: VecDeque<Uuid>,
-    told: HashMap<Uuid, Option<Told>>,
-}
-
-impl Answers {
-    /// Notes a call. None: it is new. Some: it was taken before; inside, what came of it so far.
-    fn take(&mut self, id: Uuid) -> Option<Option<Told>> {
-        if let Some(told) = self.told.get(&id) {
-            return Some(told.clone());
-        }
-        self.order.push_back(id);
-        self.told.insert(id, None);
-        while self.order.len() > ANSWERS_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.told.remove(&oldest);
-            }
-        }
-        None
-    }
-
-    fn keep(&mut self, id: Uuid, told: &Told) {
-        if let Some(place) = self.told.get_mut(&id) {
-            *place = Some(told.clone());
-        }
-    }
 }
 
 /// This machine's time; two machines' may differ, and the lag shown with them.
@@ -111,30 +63,25 @@ fn now_ms() -> u64 {
 }
 
 impl NodeBus {
-    /// Begins to publish and to listen. `me` is this process in this life of it, `inbox` what the
-    /// transport hears. Runs on the present thread, whose runtime must outlive it.
+    /// Begins to listen. `me` is this process in this life of it, `inbox` what the transport hears.
+    /// Runs on the present thread, whose runtime must outlive it.
     pub fn start(
         transport: Arc<dyn Transport>,
         inbox: mpsc::UnboundedReceiver<Bytes>,
         node: &str,
         me: Uuid,
     ) -> Arc<Self> {
-        let (outbound, queue) = mpsc::channel(OUTBOUND);
-        let (orders, ordered) = mpsc::unbounded_channel();
         let bus = Arc::new(Self {
             local: LocalBus::default(),
             me,
             channel: node_channel(node),
-            outbound,
+            transport,
             state: Mutex::default(),
             connected: AtomicBool::new(false),
-            transport,
             meetings: Mutex::default(),
-            orders,
         });
-        actix_rt::spawn(Arc::clone(&bus).publish_all(queue));
+        bus.transport.listen(bus.channel.clone());
         actix_rt::spawn(Arc::clone(&bus).hear_all(inbox));
-        actix_rt::spawn(Arc::clone(&bus).listen(ordered));
         actix_rt::spawn(Arc::clone(&bus).pulse());
         bus
     }
@@ -154,68 +101,17 @@ impl NodeBus {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn send(&self, channel: String, message: Message) {
-        if self.outbound.try_send((channel, message)).is_err() {
-            metrics::counter!("convoke_bus_dropped_total").increment(1);
+    fn send(&self, channel: String, message: &Message) {
+        match wire::encode(self.me, message) {
+            Ok(bytes) => self.transport.publish(channel, bytes),
+            Err(error) => tracing::error!(%error, "a message of the bus could not be encoded"),
         }
     }
 
-    async fn publish_all(self: Arc<Self>, mut queue: mpsc::Receiver<(String, Message)>) {
-        let mut some = Vec::with_capacity(PIPELINE);
-        while queue.recv_many(&mut some, PIPELINE).await > 0 {
-            let mut encoded = Vec::with_capacity(some.len());
-            for (channel, message) in some.drain(..) {
-                match wire::encode(self.me, &message) {
-                    Ok(bytes) => encoded.push((channel, bytes)),
-                    Err(error) => tracing::error!(%error, "a message of the bus could not be encoded"),
-                }
-            }
-            // What cannot be sent now is not sent later: by then it is made good from the log.
-            if self.transport.publish(encoded).await.is_err() {
-                metrics::counter!("convoke_bus_dropped_total").increment(1);
-            }
-        }
-    }
-
-    /// Subscribes in the order asked for: one connection, one order.
-    async fn listen(self: Arc<Self>, mut orders: mpsc::UnboundedReceiver<Order>) {
-        while self.transport.subscribe(&self.channel).await.is_err() {
-            tokio::time::sleep(PULSE).await;
-        }
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Subscribe(key) => {
-                    let channel = meeting_channel(&key);
-                    while let Err(error) = self.transport.subscribe(&channel).await {
-                        tracing::debug!(%error, "a meeting could not be subscribed to");
-                        if !self.state().followed.contains_key(&key) {
-                            break;
-                        }
-                        tokio::time::sleep(PULSE).await;
-                    }
-                    if let Some(followed) = self.state().followed.get(&key) {
-                        followed.is_subscribed.send_replace(true);
-                    }
-                }
-                Order::Unsubscribe(key) => {
-                    if !self.state().followed.contains_key(&key) {
-                        // Where this fails the connection is gone, and the subscription with it.
-                        let _ = self.transport.unsubscribe(&meeting_channel(&key)).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the transport answers. What was published while it did not, is lost.
+    /// Tells when the transport goes and comes. What was published in between, is lost.
     async fn pulse(self: Arc<Self>) {
-        let mut answered_at = Instant::now();
         loop {
-            let answer = tokio::time::timeout(RESPONSE, self.transport.ping()).await;
-            if matches!(answer, Ok(Ok(()))) {
-                answered_at = Instant::now();
-            }
-            let is_connected = answered_at.elapsed() < PATIENCE;
+            let is_connected = self.transport.is_there();
             if self.connected.swap(is_connected, Ordering::AcqRel) != is_connected {
                 metrics::gauge!("convoke_bus_connected").set(if is_connected { 1.0 } else { 0.0 });
                 if is_connected {
@@ -286,23 +182,15 @@ impl NodeBus {
         match self.state().answers.take(call.id) {
             // It is being carried out; its answer comes.
             Some(None) => return,
-            Some(Some(told)) => return self.send(from, Message::Answer(call.id, told)),
+            Some(Some(told)) => return self.send(from, &Message::Answer(call.id, told)),
             None => {}
         }
         let bus = Arc::clone(self);
         actix_rt::spawn(async move {
             let told = meetings.serve(&call).await;
             bus.state().answers.keep(call.id, &told);
-            bus.send(from, Message::Answer(call.id, told));
+            bus.send(from, &Message::Answer(call.id, told));
         });
-    }
-
-    /// Waits until what the meeting publishes is heard here.
-    async fn is_heard(&self, key: &MeetingKey) {
-        let subscribed = self.state().followed.get(key).map(|followed| followed.is_subscribed.subscribe());
-        if let Some(mut subscribed) = subscribed {
-            let _ = tokio::time::timeout(SUBSCRIBE, subscribed.wait_for(|is| *is)).await;
-        }
     }
 
     /// Looks at the heads of what is followed: a last batch that was lost leaves no other trace.
@@ -349,7 +237,7 @@ impl NodeBus {
 #[async_trait]
 impl Bus for NodeBus {
     fn publish(&self, batch: Arc<Batch>) {
-        self.send(meeting_channel(&batch.key), Message::Batch(now_ms(), Batch::clone(&batch)));
+        self.send(meeting_channel(&batch.key), &Message::Batch(now_ms(), Batch::clone(&batch)));
         self.local.publish(batch);
     }
 
@@ -370,11 +258,12 @@ impl Bus for NodeBus {
     }
 
     async fn call(&self, to: &NodeLife, call: &Call) -> Result<Told, Unanswered> {
-        self.is_heard(&call.key).await;
+        // What the meeting publishes is to be heard here before it is asked for it.
+        self.transport.is_heard(&meeting_channel(&call.key), SUBSCRIBE).await;
         for _ in 0..CALL_TRIES {
             let (sender, answer) = oneshot::channel();
             self.state().waiting.insert(call.id, sender);
-            self.send(node_channel(&to.node), Message::Call(self.channel.clone(), call.clone()));
+            self.send(node_channel(&to.node), &Message::Call(self.channel.clone(), call.clone()));
             if let Ok(Ok(told)) = tokio::time::timeout(CALL_WAIT, answer).await {
                 return Ok(told);
             }
@@ -407,13 +296,12 @@ impl Follow for NodeBus {
         let is_new = !state.followed.contains_key(key);
         let followed = state.followed.entry(key.clone()).or_insert_with(|| Followed {
             hubs: HashSet::new(),
-            is_subscribed: watch::Sender::new(false),
             heard: (Term(0), Seq(0)),
             seen: (Term(0), Seq(0)),
         });
         followed.hubs.insert(hub);
         if is_new {
-            let _ = self.orders.send(Order::Subscribe(key.clone()));
+            self.transport.listen(meeting_channel(key));
         }
     }
 
@@ -424,7 +312,7 @@ impl Follow for NodeBus {
         followed.hubs.remove(&hub);
         if followed.hubs.is_empty() {
             state.followed.remove(key);
-            let _ = self.orders.send(Order::Unsubscribe(key.clone()));
+            self.transport.ignore(meeting_channel(key));
         }
     }
 }

@@ -1,85 +1,87 @@
-//! Redis as the transport between nodes: its pub/sub over one RESP3 connection that is made again,
-//! with its subscriptions, whenever it is lost.
+//! Redis as the transport between nodes: one server, the master that Sentinels name, or a Cluster.
 
-use super::transport::{OutOfReach, Transport};
+use super::link::Link;
+use super::outbound::Outbound;
+use super::subscriptions::Subscriptions;
+use super::transport::Transport;
+use super::way::Way;
+use super::wire::probe_channel;
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value};
+use redis::{PushInfo, PushKind, Value};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-const RESPONSE: Duration = Duration::from_secs(1);
-
-pub struct RedisTransport(ConnectionManager);
+pub struct RedisTransport {
+    link: Arc<Link>,
+    outbound: Outbound,
+    subscriptions: Arc<Subscriptions>,
+}
 
 impl RedisTransport {
-    /// Connects in the background; a Redis that is away does not keep a node from starting.
-    pub fn connect(url: &str) -> Result<(Self, mpsc::UnboundedReceiver<Bytes>), RedisError> {
-        let info = url.into_connection_info()?;
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = redis::Client::open(info.set_redis_settings(redis))?;
-        let (pushes, pushed) = mpsc::unbounded_channel();
-        let config = ConnectionManagerConfig::new()
-            .set_push_sender(pushes)
-            .set_automatic_resubscription()
-            .set_response_timeout(Some(RESPONSE))
-            .set_connection_timeout(Some(RESPONSE))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_millis(500))
-            .set_number_of_retries(6);
-        let connection = ConnectionManager::new_lazy_with_config(client, config)?;
+    /// Connects in the background; a Redis that is away does not keep a node from starting. Runs on
+    /// the present runtime, which must outlive it.
+    pub fn start(way: Way, node: &str) -> (Arc<Self>, mpsc::UnboundedReceiver<Bytes>) {
+        let (link, pushed) = Link::start(way, probe_channel(node));
+        let subscriptions = Subscriptions::start(Arc::clone(&link));
         let (heard, inbox) = mpsc::unbounded_channel();
-        actix_rt::spawn(hear(pushed, heard));
-        Ok((Self(connection), inbox))
+        tokio::spawn(hear(Arc::clone(&subscriptions), pushed, heard));
+        let outbound = Outbound::start(Arc::clone(&link));
+        (Arc::new(Self { link, outbound, subscriptions }), inbox)
+    }
+
+    /// The connection, for whatever else nodes share by Redis.
+    pub fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
     }
 }
 
-/// Passes on what was published, and nothing else that Redis says.
-async fn hear(mut pushed: mpsc::UnboundedReceiver<PushInfo>, heard: mpsc::UnboundedSender<Bytes>) {
-    while let Some(push) = pushed.recv().await {
-        match push.kind {
-            PushKind::Message => {
-                if let Some(Value::BulkString(bytes)) = push.data.into_iter().nth(1)
-                    && heard.send(bytes.into()).is_err()
-                {
+async fn hear(
+    subscriptions: Arc<Subscriptions>,
+    mut pushed: mpsc::UnboundedReceiver<PushInfo>,
+    heard: mpsc::UnboundedSender<Bytes>,
+) {
+    while let Some(PushInfo { kind, data }) = pushed.recv().await {
+        match (kind, data.into_iter().take(2).collect::<Vec<_>>().as_mut_slice()) {
+            (PushKind::Message | PushKind::SMessage, [_, Value::BulkString(bytes)]) => {
+                if heard.send(std::mem::take(bytes).into()).is_err() {
                     return;
                 }
             }
-            PushKind::Disconnection => tracing::warn!("the connection to Redis broke"),
+            // A shard that moves ends the subscriptions to it.
+            (PushKind::SUnsubscribe, [Value::BulkString(channel), ..]) => {
+                subscriptions.ended(String::from_utf8_lossy(channel).into_owned());
+            }
+            // Of a Cluster one node may go while the connection as a whole stays.
+            (PushKind::Disconnection, _) => {
+                tracing::warn!("a connection to Redis broke");
+                subscriptions.renew();
+            }
             _ => {}
         }
     }
 }
 
-fn out_of_reach(error: impl std::fmt::Display) -> OutOfReach {
-    OutOfReach(error.to_string())
-}
-
 #[async_trait]
 impl Transport for RedisTransport {
-    async fn subscribe(&self, channel: &str) -> Result<(), OutOfReach> {
-        self.0.clone().subscribe(channel).await.map_err(out_of_reach)
+    fn listen(&self, channel: String) {
+        self.subscriptions.want(channel);
     }
 
-    async fn unsubscribe(&self, channel: &str) -> Result<(), OutOfReach> {
-        self.0.clone().unsubscribe(channel).await.map_err(out_of_reach)
+    fn ignore(&self, channel: String) {
+        self.subscriptions.unwant(channel);
     }
 
-    async fn publish(&self, messages: Vec<(String, Vec<u8>)>) -> Result<(), OutOfReach> {
-        let mut pipe = redis::pipe();
-        for (channel, bytes) in messages {
-            pipe.cmd("PUBLISH").arg(channel).arg(bytes).ignore();
-        }
-        let mut connection = self.0.clone();
-        match tokio::time::timeout(RESPONSE, pipe.query_async::<()>(&mut connection)).await {
-            Ok(sent) => sent.map_err(out_of_reach),
-            Err(late) => Err(out_of_reach(late)),
-        }
+    async fn is_heard(&self, channel: &str, at_most: Duration) {
+        self.subscriptions.is_heard(channel, at_most).await;
     }
 
-    async fn ping(&self) -> Result<(), OutOfReach> {
-        let mut connection = self.0.clone();
-        redis::cmd("PING").query_async::<String>(&mut connection).await.map(drop).map_err(out_of_reach)
+    fn publish(&self, channel: String, bytes: Vec<u8>) {
+        self.outbound.send(channel, bytes);
+    }
+
+    fn is_there(&self) -> bool {
+        self.link.is_there()
     }
 }

@@ -25,6 +25,12 @@ pub fn node_channel(node: &str) -> String {
     format!("convoke:node:{node}")
 }
 
+/// What nobody hears, in the same shard of a Cluster as the node's own channel: where it can be
+/// published to, the node can be called.
+pub fn probe_channel(node: &str) -> String {
+    format!("convoke:probe:{{{}}}", node_channel(node))
+}
+
 pub fn encode(sender: Uuid, message: &Message) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut bytes = sender.as_bytes().to_vec();
     rmp_serde::encode::write_named(&mut bytes, message)?;
