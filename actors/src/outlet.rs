@@ -336,7 +336,8 @@ impl Outlet {
 
     /// Whether the meeting still owes an answer to this number.
     pub fn owes(&self, id: u64) -> bool {
-        self.0.borrow().unanswered.iter().any(|(other, _)| *other == id)
+        let inner = self.0.borrow();
+        inner.unanswered.iter().any(|(other, _)| *other == id) || inner.repeated.contains(&id)
     }
 
     pub fn unanswered(&self) -> usize {

@@ -269,6 +269,7 @@ impl SessionActor {
             // A retry: answered as the first time, once the first time is.
             if !self.outlet.owes(id) {
                 self.outlet.repeat(id);
+                self.keep(id, command.clone());
                 let again = Numbered {
                     socket: self.socket,
                     session,
@@ -295,9 +296,17 @@ impl SessionActor {
         let span = tracing::info_span!("command", meeting = %key.meeting, %session, id);
         self.outlet.take(id, span.clone());
         self.forget_answered();
-        self.in_flight.push_back((id, command.clone()));
+        self.keep(id, command.clone());
         let numbered = Numbered { socket: self.socket, session, id, after, is_retry: false, command, span };
         self.send(key, vec![ToMeeting::Command(numbered)], ctx);
+    }
+
+    /// Keeps a command until it is answered, in the order of the numbers.
+    fn keep(&mut self, id: u64, command: Result<Command, Rejection>) {
+        let place = self.in_flight.partition_point(|(other, _)| *other < id);
+        if self.in_flight.get(place).is_none_or(|(other, _)| *other != id) {
+            self.in_flight.insert(place, (id, command));
+        }
     }
 
     fn forget_answered(&mut self) {

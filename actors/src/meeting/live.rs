@@ -626,9 +626,17 @@ impl Live {
         if let Some((_, message)) = remembered {
             return message.clone();
         }
-        let logged = self.state.sessions.get(&session).and_then(|known| known.answers.get(&id));
-        match logged {
+        let known = self.state.sessions.get(&session).map(|known| &known.answers);
+        let kept = self.env.limits.answers_kept_max;
+        // What may be in flight is kept; of what is older nobody knows any more.
+        let is_too_old = |answers: &BTreeMap<u64, Seq>| {
+            answers.len() >= kept && answers.first_key_value().is_some_and(|(first, _)| id < *first)
+        };
+        match known.and_then(|answers| answers.get(&id)) {
             Some(seq) => frame::answer(id, Some(*seq), "{}"),
+            None if known.is_some_and(is_too_old) => {
+                frame::refusal(id, &Rejection::bad_request("this number is too old to be answered again"))
+            }
             None => frame::refusal(id, &Rejection::unavailable("this command had no effect; send it as a new one")),
         }
     }
