@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_MAX: u32 = 200;
+const LEASE_LOOK: Duration = Duration::from_millis(20);
 /// Meetings that are given away at once.
 const REBALANCE_MAX: usize = 20;
 
@@ -65,6 +66,14 @@ impl Life {
     pub fn holds(&self, life: &NodeLife) -> bool {
         let present = self.present();
         present.0 == *life && Instant::now() < present.1
+    }
+
+    /// Waits until the lease runs, or so long.
+    pub async fn is_valid_within(&self, most: Duration) {
+        let until = Instant::now() + most;
+        while self.valid().is_none() && Instant::now() < until {
+            tokio::time::sleep(LEASE_LOOK).await;
+        }
     }
 
     /// Says nothing more that is not written down.

@@ -165,7 +165,7 @@ fn is_what_the_log_says(log: &Log<'_>, record: &Record, say: &mut impl FnMut(Str
                 say(format!("was told {kind} {heard} at {seq}; the log has {} {data}", row.kind));
             }
             // After the end nobody is told anything.
-            (None, Some(true)) if !was_skipped(seq) && !(seq > record.cursor && log.is_over()) => {
+            (None, Some(true)) if !was_skipped(seq) && (seq <= record.cursor || !log.is_over()) => {
                 say(format!("was never told {} at {seq}; the cursor is {}", row.kind, record.cursor));
             }
             _ => {}

@@ -34,6 +34,8 @@ const MAILBOX: usize = 4_096;
 const DEATHS_MAX: u32 = 2;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// A node that stood still renews its lease, or begins another life, as soon as it goes on.
+const LEASE_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum How {
@@ -190,7 +192,11 @@ impl MeetingActor {
             return;
         }
         let (env, key) = (self.env.clone(), self.key.clone());
+        let is_first = self.retry == RETRY_FIRST;
         let loading = async move {
+            if is_first {
+                env.life.is_valid_within(LEASE_WAIT).await;
+            }
             let loaded = load::load(&env, &key).await?;
             let deaths = env.store.deaths(&key).await?;
             Ok((loaded, deaths))
