@@ -368,7 +368,7 @@ impl Socket {
                     // An answer that is passed over is still owed, and asked for again with the place;
                     // a view of what was not heard before it is given by a resume.
                     let is_early = match re {
-                        None => seq.is_some() && self.place.is_none(),
+                        None => *is_snapshot && self.place.is_none(),
                         Some(re) => *re > 0 && self.awaits_place,
                     };
                     if is_early || re.is_some_and(|re| !self.outlet.settle(re)) {

@@ -256,7 +256,7 @@ impl Client {
         }
     }
 
-    /// The host makes somebody else a cohost, or a participant again.
+    /// The host makes somebody else a cohost, a participant again, or the host.
     fn promote(&mut self, socket: &Socket) {
         let (roster, me) = (self.record.borrow().roster.clone(), self.record.borrow().participant.clone());
         let others: Vec<&Value> = roster.as_array().into_iter().flatten().filter(|other| **other != me).collect();
@@ -264,7 +264,7 @@ impl Client {
             return;
         }
         let chosen = others[self.world.chance.below(others.len())].clone();
-        let role = if self.world.chance.is(0.5) { "cohost" } else { "participant" };
+        let role = ["cohost", "participant", "host"][self.world.chance.below(3)];
         self.send(("participant.set_role", json!({ "participant": chosen, "role": role })), None, socket);
     }
 

@@ -761,7 +761,8 @@ impl Live {
                 (frame::notice("self.admitted", &data), Some(self.state.seq))
             } else {
                 let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) else { continue };
-                (frame::notice("self.entered", &shown.entered()), Some(self.state.seq))
+                // The events of the same decision that follow are not in it.
+                (frame::notice("self.entered", &shown.entered()), None)
             };
             self.leave(Item::Direct { socket, message, re: None, seq, is_snapshot: true });
         }
