@@ -355,12 +355,13 @@ impl Socket {
                     self.outlet.advance(*seq);
                 }
                 Item::Place { socket, why: Placing::Moved, .. } if *socket == id && self.place.is_none() => {}
+                // The answer to a hello that was sent twice, and answered: what it skips was not given.
+                Item::Place { socket, why: Placing::New { .. }, .. } if *socket == id && !self.outlet.is_greeting() => {
+                }
                 Item::Place { socket, place, why } if *socket == id => {
                     self.place = Some(*place);
                     (self.awaits_place, self.must_attach) = (false, false);
-                    if let Placing::New { last_id } = why
-                        && self.outlet.is_greeting()
-                    {
+                    if let Placing::New { last_id } = why {
                         self.outlet.renumber(*last_id);
                     }
                 }
