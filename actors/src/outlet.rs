@@ -1,6 +1,6 @@
 //! The way out to one socket: a queue of encoded frames, bounded in bytes and by progress. It
 //! belongs to the socket's thread and is shared by the session (which reads), the hub (which
-//! writes) and the response body (which drains it), so it needs no lock.
+//! writes) and the socket's writer (which drains it), so it needs no lock.
 //!
 //! Both bounds are needed. The bytes that wait here are limited; and a peer that reads nothing,
 //! while the kernel still takes bytes, is found by its pongs: the pings stand in the same stream
