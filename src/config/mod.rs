@@ -173,6 +173,8 @@ impl Config {
             reactions_per_message_max: self.reactions_per_message_max,
             live_messages_max: self.live_messages_max,
             invitations_max: self.invitations_max,
+            breakout_rooms_max: self.breakout_rooms_max,
+            rooms_kept_max: self.rooms_kept_max,
             grace_ms: self.grace_s.saturating_mul(1_000),
             empty_ms: self.empty_s.saturating_mul(1_000),
             count_interval_ms: self.count_interval_ms,

@@ -166,6 +166,10 @@ settings! {
         live_messages_max: usize = "2000", number("messages", 50, 100_000);
         /// Invitations to one meeting.
         invitations_max: usize = "1000", number("invitations", 1, 100_000);
+        /// Breakout rooms of a meeting that are not closed.
+        breakout_rooms_max: usize = "100", number("rooms", 1, 1_000);
+        /// Rooms of a meeting that are remembered, closed ones included.
+        rooms_kept_max: usize = "500", number("rooms", 1, 10_000);
         /// A drop shorter than this is no event.
         drop_ms: u64 = "3000", number("milliseconds", 0, 60_000);
         /// How long a lost session may take to come back.

@@ -194,7 +194,14 @@ impl<'a> Gathered<'a> {
             let (to, room) = (message.to.to_string(), message.room.to_string());
             row(
                 key,
-                vec![id.0.into(), seq.0.into(), message.from.0.into(), to.into(), room.into(), json(&message).into()],
+                vec![
+                    id.0.into(),
+                    seq.0.into(),
+                    message.from.map_or(Uuid::nil(), |id| id.0).into(),
+                    to.into(),
+                    room.into(),
+                    json(&message).into(),
+                ],
             )
         });
         [

@@ -1,11 +1,13 @@
 //! Folding one event into the state. Pure and total: whatever is in the log was decided once, so
 //! `apply` never refuses; what it does not know it leaves alone. Nothing else writes to the state.
 
+mod rooms;
+
 use crate::event::{Event, LeaveReason, Recorded, SessionEnd};
 use crate::ids::{Millis, ParticipantId, SessionId};
 use crate::limits::Limits;
 use crate::shapes::{Connection, Media, Message, Participant, Role, Room, Source, Status};
-use crate::state::{LiveMessage, Meeting, Session, Standing, new_member};
+use crate::state::{LiveMessage, Meeting, Member, Permits, Session, Standing, new_member};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The first event of a log makes the state; every other is folded into it.
@@ -33,6 +35,9 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         empty_since: None,
         leaderless_since: None,
         invitations: 0,
+        breakout: None,
+        breakout_plan: None,
+        last_layout: Vec::new(),
     })
 }
 
@@ -116,6 +121,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         }
         Event::ParticipantJoined { participant } => {
             put(state, participant);
+            rooms::arrived(state, participant);
             stand(state, participant.id, Standing::Inside, recorded, limits);
         }
         Event::ParticipantLeft { participant, reason, .. } => {
@@ -125,10 +131,12 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 member.acting_from = None;
                 member.participant.media = Media::default();
                 member.participant.hand_at = None;
+                member.room_permits = Permits::default();
                 if *reason == LeaveReason::ToLobby {
                     member.must_wait = true;
                 }
             }
+            rooms::left(state, participant.id);
             stand(state, participant.id, Standing::Gone { at }, recorded, limits);
         }
         Event::ParticipantDisconnected { participant }
@@ -139,17 +147,15 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             stand(state, participant.id, Standing::Inside, recorded, limits);
         }
         Event::ParticipantsMuted { participants, source, .. } => {
-            each(state, participants, |media, _| set_source(media, *source, false));
+            each(state, participants, |member| set_source(&mut member.participant.media, *source, false));
         }
-        Event::ParticipantsPermitted { participants, source, allowed, .. } => {
-            each(state, participants, |media, permits| {
-                match source {
-                    Source::Audio => permits.audio = Some(*allowed),
-                    Source::Video => permits.video = Some(*allowed),
-                    Source::Screen => permits.screen = Some(*allowed),
-                }
+        Event::ParticipantsPermitted { participants, source, allowed, all, .. } => {
+            each(state, participants, |member| {
+                // The last word holds; one to all is forgotten with the stay in the room.
+                *member.permits.of(*source) = (!all).then_some(*allowed);
+                *member.room_permits.of(*source) = all.then_some(*allowed);
                 if !allowed {
-                    set_source(media, *source, false);
+                    set_source(&mut member.participant.media, *source, false);
                 }
             });
         }
@@ -165,6 +171,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 member.participant.media = Media::default();
                 member.participant.hand_at = None;
             }
+            rooms::left(state, participant.id);
             stand(state, participant.id, Standing::Removed { at }, recorded, limits);
         }
         Event::MediaSet { participant, media } => {
@@ -188,13 +195,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             }
         }
         Event::ChatPosted { message } => {
-            let live = LiveMessage { message: message.clone(), reactors: BTreeMap::new(), counted_at: 0 };
-            state.messages.insert(message.id, live);
-            while state.messages.len() > limits.live_messages_max {
-                if let Some((oldest, _)) = state.messages.pop_first() {
-                    state.counts_due.remove(&oldest);
-                }
-            }
+            keep_message(state, message, limits);
         }
         Event::ChatEdited { message } => {
             if let Some(live) = state.messages.get_mut(&message.id) {
@@ -214,6 +215,16 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 live.message.reactions = message.reactions.clone();
             }
         }
+        Event::BreakoutPlanned { .. }
+        | Event::BreakoutOpened { .. }
+        | Event::BreakoutAssigned { .. }
+        | Event::ParticipantsMoved { .. }
+        | Event::BreakoutChanged { .. }
+        | Event::BreakoutEndingSoon { .. }
+        | Event::BreakoutHelpRequested { .. }
+        | Event::BreakoutMerged { .. }
+        | Event::BreakoutClosed { .. } => rooms::fold(state, recorded, limits),
+        Event::BreakoutBroadcast { message, .. } => keep_message(state, message, limits),
         Event::InvitationCreated { .. } => state.invitations = state.invitations.saturating_add(1),
         Event::PersonErased { participant } => erase(state, *participant),
     }
@@ -263,6 +274,7 @@ fn forget_oldest(state: &mut Meeting, limits: &Limits) {
         let first = positions.clone().next();
         let Some((oldest, _)) = positions.find(|(_, id)| !spared(id)).or(first) else { return };
         let id = state.gone.remove(oldest);
+        rooms::forget(state, id);
         if let Some(member) = state.members.remove(&id) {
             if let Some(user) = member.participant.user {
                 state.users.remove(&user);
@@ -334,6 +346,7 @@ fn empty_out(state: &mut Meeting, at: Millis) {
     state.hands.clear();
     state.counts_due.clear();
     state.leads.clear();
+    rooms::end(state);
     let inside = std::mem::take(&mut state.inside);
     let waiting = std::mem::take(&mut state.waiting);
     for id in inside.into_iter().chain(waiting) {
@@ -360,14 +373,10 @@ fn change_role(state: &mut Meeting, participant: &Participant, acting: bool) {
     }
 }
 
-fn each(
-    state: &mut Meeting,
-    participants: &BTreeSet<ParticipantId>,
-    change: impl Fn(&mut Media, &mut crate::state::Permits),
-) {
+fn each(state: &mut Meeting, participants: &BTreeSet<ParticipantId>, change: impl Fn(&mut Member)) {
     for id in participants {
         if let Some(member) = state.members.get_mut(id) {
-            change(&mut member.participant.media, &mut member.permits);
+            change(member);
         }
     }
 }
@@ -377,6 +386,16 @@ fn set_source(media: &mut Media, source: Source, on: bool) {
         Source::Audio => media.audio = on,
         Source::Video => media.video = on,
         Source::Screen => media.screen = on,
+    }
+}
+
+fn keep_message(state: &mut Meeting, message: &Message, limits: &Limits) {
+    let live = LiveMessage { message: message.clone(), reactors: BTreeMap::new(), counted_at: 0 };
+    state.messages.insert(message.id, live);
+    while state.messages.len() > limits.live_messages_max {
+        if let Some((oldest, _)) = state.messages.pop_first() {
+            state.counts_due.remove(&oldest);
+        }
     }
 }
 
@@ -419,7 +438,8 @@ fn erase(state: &mut Meeting, id: ParticipantId) {
         state.guests.remove(&guest);
     }
     member.participant.name = crate::redact::ERASED_NAME.to_owned();
-    for live in state.messages.values_mut().filter(|live| live.message.from == id) {
+    rooms::forget(state, id);
+    for live in state.messages.values_mut().filter(|live| live.message.from == Some(id)) {
         crate::redact::blank(&mut live.message);
         live.reactors.clear();
         state.counts_due.remove(&live.message.id);

@@ -2,7 +2,8 @@
 //! name; [`Input`] is everything that can reach the aggregate, people's comings and goings and the
 //! passing of time included.
 
-use crate::ids::{InvitationId, MeetingId, MessageId, ParticipantId, SessionId, TenantId, To, UserId};
+use crate::breakout::{Destination, OpenRooms};
+use crate::ids::{InvitationId, MeetingId, MessageId, Millis, ParticipantId, RoomId, SessionId, TenantId, To, UserId};
 use crate::rejection::Rejection;
 use crate::shapes::{Role, Settings, SettingsPatch, Source};
 use serde::{Deserialize, Serialize};
@@ -178,6 +179,38 @@ pub enum Command {
     DeleteMessage { message: MessageId },
     #[serde(rename = "chat.react")]
     ReactToMessage { message: MessageId, emoji: String, on: bool },
+    #[serde(rename = "breakout.plan")]
+    PlanBreakout(OpenRooms),
+    #[serde(rename = "breakout.open")]
+    OpenBreakout(OpenRooms),
+    #[serde(rename = "breakout.move")]
+    MovePeople { moves: Vec<Destination> },
+    #[serde(rename = "breakout.join")]
+    JoinRoom { room: RoomId },
+    #[serde(rename = "breakout.extend")]
+    ExtendBreakout {
+        #[serde(default)]
+        by_s: Option<u32>,
+        #[serde(default)]
+        ends_at: Option<Millis>,
+    },
+    #[serde(rename = "breakout.add")]
+    AddRoom { name: String },
+    #[serde(rename = "breakout.rename")]
+    RenameRoom { room: RoomId, name: String },
+    #[serde(rename = "breakout.broadcast")]
+    Broadcast { text: String },
+    #[serde(rename = "breakout.help")]
+    RequestHelp(Nothing),
+    #[serde(rename = "breakout.merge")]
+    MergeRooms { from: Vec<RoomId>, into: RoomId },
+    #[serde(rename = "breakout.close")]
+    CloseRooms {
+        #[serde(default)]
+        room: Option<RoomId>,
+        #[serde(default)]
+        now: bool,
+    },
     #[serde(rename = "media.request")]
     RequestMedia(Nothing),
     #[serde(rename = "mesh.signal")]
@@ -218,6 +251,17 @@ pub const COMMAND_TYPES: &[&str] = &[
     "chat.edit",
     "chat.delete",
     "chat.react",
+    "breakout.plan",
+    "breakout.open",
+    "breakout.move",
+    "breakout.join",
+    "breakout.extend",
+    "breakout.add",
+    "breakout.rename",
+    "breakout.broadcast",
+    "breakout.help",
+    "breakout.merge",
+    "breakout.close",
     "media.request",
     "mesh.signal",
 ];

@@ -1,13 +1,15 @@
 //! What happens by itself, at an absolute time that the state holds: the end of a grace period, of
+//! breakout rooms, of
 //! an empty meeting, of one whose hosts are gone, of one that has lasted its time; and the counts
 //! of what many do to one thing. Each deadline takes effect once, because firing it changes the
 //! state that it was computed from.
 
-use crate::decide::{lifecycle, presence, roles};
+use crate::breakout::BreakoutState;
+use crate::decide::{breakout::closing, lifecycle, presence, roles};
 use crate::event::{EndReason, Event};
 use crate::ids::{MessageId, Millis, SessionId};
 use crate::limits::Limits;
-use crate::shapes::Status;
+use crate::shapes::{RoomState, Status};
 use crate::state::Meeting;
 use crate::turn::Turn;
 
@@ -15,6 +17,9 @@ use crate::turn::Turn;
 enum Deadline {
     Count(MessageId),
     GraceOver(SessionId),
+    BreakoutWarning,
+    BreakoutDeadline,
+    BreakoutGraceOver,
     End(EndCause),
 }
 
@@ -37,19 +42,27 @@ fn next(state: &Meeting, limits: &Limits) -> Option<(Millis, Deadline)> {
     let counts = state.counts_due.iter().map(|(id, at)| (*at, Deadline::Count(*id)));
     let graces = state.lost.iter().map(|(id, at)| (at.saturating_add(limits.grace_ms), Deadline::GraceOver(*id)));
     let mut found = counts.chain(graces).min();
+    let mut consider = |at: Option<Millis>, deadline: Deadline| {
+        if let Some(at) = at {
+            let this = (at, deadline);
+            found = Some(found.map_or(this, |other| other.min(this)));
+        }
+    };
+    if let Some(set) = &state.breakout {
+        consider(set.warnings.keys().next().copied(), Deadline::BreakoutWarning);
+        let is_open = set.shown.state == BreakoutState::Open;
+        consider(set.shown.ends_at.filter(|_| is_open), Deadline::BreakoutDeadline);
+        let closing = state.set_rooms().filter(|room| room.state == RoomState::Closing);
+        consider(closing.filter_map(|room| room.ends_at).min(), Deadline::BreakoutGraceOver);
+    }
     if state.info.status == Status::Live {
-        let mut consider = |at: Option<Millis>, cause: EndCause| {
-            if let Some(at) = at {
-                let this = (at, Deadline::End(cause));
-                found = Some(found.map_or(this, |other| other.min(this)));
-            }
-        };
-        consider(state.info.ends_at, EndCause::MaxDuration);
-        consider(state.empty_since.map(|since| since.saturating_add(limits.empty_ms)), EndCause::Empty);
+        consider(state.info.ends_at, Deadline::End(EndCause::MaxDuration));
+        let empty = state.empty_since.map(|since| since.saturating_add(limits.empty_ms));
+        consider(empty, Deadline::End(EndCause::Empty));
         let absent = state.info.settings.host_absent_end_s.zip(state.leaderless_since);
         consider(
             absent.map(|(s, since)| since.saturating_add(u64::from(s).saturating_mul(1_000))),
-            EndCause::HostAbsent,
+            Deadline::End(EndCause::HostAbsent),
         );
     }
     found
@@ -67,6 +80,9 @@ pub fn fire_due(turn: &mut Turn<'_>) {
                 presence::grace_over(turn, session);
                 roles::succeed(turn);
             }
+            Deadline::BreakoutWarning => closing::warn(turn),
+            Deadline::BreakoutDeadline => closing::deadline(turn),
+            Deadline::BreakoutGraceOver => closing::grace_over(turn),
             Deadline::End(cause) => {
                 let reason = match cause {
                     EndCause::MaxDuration => EndReason::MaxDuration,

@@ -2,10 +2,11 @@
 //! is what is stored and also what is sent, so public events hold the contract's shapes whole.
 //! Events whose audience is nobody are the meeting's own bookkeeping; clients never see them.
 
+use crate::breakout::{Breakout, Move, OpenRooms};
 use crate::ids::{MessageId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, UserId};
-use crate::shapes::{Hand, Invitation, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Source};
+use crate::shapes::{Hand, Invitation, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version that new events are written in; old logs replay under new code by this number.
 pub const EVENT_VERSION: u16 = 1;
@@ -211,6 +212,9 @@ pub enum Event {
         participants: BTreeSet<ParticipantId>,
         source: Source,
         allowed: bool,
+        /// Said to everybody in a room: it holds as long as they are there.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        all: bool,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: ById,
     },
@@ -249,6 +253,83 @@ pub enum Event {
     ReactionSet { message: MessageId, participant: ParticipantId, emoji: String, on: bool },
     #[serde(rename = "chat.reacted")]
     ChatReacted { message: Message },
+
+    /// What is to be opened later; absent where that was taken back.
+    #[serde(rename = "breakout.planned")]
+    BreakoutPlanned {
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        plan: Option<OpenRooms>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "breakout.opened")]
+    BreakoutOpened {
+        rooms: Vec<Room>,
+        breakout: Breakout,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        ends_at: Option<Millis>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// People who have a room and are not here yet.
+    #[serde(rename = "breakout.assigned")]
+    BreakoutAssigned { participants: BTreeMap<ParticipantId, RoomId>, users: BTreeMap<UserId, RoomId> },
+    #[serde(rename = "participants.moved")]
+    ParticipantsMoved {
+        moves: Vec<Move>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "breakout.changed")]
+    BreakoutChanged {
+        /// All rooms of the set.
+        rooms: Vec<Room>,
+        breakout: Breakout,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        ends_at: Option<Millis>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "breakout.ending_soon")]
+    BreakoutEndingSoon {
+        ends_at: Millis,
+        /// The warning that is due, in seconds before the end.
+        warn_s: u32,
+    },
+    #[serde(rename = "breakout.help_requested")]
+    BreakoutHelpRequested {
+        room: RoomId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// The rooms that are merged are closed by this; what was said there belongs to the other now.
+    #[serde(rename = "breakout.merged")]
+    BreakoutMerged {
+        from: Vec<RoomId>,
+        into: RoomId,
+        /// What is left of the set, if anything is.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        breakout: Option<Breakout>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "breakout.closed")]
+    BreakoutClosed {
+        /// Those that were closed.
+        rooms: Vec<Room>,
+        /// What is left of the set, if anything is.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        breakout: Option<Breakout>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "breakout.broadcast")]
+    BreakoutBroadcast {
+        message: Message,
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
 
     #[serde(rename = "invitation.created")]
     InvitationCreated { invitation: Invitation },
@@ -292,6 +373,16 @@ impl Event {
             Self::ChatDeleted { .. } => "chat.deleted",
             Self::ReactionSet { .. } => "chat.reaction_set",
             Self::ChatReacted { .. } => "chat.reacted",
+            Self::BreakoutPlanned { .. } => "breakout.planned",
+            Self::BreakoutOpened { .. } => "breakout.opened",
+            Self::BreakoutAssigned { .. } => "breakout.assigned",
+            Self::ParticipantsMoved { .. } => "participants.moved",
+            Self::BreakoutChanged { .. } => "breakout.changed",
+            Self::BreakoutEndingSoon { .. } => "breakout.ending_soon",
+            Self::BreakoutHelpRequested { .. } => "breakout.help_requested",
+            Self::BreakoutMerged { .. } => "breakout.merged",
+            Self::BreakoutClosed { .. } => "breakout.closed",
+            Self::BreakoutBroadcast { .. } => "breakout.broadcast",
             Self::InvitationCreated { .. } => "invitation.created",
             Self::PersonErased { .. } => "participant.erased",
         }

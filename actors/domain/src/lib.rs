@@ -6,6 +6,7 @@
 //! node, under any later version of this code. `SPEC.md` lists the rules by id; tests cite them.
 
 pub mod apply;
+pub mod breakout;
 pub mod command;
 pub mod deadlines;
 pub mod decide;

@@ -27,6 +27,10 @@ pub struct Limits {
     /// Messages that can still be edited, deleted or reacted to; older ones are history.
     pub live_messages_max: usize,
     pub invitations_max: usize,
+    /// Breakout rooms that are not closed, at once.
+    pub breakout_rooms_max: usize,
+    /// Rooms that are remembered, closed ones included.
+    pub rooms_kept_max: usize,
     /// How long a lost session may take to come back, in milliseconds.
     pub grace_ms: Millis,
     /// How long a meeting stays open with nobody in it, in milliseconds.
@@ -52,6 +56,8 @@ impl Default for Limits {
             reactions_per_message_max: 20,
             live_messages_max: 2_000,
             invitations_max: 1_000,
+            breakout_rooms_max: 100,
+            rooms_kept_max: 500,
             grace_ms: 30_000,
             empty_ms: 300_000,
             count_interval_ms: 500,

@@ -25,6 +25,11 @@ pub fn message(event: &mut Event, id: MessageId) -> bool {
             message.text.clear();
             true
         }
+        Event::BreakoutBroadcast { message, text, .. } if message.id == id && !text.is_empty() => {
+            message.text.clear();
+            text.clear();
+            true
+        }
         _ => false,
     }
 }
@@ -57,9 +62,13 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
         | Event::ChatEdited { message }
         | Event::ChatDeleted { message, .. }
         | Event::ChatReacted { message }
-            if message.from == id =>
+            if message.from == Some(id) =>
         {
             message.text.clear();
+        }
+        Event::BreakoutBroadcast { message, text, .. } if message.from == Some(id) => {
+            message.text.clear();
+            text.clear();
         }
         _ => {}
     }

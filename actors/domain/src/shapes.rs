@@ -277,10 +277,15 @@ impl Room {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Message {
     pub id: MessageId,
-    pub from: ParticipantId,
+    /// Absent where the tenant's backend spoke.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<ParticipantId>,
     pub to: To,
-    /// The room it was said in.
+    /// The room it belongs to.
     pub room: RoomId,
+    /// The room it was said in, where that was merged into another since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<RoomId>,
     pub text: String,
     pub at: Millis,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -2,6 +2,7 @@
 //! from a snapshot and the log after it, so nothing here may come from anywhere else. The sets
 //! that only speed up a question (`inside`, `waiting`, `leads`) are kept by `apply` alone.
 
+use crate::breakout::{BreakoutSet, OpenRooms, PlannedRoom};
 use crate::ids::{MessageId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, UserId};
 use crate::shapes::{Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,23 @@ pub struct Permits {
     pub screen: Option<bool>,
 }
 
+impl Permits {
+    pub fn of(&mut self, source: Source) -> &mut Option<bool> {
+        match source {
+            Source::Audio => &mut self.audio,
+            Source::Video => &mut self.video,
+            Source::Screen => &mut self.screen,
+        }
+    }
+    pub fn says(self, source: Source) -> Option<bool> {
+        match source {
+            Source::Audio => self.audio,
+            Source::Video => self.video,
+            Source::Screen => self.screen,
+        }
+    }
+}
+
 /// A person the meeting has met, whether inside, waiting or gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -38,7 +56,11 @@ pub struct Member {
     /// Was removed or sent back: waits in the lobby whatever the settings say.
     pub must_wait: bool,
     pub banned: bool,
+    /// What a host said to this person by name; it holds in every room.
     pub permits: Permits,
+    /// What a host said to everybody in the room; it ends with the stay there.
+    #[serde(default)]
+    pub room_permits: Permits,
     /// The last event that changed what this person may see; no replay reaches across it.
     pub view_seq: Seq,
     pub sessions: BTreeSet<SessionId>,
@@ -113,6 +135,15 @@ pub struct Meeting {
     /// Since when a live meeting that had a host or cohost has had none.
     pub leaderless_since: Option<Millis>,
     pub invitations: u32,
+    /// The present set of breakout rooms.
+    #[serde(default)]
+    pub breakout: Option<BreakoutSet>,
+    /// What was stored beforehand for a set to come.
+    #[serde(default)]
+    pub breakout_plan: Option<OpenRooms>,
+    /// The set before, to be used again.
+    #[serde(default)]
+    pub last_layout: Vec<PlannedRoom>,
 }
 
 impl Meeting {
@@ -192,12 +223,14 @@ impl Meeting {
         if member.participant.role == Role::Viewer {
             return false;
         }
-        let (permit, general) = match source {
-            Source::Audio => (member.permits.audio, self.info.settings.allow_unmute),
-            Source::Video => (member.permits.video, true),
-            Source::Screen => (member.permits.screen, self.info.settings.allow_screen_share),
+        let in_breakout = member.participant.room != RoomId::Main;
+        let general = match source {
+            // In a breakout room people talk, however the main room is kept.
+            Source::Audio => self.info.settings.allow_unmute || in_breakout,
+            Source::Video => true,
+            Source::Screen => self.info.settings.allow_screen_share,
         };
-        permit.unwrap_or(general)
+        member.permits.says(source).or(member.room_permits.says(source)).unwrap_or(general)
     }
 }
 
@@ -207,7 +240,7 @@ impl Message {
         match self.to {
             crate::ids::To::Everyone => true,
             crate::ids::To::Room => self.room == member.participant.room,
-            crate::ids::To::Participant(to) => self.from == id || to == id,
+            crate::ids::To::Participant(to) => self.from == Some(id) || to == id,
         }
     }
 }
@@ -249,6 +282,7 @@ pub fn new_member(
         must_wait: false,
         banned: false,
         permits: Permits::default(),
+        room_permits: Permits::default(),
         view_seq: Seq(0),
         sessions: BTreeSet::new(),
         guest,

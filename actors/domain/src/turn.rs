@@ -5,6 +5,7 @@
 //! A turn is deterministic: the same state, input and [`Now`] give the same outputs.
 
 use crate::apply::{apply, create};
+use crate::breakout::Move;
 use crate::command::{By, Input};
 use crate::deadlines;
 use crate::decide;
@@ -149,6 +150,19 @@ impl Turn<'_> {
         uuid::Builder::from_unix_timestamp_millis(self.now.at, &bits).into_uuid()
     }
 
+    /// Fresh ids for many things of one event, in their order.
+    pub fn ids(&self, count: u16) -> impl Iterator<Item = Uuid> + use<> {
+        let first = self.id();
+        (0..count).map(move |number| {
+            let mut bytes = *first.as_bytes();
+            let [high, low] = number.to_be_bytes();
+            // The first two bytes behind the position in the log are chance; these are the order.
+            bytes[11] = high;
+            bytes[12] = low;
+            Uuid::from_bytes(bytes)
+        })
+    }
+
     pub fn member(&self, id: ParticipantId) -> Result<&Member, Rejection> {
         self.state.member(id).ok_or_else(|| Rejection::not_found("no such participant"))
     }
@@ -211,6 +225,18 @@ impl Turn<'_> {
             | Event::MediaSet { .. }
             | Event::ReactionSet { .. }
             | Event::InvitationCreated { .. } => Audience::Nobody,
+            Event::BreakoutAssigned { .. } => Audience::Nobody,
+            Event::BreakoutOpened { .. }
+            | Event::BreakoutChanged { .. }
+            | Event::BreakoutEndingSoon { .. }
+            | Event::BreakoutMerged { .. }
+            | Event::BreakoutClosed { .. }
+            | Event::BreakoutBroadcast { .. } => Audience::Everyone,
+            Event::BreakoutPlanned { .. } | Event::BreakoutHelpRequested { .. } => Audience::Leads,
+            Event::ParticipantsMoved { moves, .. } => {
+                let is_service = |m: &Move| self.state.member(m.participant).is_some_and(Member::is_service);
+                if moves.iter().all(is_service) { Audience::Nobody } else { Audience::Everyone }
+            }
             Event::MeetingStarted { .. }
             | Event::MeetingUpdated { .. }
             | Event::MeetingEnded { .. }
@@ -247,7 +273,7 @@ impl Turn<'_> {
                 crate::ids::To::Room => Audience::Room(message.room),
                 crate::ids::To::Participant(to) => {
                     let is_inside = |id: &ParticipantId| self.state.inside.contains(id);
-                    Audience::Only([message.from, to].into_iter().filter(is_inside).collect())
+                    Audience::Only(message.from.into_iter().chain([to]).filter(is_inside).collect())
                 }
             },
         }
@@ -264,6 +290,7 @@ impl Turn<'_> {
         participant.state = Connection::Connected;
         participant.joined_at = self.now.at;
         participant.hand_at = None;
+        participant.room = self.state.door_of(id);
         if member.original_host {
             participant.role = Role::Host;
         }

@@ -232,6 +232,7 @@ impl Live {
             }
             Event::HandRaised { hand } => self.roster.changed(hand.participant),
             Event::HandsLowered { .. }
+            | Event::ParticipantsMoved { .. }
             | Event::ParticipantsMuted { .. }
             | Event::ParticipantsPermitted { .. }
             | Event::MeetingEnded { .. } => self.roster.clear(),

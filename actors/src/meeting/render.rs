@@ -3,7 +3,8 @@
 
 use crate::frame;
 use crate::ports::{Doors, Media, MediaRequest, MeetingKey, Ticket};
-use convoke_domain::shapes::{Hand, LobbyEntry, Message, Participant, Room};
+use convoke_domain::breakout::{Breakout, Help};
+use convoke_domain::shapes::{Hand, LobbyEntry, Media as Publishing, Message, Participant, Room};
 use convoke_domain::state::Member;
 use convoke_domain::{Meeting, Millis, ParticipantId, RoomId, Seq, SessionId, rights};
 use serde::Serialize;
@@ -22,6 +23,21 @@ struct Myself<'a> {
 }
 
 #[derive(Serialize)]
+struct MediaState {
+    participant: ParticipantId,
+    media: Publishing,
+}
+
+#[derive(Serialize)]
+struct ShownBreakout<'a> {
+    #[serde(flatten)]
+    set: &'a Breakout,
+    /// For hosts and cohosts: who waits for one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a [Help]>,
+}
+
+#[derive(Serialize)]
 struct View<'a> {
     room: RoomId,
     hands: Vec<Hand>,
@@ -29,6 +45,8 @@ struct View<'a> {
     questions: [(); 0],
     polls: [(); 0],
     whiteboards: [(); 0],
+    /// What people in the room publish; whoever is not listed, nothing.
+    states: Vec<MediaState>,
     media: &'a RawValue,
 }
 
@@ -47,6 +65,8 @@ struct Snapshot<'a> {
     rooms: Vec<&'a Room>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lobby: Option<Vec<LobbyEntry>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breakout: Option<ShownBreakout<'a>>,
     view: View<'a>,
     recordings: [(); 0],
 }
@@ -160,8 +180,23 @@ impl<'a> Shown<'a> {
             questions: [],
             polls: [],
             whiteboards: [],
+            states: self.states(room),
             media,
         }
+    }
+
+    fn states(&self, room: RoomId) -> Vec<MediaState> {
+        let publishing =
+            |member: &&Member| member.participant.room == room && member.participant.media != Publishing::default();
+        let people = self.state.people().filter(publishing);
+        people
+            .map(|member| MediaState { participant: member.participant.id, media: member.participant.media })
+            .collect()
+    }
+
+    fn breakout(&self) -> Option<ShownBreakout<'a>> {
+        let set = self.state.breakout.as_ref()?;
+        Some(ShownBreakout { set: &set.shown, help: self.member.leads().then_some(set.help.as_slice()) })
     }
 
     fn lobby(&self) -> Option<Vec<LobbyEntry>> {
@@ -182,6 +217,7 @@ impl<'a> Shown<'a> {
             participants_next: first.next,
             rooms: self.state.rooms.values().collect(),
             lobby: self.lobby(),
+            breakout: self.breakout(),
             view: self.view(&media),
             recordings: [],
         })

@@ -5,6 +5,7 @@
 // They are shapes; nothing is ever made of them.
 #![allow(dead_code, clippy::large_enum_variant)]
 
+use convoke_domain::breakout::{Breakout, Help};
 use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Room};
 use convoke_domain::{Millis, ParticipantId, RoomId, Seq, SessionId};
 use schemars::JsonSchema;
@@ -56,6 +57,7 @@ pub struct Snapshot {
     pub rooms: Vec<Room>,
     /// For hosts and cohosts.
     pub lobby: Option<Vec<LobbyEntry>>,
+    pub breakout: Option<ShownBreakout>,
     pub view: View,
     pub recordings: Vec<Value>,
 }
@@ -65,6 +67,15 @@ pub struct Myself {
     pub participant: Participant,
     pub session: SessionId,
     pub permissions: Vec<String>,
+}
+
+/// The present set of breakout rooms.
+#[derive(JsonSchema)]
+pub struct ShownBreakout {
+    #[serde(flatten)]
+    pub set: Breakout,
+    /// For hosts and cohosts: who waits for one of them.
+    pub help: Option<Vec<Help>>,
 }
 
 /// What belongs to the present room.
@@ -77,6 +88,8 @@ pub struct View {
     pub questions: Vec<Value>,
     pub polls: Vec<Value>,
     pub whiteboards: Vec<Value>,
+    /// What people in the room publish; whoever is not listed, nothing.
+    pub states: Vec<MediaState>,
     /// Credentials for the media of the room.
     pub media: Value,
 }

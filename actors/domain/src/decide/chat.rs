@@ -41,9 +41,10 @@ pub fn post(
     }
     let message = Message {
         id: MessageId(turn.id()),
-        from,
+        from: Some(from),
         to,
         room: turn.member(from)?.participant.room,
+        origin: None,
         text,
         at: turn.now.at,
         reply_to,
@@ -73,7 +74,7 @@ pub fn edit(turn: &mut Turn<'_>, caller: &Caller, id: MessageId, text: String) -
     check_policy(turn, caller)?;
     let author = person(caller)?;
     let mut message = readable(turn, caller, id)?.message.clone();
-    if message.from != author {
+    if message.from != Some(author) {
         return Err(Rejection::not_permitted("only the author can edit a message"));
     }
     message.text = checked(&text, "text", turn.limits.chat_chars_max)?;
@@ -82,9 +83,21 @@ pub fn edit(turn: &mut Turn<'_>, caller: &Caller, id: MessageId, text: String) -
     Ok(Reply::Done)
 }
 
+/// One's own words can be taken back from any room, and hosts have their say in every room.
+fn deletable(turn: &Turn<'_>, caller: &Caller, id: MessageId) -> Result<Message, Rejection> {
+    let is_known = |message: &&Message| {
+        let is_own = caller.participant.is_some() && caller.participant == message.from;
+        !message.deleted && (is_own || (caller.role.leads() && !matches!(message.to, To::Participant(_))))
+    };
+    match turn.state.messages.get(&id).map(|live| &live.message).filter(is_known) {
+        Some(message) => Ok(message.clone()),
+        None => readable(turn, caller, id).map(|live| live.message.clone()),
+    }
+}
+
 pub fn delete(turn: &mut Turn<'_>, caller: &Caller, id: MessageId) -> Result<Reply, Rejection> {
-    let mut message = readable(turn, caller, id)?.message.clone();
-    let is_author = caller.participant == Some(message.from);
+    let mut message = deletable(turn, caller, id)?;
+    let is_author = caller.participant.is_some() && caller.participant == message.from;
     if !is_author && !caller.role.leads() {
         return Err(Rejection::not_permitted("only the author and hosts can delete a message"));
     }

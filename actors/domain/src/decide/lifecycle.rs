@@ -1,7 +1,7 @@
 //! A meeting's own life: made, started, changed, ended, cancelled. It starts with the first person
 //! inside or on a host's word, and ends on a host's word or by one of its deadlines.
 
-use super::{checked, lobby, person, roles};
+use super::{breakout, checked, lobby, person, roles};
 use crate::command::{Create, NewInvitation};
 use crate::effect::{CloseCode, Effect};
 use crate::event::{EndReason, Event};
@@ -146,6 +146,7 @@ pub fn update(
     }
     if meeting != turn.state.info {
         turn.emit(Event::MeetingUpdated { meeting, by: caller.participant });
+        breakout::closing::hold_to_meeting(turn, caller.participant);
         // Without a set end for want of a host, somebody may step in; and whoever waited for a
         // host alone may not have to any more.
         roles::succeed(turn);

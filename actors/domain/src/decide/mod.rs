@@ -1,6 +1,7 @@
 //! The decisions, one file a concern. Each checks everything first and then emits; the table of
 //! `rights` is asked here, once, for every command.
 
+pub mod breakout;
 pub mod chat;
 pub mod hands;
 pub mod lifecycle;
@@ -96,6 +97,17 @@ fn command_of(
         Command::EditMessage { message, text } => chat::edit(turn, caller, message, text),
         Command::DeleteMessage { message } => chat::delete(turn, caller, message),
         Command::ReactToMessage { message, emoji, on } => chat::react(turn, caller, message, emoji, on),
+        Command::PlanBreakout(plan) => breakout::open::plan(turn, caller, plan),
+        Command::OpenBreakout(wanted) => breakout::open::open(turn, caller, wanted),
+        Command::MovePeople { moves } => breakout::moving::move_people(turn, caller, &moves),
+        Command::JoinRoom { room } => breakout::moving::join(turn, caller, room),
+        Command::ExtendBreakout { by_s, ends_at } => breakout::closing::extend(turn, caller, by_s, ends_at),
+        Command::AddRoom { name } => breakout::open::add(turn, caller, &name),
+        Command::RenameRoom { room, name } => breakout::open::rename(turn, caller, room, &name),
+        Command::Broadcast { text } => breakout::broadcast(turn, caller, &text),
+        Command::RequestHelp(_) => breakout::help(turn, caller),
+        Command::MergeRooms { from, into } => breakout::moving::merge(turn, caller, from, into),
+        Command::CloseRooms { room, now } => breakout::closing::close(turn, caller, room, now),
         Command::RequestMedia(_) => moderation::request_media(turn, caller),
         Command::MeshSignal { to, data } => moderation::mesh(turn, by, caller, to, data.0),
         Command::Invite { invitations } => lifecycle::invite(turn, invitations),
@@ -109,7 +121,10 @@ fn must_wait(turn: &Turn<'_>, caller: &Caller) -> bool {
 
 /// What a host's token may do over REST before its person is inside.
 fn may_from_outside(command: &Command) -> bool {
-    matches!(command, Command::StartMeeting(_) | Command::EndMeeting(_) | Command::Invite { .. })
+    matches!(
+        command,
+        Command::StartMeeting(_) | Command::EndMeeting(_) | Command::Invite { .. } | Command::PlanBreakout(_)
+    )
 }
 
 fn action_of(command: &Command) -> &'static str {
@@ -136,6 +151,17 @@ fn action_of(command: &Command) -> &'static str {
         Command::EditMessage { .. } => "chat.edit",
         Command::DeleteMessage { .. } => "chat.delete",
         Command::ReactToMessage { .. } => "chat.react",
+        Command::PlanBreakout(_) => "breakout.plan",
+        Command::OpenBreakout(_) => "breakout.open",
+        Command::MovePeople { .. } => "breakout.move",
+        Command::JoinRoom { .. } => "breakout.join",
+        Command::ExtendBreakout { .. } => "breakout.extend",
+        Command::AddRoom { .. } => "breakout.add",
+        Command::RenameRoom { .. } => "breakout.rename",
+        Command::Broadcast { .. } => "breakout.broadcast",
+        Command::RequestHelp(_) => "breakout.help",
+        Command::MergeRooms { .. } => "breakout.merge",
+        Command::CloseRooms { .. } => "breakout.close",
         Command::RequestMedia(_) => "media.request",
         Command::MeshSignal { .. } => "mesh.signal",
         Command::Invite { .. } => "invitations.create",

@@ -33,6 +33,7 @@ pub fn rename(turn: &mut Turn<'_>, caller: &Caller, id: ParticipantId, name: &st
 
 /// One who is inside, or everybody whom this caller may act against, the caller left out.
 fn targets(turn: &Turn<'_>, caller: &Caller, whom: &OneOrAll) -> Result<BTreeSet<ParticipantId>, Rejection> {
+    let own_room = caller.participant.and_then(|id| turn.state.member(id)).map(|m| m.participant.room);
     match (whom.participant, whom.all) {
         (Some(id), false) => {
             turn.inside(id)?;
@@ -42,6 +43,8 @@ fn targets(turn: &Turn<'_>, caller: &Caller, whom: &OneOrAll) -> Result<BTreeSet
         (None, true) => Ok(turn
             .state
             .people()
+            // A host means the room they are in; a backend, all of them.
+            .filter(|m| own_room.is_none_or(|room| room == m.participant.room))
             .filter(|m| !m.participant.role.leads() && Some(m.participant.id) != caller.participant)
             .map(|m| m.participant.id)
             .collect()),
@@ -72,6 +75,7 @@ pub fn permit(
         participants: participants.clone(),
         source,
         allowed,
+        all: whom.all,
         by: caller.participant,
     });
     for id in participants {

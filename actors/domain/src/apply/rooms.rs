@@ -1,0 +1,200 @@
+//! Folding what happens to rooms: sets that open and end, people who move, histories that merge.
+
+use crate::breakout::{Breakout, BreakoutSet, Help, Move};
+use crate::event::{Event, Recorded};
+use crate::ids::{Millis, ParticipantId, RoomId, Seq};
+use crate::limits::Limits;
+use crate::shapes::{Participant, Room, RoomKind, RoomState};
+use crate::state::{Meeting, Permits};
+use std::collections::BTreeMap;
+
+pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
+    match &recorded.event {
+        Event::BreakoutPlanned { plan, .. } => state.breakout_plan.clone_from(plan),
+        Event::BreakoutOpened { rooms, breakout, .. } => {
+            state.breakout = Some(BreakoutSet {
+                shown: breakout.clone(),
+                rooms: rooms.iter().map(|room| room.id).collect(),
+                warnings: breakout.warnings_after(recorded.at),
+                expected: BTreeMap::new(),
+                expected_users: BTreeMap::new(),
+                seats: BTreeMap::new(),
+                help: Vec::new(),
+            });
+            put(state, rooms);
+            state.forget_rooms(limits);
+        }
+        Event::BreakoutAssigned { participants, users } => {
+            if let Some(set) = &mut state.breakout {
+                set.expected.extend(participants);
+                set.seats.extend(participants);
+                set.expected_users.extend(users.clone());
+            }
+        }
+        Event::ParticipantsMoved { moves, .. } => {
+            for this in moves {
+                relocate(state, this, recorded.seq);
+            }
+        }
+        Event::BreakoutChanged { rooms, breakout, .. } => {
+            change(state, breakout, recorded.at);
+            if let Some(set) = &mut state.breakout {
+                let new = rooms.iter().map(|room| room.id).filter(|id| !set.rooms.contains(id));
+                set.rooms.extend(new.collect::<Vec<_>>());
+            }
+            put(state, rooms);
+        }
+        Event::BreakoutEndingSoon { ends_at, warn_s } => {
+            if let Some(set) = &mut state.breakout {
+                set.warnings.remove(&ends_at.saturating_sub(crate::breakout::ms(*warn_s)));
+            }
+        }
+        Event::BreakoutHelpRequested { room, by: Some(participant) } => {
+            if let Some(set) = &mut state.breakout {
+                set.help.push(Help { room: *room, participant: *participant, at: recorded.at });
+            }
+        }
+        Event::BreakoutMerged { from, into, breakout, .. } => {
+            merge(state, from, *into);
+            what_is_left(state, breakout.as_ref(), recorded.at);
+        }
+        Event::BreakoutClosed { rooms, breakout, .. } => {
+            for room in rooms {
+                close(state, room.id);
+            }
+            what_is_left(state, breakout.as_ref(), recorded.at);
+        }
+        _ => {}
+    }
+}
+
+fn put(state: &mut Meeting, rooms: &[Room]) {
+    for room in rooms {
+        state.rooms.insert(room.id, room.clone());
+    }
+}
+
+/// A deadline that stays keeps the warnings that were given.
+fn change(state: &mut Meeting, breakout: &Breakout, at: Millis) {
+    let Some(set) = &mut state.breakout else { return };
+    if set.shown.ends_at != breakout.ends_at {
+        set.warnings = breakout.warnings_after(at);
+    }
+    if breakout.state == crate::breakout::BreakoutState::Closing {
+        set.warnings.clear();
+    }
+    set.shown = breakout.clone();
+}
+
+/// The last room is closed, or the set goes on.
+fn what_is_left(state: &mut Meeting, breakout: Option<&Breakout>, at: Millis) {
+    match breakout {
+        Some(breakout) => change(state, breakout, at),
+        None => {
+            state.last_layout = state.layout();
+            state.breakout = None;
+        }
+    }
+}
+
+fn close(state: &mut Meeting, id: RoomId) {
+    if let Some(room) = state.rooms.get_mut(&id) {
+        room.state = RoomState::Closed;
+        room.ends_at = None;
+    }
+    if let Some(set) = &mut state.breakout {
+        set.help.retain(|help| help.room != id);
+        set.expected.retain(|_, room| *room != id);
+        set.expected_users.retain(|_, room| *room != id);
+    }
+}
+
+/// What was said, and who is expected or was last, goes over to the other room; a message that was
+/// merged twice keeps the room it was said in.
+fn merge(state: &mut Meeting, from: &[RoomId], into: RoomId) {
+    for live in state.messages.values_mut() {
+        let message = &mut live.message;
+        if from.contains(&message.room) {
+            message.origin.get_or_insert(message.room);
+            message.room = into;
+        }
+    }
+    // What goes into the main room is closed like any other; what goes into another breakout room
+    // takes its people's seats along, and is none to be opened again.
+    if let Some(set) = &mut state.breakout
+        && into != RoomId::Main
+    {
+        let redirect = |room: &mut RoomId| {
+            if from.contains(room) {
+                *room = into;
+            }
+        };
+        set.seats.values_mut().for_each(redirect);
+        set.expected.values_mut().for_each(redirect);
+        set.expected_users.values_mut().for_each(redirect);
+        set.rooms.retain(|room| !from.contains(room));
+    }
+    for room in from {
+        close(state, *room);
+    }
+}
+
+fn relocate(state: &mut Meeting, this: &Move, seq: Seq) {
+    let Some(member) = state.members.get_mut(&this.participant) else { return };
+    member.participant.room = this.to;
+    member.room_permits = Permits::default();
+    member.view_seq = seq;
+    let leads = member.leads();
+    if let Some(set) = &mut state.breakout {
+        if this.to != RoomId::Main {
+            set.seats.insert(this.participant, this.to);
+        }
+        set.help.retain(|help| help.participant != this.participant && !(leads && help.room == this.to));
+    }
+}
+
+/// Somebody came in, by whatever door: nobody waits for them any more.
+pub fn arrived(state: &mut Meeting, participant: &Participant) {
+    let Some(set) = &mut state.breakout else { return };
+    set.expected.remove(&participant.id);
+    if let Some(user) = &participant.user {
+        set.expected_users.remove(user);
+    }
+    if participant.room != RoomId::Main {
+        set.seats.insert(participant.id, participant.room);
+        set.help.retain(|help| !(participant.role.leads() && help.room == participant.room));
+    }
+}
+
+/// Somebody is gone. Whoever went by themselves comes back to their room; whoever was sent, to main.
+pub fn left(state: &mut Meeting, id: ParticipantId) {
+    if let Some(set) = &mut state.breakout {
+        set.help.retain(|help| help.participant != id);
+    }
+    if let Some(member) = state.members.get_mut(&id)
+        && member.must_wait
+    {
+        member.participant.room = RoomId::Main;
+    }
+}
+
+/// Nobody is left to come back.
+pub fn forget(state: &mut Meeting, id: ParticipantId) {
+    if let Some(set) = &mut state.breakout {
+        set.expected.remove(&id);
+        set.seats.remove(&id);
+        set.help.retain(|help| help.participant != id);
+    }
+    for room in &mut state.last_layout {
+        room.participants.retain(|other| *other != id);
+    }
+}
+
+/// The meeting is over, and its rooms with it.
+pub fn end(state: &mut Meeting) {
+    state.breakout = None;
+    for room in state.rooms.values_mut().filter(|room| room.kind == RoomKind::Breakout) {
+        room.state = RoomState::Closed;
+        room.ends_at = None;
+    }
+}
