@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 const FRAMES: usize = 100_000;
 const WORKERS: usize = 8;
 const ROLES: [&str; 6] = ["host", "cohost", "participant", "participant", "viewer", "agent"];
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 35] = [
     "leave",
     "meeting.start",
     "meeting.update",
@@ -38,11 +38,29 @@ const KINDS: [&str; 24] = [
     "chat.edit",
     "chat.delete",
     "chat.react",
+    "breakout.plan",
+    "breakout.open",
+    "breakout.move",
+    "breakout.extend",
+    "breakout.add",
+    "breakout.rename",
+    "breakout.broadcast",
+    "breakout.merge",
+    "breakout.close",
+    "breakout.join",
+    "breakout.help",
     "media.request",
     "mesh.signal",
     "no.such.thing",
 ];
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 27] = [
+    "rooms",
+    "room",
+    "moves",
+    "from",
+    "into",
+    "by_s",
+    "now",
     "participant",
     "text",
     "to",

@@ -17,9 +17,9 @@ use crate::turn::Turn;
 enum Deadline {
     Count(MessageId),
     GraceOver(SessionId),
-    BreakoutWarning,
-    BreakoutDeadline,
-    BreakoutGraceOver,
+    RoomsWarned,
+    RoomsDue,
+    RoomsShut,
     End(EndCause),
 }
 
@@ -49,11 +49,11 @@ fn next(state: &Meeting, limits: &Limits) -> Option<(Millis, Deadline)> {
         }
     };
     if let Some(set) = &state.breakout {
-        consider(set.warnings.keys().next().copied(), Deadline::BreakoutWarning);
+        consider(set.warnings.keys().next().copied(), Deadline::RoomsWarned);
         let is_open = set.shown.state == BreakoutState::Open;
-        consider(set.shown.ends_at.filter(|_| is_open), Deadline::BreakoutDeadline);
+        consider(set.shown.ends_at.filter(|_| is_open), Deadline::RoomsDue);
         let closing = state.set_rooms().filter(|room| room.state == RoomState::Closing);
-        consider(closing.filter_map(|room| room.ends_at).min(), Deadline::BreakoutGraceOver);
+        consider(closing.filter_map(|room| room.ends_at).min(), Deadline::RoomsShut);
     }
     if state.info.status == Status::Live {
         consider(state.info.ends_at, Deadline::End(EndCause::MaxDuration));
@@ -80,9 +80,9 @@ pub fn fire_due(turn: &mut Turn<'_>) {
                 presence::grace_over(turn, session);
                 roles::succeed(turn);
             }
-            Deadline::BreakoutWarning => closing::warn(turn),
-            Deadline::BreakoutDeadline => closing::deadline(turn),
-            Deadline::BreakoutGraceOver => closing::grace_over(turn),
+            Deadline::RoomsWarned => closing::warn(turn),
+            Deadline::RoomsDue => closing::deadline(turn),
+            Deadline::RoomsShut => closing::grace_over(turn),
             Deadline::End(cause) => {
                 let reason = match cause {
                     EndCause::MaxDuration => EndReason::MaxDuration,
