@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod breakout;
 mod chat;
 mod endings;
 mod hands;
