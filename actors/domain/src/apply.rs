@@ -433,6 +433,7 @@ fn erase(state: &mut Meeting, id: ParticipantId) {
     let Some(member) = state.members.get_mut(&id) else { return };
     if let Some(user) = member.participant.user.take() {
         state.users.remove(&user);
+        rooms::forget_user(&mut state.breakout_plan, &user);
     }
     if let Some(guest) = member.guest.take() {
         state.guests.remove(&guest);

@@ -144,6 +144,7 @@ pub struct BreakoutSet {
     pub warnings: BTreeMap<Millis, u32>,
     /// People who have a room and are not inside; they go there when they come.
     pub expected: BTreeMap<ParticipantId, RoomId>,
+    /// The same of users that the meeting has not met.
     pub expected_users: BTreeMap<UserId, RoomId>,
     /// The room of this set that each person was in last: the layout that may be used again.
     pub seats: BTreeMap<ParticipantId, RoomId>,
@@ -179,8 +180,7 @@ impl Meeting {
     /// Where somebody comes in: the room they were given or left, if it is open; else main.
     pub fn door_of(&self, id: ParticipantId) -> RoomId {
         let Some((set, member)) = self.breakout.as_ref().zip(self.member(id)) else { return RoomId::Main };
-        let of_user = member.participant.user.as_ref().and_then(|user| set.expected_users.get(user));
-        let room = set.expected.get(&id).or(of_user).copied().unwrap_or(member.participant.room);
+        let room = set.expected.get(&id).copied().unwrap_or(member.participant.room);
         if self.is_open(room) { room } else { RoomId::Main }
     }
 

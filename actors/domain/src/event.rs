@@ -271,7 +271,7 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: ById,
     },
-    /// People who have a room and are not here yet.
+    /// Everybody who has a room and is not here yet; users are those the meeting has not met.
     #[serde(rename = "breakout.assigned")]
     BreakoutAssigned { participants: BTreeMap<ParticipantId, RoomId>, users: BTreeMap<UserId, RoomId> },
     #[serde(rename = "participants.moved")]

@@ -2,8 +2,9 @@
 //! event keeps its place, its time and its kind, and loses its words. Replaying the overwritten log
 //! gives the state that the deletion had left, so neither order nor replay breaks.
 
+use crate::breakout::OpenRooms;
 use crate::event::Event;
-use crate::ids::{MessageId, ParticipantId};
+use crate::ids::{MessageId, ParticipantId, UserId};
 use crate::shapes::{Message, Participant};
 
 /// The name that an erased person is shown by.
@@ -73,6 +74,20 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
         _ => {}
     }
     *event != before
+}
+
+/// Overwrites what an event says of a user beside their participant: which room was kept for them.
+pub fn user(event: &mut Event, user: &UserId) -> bool {
+    match event {
+        Event::BreakoutAssigned { users, .. } => users.remove(user).is_some(),
+        Event::BreakoutPlanned { plan: Some(plan), .. } => {
+            let count = |plan: &OpenRooms| plan.rooms.iter().map(|room| room.users.len()).sum::<usize>();
+            let before = count(plan);
+            plan.rooms.iter_mut().for_each(|room| room.users.retain(|other| other != user));
+            count(plan) != before
+        }
+        _ => false,
+    }
 }
 
 fn unname(participant: &mut Participant) {

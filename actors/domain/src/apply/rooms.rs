@@ -1,8 +1,8 @@
 //! Folding what happens to rooms: sets that open and end, people who move, histories that merge.
 
-use crate::breakout::{Breakout, BreakoutSet, Help, Move};
+use crate::breakout::{Breakout, BreakoutSet, Help, Move, OpenRooms};
 use crate::event::{Event, Recorded};
-use crate::ids::{Millis, ParticipantId, RoomId, Seq};
+use crate::ids::{Millis, ParticipantId, RoomId, Seq, UserId};
 use crate::limits::Limits;
 use crate::shapes::{Participant, Room, RoomKind, RoomState};
 use crate::state::{Meeting, Permits};
@@ -26,9 +26,9 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         }
         Event::BreakoutAssigned { participants, users } => {
             if let Some(set) = &mut state.breakout {
-                set.expected.extend(participants);
+                set.expected.clone_from(participants);
+                set.expected_users.clone_from(users);
                 set.seats.extend(participants);
-                set.expected_users.extend(users.clone());
             }
         }
         Event::ParticipantsMoved { moves, .. } => {
@@ -157,9 +157,6 @@ fn relocate(state: &mut Meeting, this: &Move, seq: Seq) {
 pub fn arrived(state: &mut Meeting, participant: &Participant) {
     let Some(set) = &mut state.breakout else { return };
     set.expected.remove(&participant.id);
-    if let Some(user) = &participant.user {
-        set.expected_users.remove(user);
-    }
     if participant.room != RoomId::Main {
         set.seats.insert(participant.id, participant.room);
         set.help.retain(|help| !(participant.role.leads() && help.room == participant.room));
@@ -187,6 +184,13 @@ pub fn forget(state: &mut Meeting, id: ParticipantId) {
     }
     for room in &mut state.last_layout {
         room.participants.retain(|other| *other != id);
+    }
+}
+
+/// An erased person is in no plan.
+pub fn forget_user(plan: &mut Option<OpenRooms>, user: &UserId) {
+    for room in plan.iter_mut().flat_map(|plan| &mut plan.rooms) {
+        room.users.retain(|other| other != user);
     }
 }
 

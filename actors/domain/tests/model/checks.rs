@@ -40,6 +40,7 @@ pub fn same(roster: &Roster, state: &Meeting) {
             assert_eq!(member.participant.joined_at, p.joined_at, "{p:?}");
         }
     }
+    roster.same_rooms(state);
     let hands: Vec<ParticipantId> = state.hands.iter().map(|hand| hand.participant).collect();
     assert_eq!(hands, roster.hands, "HD1: hands in order");
     assert_eq!(state.empty_since, roster.empty_since, "MT6");
@@ -49,6 +50,7 @@ pub fn same(roster: &Roster, state: &Meeting) {
 /// LG5, and what no sequence of inputs may bring about.
 pub fn holds(state: &Meeting) {
     derived(state);
+    rooms(state);
     let inside = || state.members.values().filter(|m| m.is_inside());
     assert!(inside().all(|m| !m.banned), "PR12: nobody inside is banned");
     assert!(inside().all(|m| !m.must_wait), "LB4: nobody inside has to wait");
@@ -79,6 +81,33 @@ pub fn holds(state: &Meeting) {
         let hand = state.hands.iter().find(|hand| hand.participant == member.participant.id);
         assert_eq!(hand.map(|hand| hand.at), member.participant.hand_at, "HD1: one hand, told the same");
         assert!(hand.is_none() || member.is_inside(), "HD4");
+    }
+}
+
+/// BR: everybody is in one room that is not closed, and a set has a room that is not.
+fn rooms(state: &Meeting) {
+    use convoke_domain::shapes::RoomState;
+    for member in state.members.values().filter(|m| m.is_inside()) {
+        let room = state.rooms.get(&member.participant.room).expect("BR2: a room there is");
+        assert_ne!(room.state, RoomState::Closed, "BR2: nobody is in a closed room");
+    }
+    let not_closed = state.rooms.values().filter(|room| room.id != RoomId::Main && room.state != RoomState::Closed);
+    let ids: BTreeSet<RoomId> = not_closed.map(|room| room.id).collect();
+    match &state.breakout {
+        None => assert!(ids.is_empty(), "BR13: no set, no room"),
+        Some(set) => {
+            assert!(!ids.is_empty() && ids.iter().all(|id| set.rooms.contains(id)), "BR13: a set has rooms");
+            let ends_at = set.shown.ends_at;
+            let is_within = state.info.ends_at.is_none_or(|end| ends_at.is_some_and(|at| at <= end));
+            let is_closing = ids.iter().all(|id| state.rooms[id].state == RoomState::Closing);
+            assert!(is_within || is_closing, "BR10: not behind the meeting's end");
+            assert_eq!(set.shown.state == convoke_domain::breakout::BreakoutState::Closing, is_closing);
+            let here = |id: &ParticipantId| state.inside.contains(id);
+            assert!(!set.expected.keys().any(here), "BR4: whoever is here is not waited for");
+            assert!(set.help.iter().all(|help| here(&help.participant)), "BR16");
+            let there = |id: &ParticipantId| state.members[id].participant.room;
+            assert!(set.help.iter().all(|help| there(&help.participant) == help.room), "BR16");
+        }
     }
 }
 
@@ -114,11 +143,13 @@ fn derived(state: &Meeting) {
 pub struct Follower {
     state: Meeting,
     limits: Limits,
+    /// Warnings of the present deadline that were given.
+    warned: BTreeSet<(Millis, u32)>,
 }
 
 impl Follower {
     pub fn new(state: Meeting, limits: Limits) -> Self {
-        Self { state, limits }
+        Self { state, limits, warned: BTreeSet::new() }
     }
 
     pub fn seq(&self) -> Seq {
@@ -129,7 +160,16 @@ impl Follower {
         if let Audience::Only(named) = &recorded.audience {
             assert!(named.is_subset(&self.state.inside), "LG4: named people are inside");
         }
+        let deadline = |state: &Meeting| state.breakout.as_ref().and_then(|set| set.shown.ends_at);
+        let before = deadline(&self.state);
         apply::apply(&mut self.state, recorded, &self.limits);
+        if deadline(&self.state) != before {
+            self.warned.clear();
+        }
+        if let Event::BreakoutEndingSoon { ends_at, warn_s } = recorded.event {
+            assert!(self.warned.insert((ends_at, warn_s)), "BR11: each warning once");
+            assert!(recorded.at + u64::from(warn_s) * 1_000 >= ends_at, "BR11: not before its time");
+        }
         if let Event::ParticipantJoined { participant } = &recorded.event {
             let (role, seats) = (participant.role, self.state.info.settings.max_participants as usize);
             let needs_seat = !is_lead(role) && !is_service(role);
@@ -144,13 +184,26 @@ impl Follower {
     }
 }
 
+fn user_of(log: &[Recorded], id: ParticipantId) -> Option<UserId> {
+    log.iter().find_map(|recorded| match &recorded.event {
+        Event::SessionOpened { participant, person: Some(person), .. } if *participant == id => person.user.clone(),
+        _ => None,
+    })
+}
+
 /// LG6: the log without the words of deleted messages and erased people folds to the same.
 pub fn overwritten(log: &[Recorded], limits: &Limits) -> Meeting {
     let mut log = log.to_vec();
     for upto in 0..log.len() {
         let change: Box<dyn Fn(&mut Event) -> bool> = match log[upto].event.clone() {
             Event::ChatDeleted { message, .. } => Box::new(move |event| redact::message(event, message.id)),
-            Event::PersonErased { participant } => Box::new(move |event| redact::person(event, participant)),
+            Event::PersonErased { participant } => {
+                let user = user_of(&log[..upto], participant);
+                Box::new(move |event| {
+                    let is_changed = user.as_ref().is_some_and(|user| redact::user(event, user));
+                    redact::person(event, participant) || is_changed
+                })
+            }
             _ => continue,
         };
         for recorded in &mut log[..=upto] {

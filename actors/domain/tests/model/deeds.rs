@@ -1,10 +1,11 @@
 //! The model's half of the commands: who may, against whom, and what it does to the roster. Written
 //! from `SPEC.md` and the contract's table, once more and on its own.
 
-use crate::plan::{Deed, Patch, Whose};
+use crate::plan::{Deed, Patch, RoomDeed, Whose};
+use crate::rooms::MAIN;
 use crate::roster::{Person, Place, Roster, is_lead, is_service};
 use convoke_domain::shapes::{LobbyPolicy, Role, Status};
-use convoke_domain::{SessionId, UserId};
+use convoke_domain::{ParticipantId, SessionId, UserId};
 
 /// Who asks, as the model sees them.
 pub struct Who {
@@ -42,6 +43,9 @@ pub fn has(role: Role, deed: &Deed) -> bool {
         | Deed::Remove { .. }
         | Deed::ToLobby(_)
         | Deed::Invite => leads,
+        Deed::Rooms(RoomDeed::Go(_)) => true,
+        Deed::Rooms(RoomDeed::Help) => !is_service(role),
+        Deed::Rooms(_) => leads,
         Deed::React => leads || role == Role::Participant,
         Deed::Rename(_) | Deed::Raise | Deed::Lower(_) | Deed::ReactTo(..) => !is_service(role),
         Deed::Leave { .. } | Deed::Media(..) | Deed::List | Deed::Say(_) | Deed::Edit(_) | Deed::Delete(_) => true,
@@ -143,6 +147,7 @@ impl Roster {
                 Some(whom) => self.inside(*whom).is_some_and(|i| self.may_act(who, i)),
                 None => true,
             }),
+            Deed::Rooms(deed) => verdict(self.room_deed(who, deed)),
             Deed::TellLobby | Deed::List | Deed::React => Verdict::Taken,
             Deed::Media(..) | Deed::Say(_) | Deed::Edit(_) | Deed::Delete(_) | Deed::ReactTo(..) | Deed::Invite => {
                 Verdict::Either
@@ -184,6 +189,7 @@ impl Roster {
         self.duration_s = patch.duration_s.unwrap_or(self.duration_s);
         self.absent_s = patch.absent_s.unwrap_or(self.absent_s);
         if settings(self) != before {
+            self.hold_rooms_to_end();
             self.succeed();
             self.release();
         }
@@ -281,6 +287,7 @@ impl Roster {
         let Some(i) = self.inside(whom).filter(allowed) else { return false };
         self.go_out(i, Place::Waiting { since: self.now, for_host: false });
         self.people[i].is_held = true;
+        self.people[i].room = MAIN;
         self.people[i].was_admitted = false;
         self.succeed();
         true
@@ -290,7 +297,10 @@ impl Roster {
         let target = match whose {
             Whose::All => {
                 if is_lead(who.role) {
-                    self.hands.clear();
+                    let own = who.person.map(|i| self.people[i].room);
+                    let there = |id: &ParticipantId| self.people.iter().find(|p| p.id == *id).map(|p| p.room);
+                    let kept = |id: &ParticipantId| own.is_some() && there(id) != own;
+                    self.hands = self.hands.iter().copied().filter(kept).collect();
                 }
                 return is_lead(who.role);
             }

@@ -13,15 +13,17 @@ mod checks;
 mod common;
 mod deeds;
 mod plan;
+mod rooms;
 mod roster;
 
 use common::*;
+use convoke_domain::breakout::{Destination, OpenRooms, PlannedRoom};
 use convoke_domain::command::{Join, NewInvitation, Nothing, OneOrAll};
 use convoke_domain::shapes::{Role, Settings, SettingsPatch, Source, Status};
 use convoke_domain::turn::Reply;
 use convoke_domain::*;
 use deeds::{Verdict, Who, has};
-use plan::{Asker, Deed, Patch, SESSIONS_OF_USER, Step, USERS, Which, Whose};
+use plan::{Asker, Deed, Patch, RoomDeed, SESSIONS_OF_USER, Step, USERS, Which, Whose};
 use proptest::prelude::*;
 use roster::{AtDoor, Roster};
 use std::collections::BTreeMap;
@@ -78,6 +80,7 @@ impl Run {
             was_led: false,
             people: Vec::new(),
             hands: Vec::new(),
+            rooms: rooms::Rooms::new(),
         };
         Self {
             follower: checks::Follower::new(scene.state.clone(), limits),
@@ -150,6 +153,11 @@ impl Run {
             }
         }
         self.roster.watch();
+        if is_modelled {
+            self.roster.rooms.learn(&self.scene.recorded);
+            self.roster.learn_spread(&self.scene.state);
+            self.roster.said(&self.scene.recorded);
+        }
         self.check(is_modelled);
     }
 
@@ -301,6 +309,7 @@ impl Run {
             Deed::ReactTo(number, on) => {
                 Command::ReactToMessage { message: self.message(*number), emoji: "👍".to_owned(), on: *on }
             }
+            Deed::Rooms(deed) => self.room_command(deed),
             Deed::Invite => Command::Invite {
                 invitations: vec![NewInvitation {
                     id: InvitationId(Uuid::from_u128(self.steps as u128)),
@@ -309,6 +318,48 @@ impl Run {
                     code_digest: "digest".to_owned(),
                 }],
             },
+        }
+    }
+
+    fn room_command(&self, deed: &RoomDeed) -> Command {
+        let room = |number: &u8| self.roster.rooms.id(*number);
+        match deed {
+            RoomDeed::Open { rooms, assign, listed, users, duration_s, grace_s, may_return } => {
+                let in_room = |number: u8, other: &u8| *rooms > 0 && other % rooms == number;
+                let planned = |number: u8| PlannedRoom {
+                    name: format!("Room {number}"),
+                    participants: listed
+                        .iter()
+                        .filter(|(_, to)| in_room(number, to))
+                        .map(|(i, _)| self.id(*i))
+                        .collect(),
+                    users: users.iter().filter(|(_, to)| in_room(number, to)).map(|(i, _)| user(*i)).collect(),
+                };
+                Command::OpenBreakout(OpenRooms {
+                    rooms: (0..*rooms).map(planned).collect(),
+                    assign: Some(*assign),
+                    duration_s: *duration_s,
+                    grace_s: Some(*grace_s),
+                    allow_return: Some(*may_return),
+                    ..OpenRooms::default()
+                })
+            }
+            RoomDeed::Move(moves) => Command::MovePeople {
+                moves: moves.iter().map(|(i, to)| Destination { participant: self.id(*i), room: room(to) }).collect(),
+            },
+            RoomDeed::Go(to) => Command::JoinRoom { room: room(to) },
+            RoomDeed::Extend { by_s, in_ms } => Command::ExtendBreakout {
+                by_s: *by_s,
+                ends_at: in_ms.and_then(|ms| self.scene.now.checked_add_signed(ms)),
+            },
+            RoomDeed::Add => Command::AddRoom { name: "Added".to_owned() },
+            RoomDeed::Rename(which) => Command::RenameRoom { room: room(which), name: format!("Room {}", self.steps) },
+            RoomDeed::Broadcast => Command::Broadcast { text: format!("to all {}", self.steps) },
+            RoomDeed::Help => Command::RequestHelp(Nothing {}),
+            RoomDeed::Merge { from, into } => {
+                Command::MergeRooms { from: from.iter().map(room).collect(), into: room(into) }
+            }
+            RoomDeed::Close { room: which, now } => Command::CloseRooms { room: which.as_ref().map(room), now: *now },
         }
     }
 
@@ -350,7 +401,8 @@ proptest! {
         beginning in plan::beginning(),
         steps in prop::collection::vec(plan::step(), 1..150),
     ) {
-        let limits = Limits { sessions_per_participant_max: 2, lobby_max: 4, ..Limits::default() };
+        let limits =
+            Limits { sessions_per_participant_max: 2, lobby_max: 4, breakout_rooms_max: 3, ..Limits::default() };
         let mut run = Run::new(&beginning, limits);
         for step in &steps {
             run.step(step, true);
@@ -372,6 +424,8 @@ proptest! {
             closed_sessions_max: 1,
             answers_kept_max: 1,
             live_messages_max: 2,
+            breakout_rooms_max: 3,
+            rooms_kept_max: 4,
             ..Limits::default()
         };
         let mut run = Run::new(&beginning, limits);

@@ -2,6 +2,7 @@
 //! in full when it fails. People and sessions are named by small numbers, so that steps meet: a
 //! step's number means one of those there are at that time, wherever there are any.
 
+use convoke_domain::breakout::Assign;
 use convoke_domain::shapes::{LobbyPolicy, Role};
 use proptest::prelude::*;
 
@@ -71,6 +72,39 @@ pub enum Deed {
     Delete(u8),
     ReactTo(u8, bool),
     Invite,
+    Rooms(RoomDeed),
+}
+
+/// People and rooms by number, as everywhere.
+#[derive(Clone, Debug)]
+pub enum RoomDeed {
+    Open {
+        rooms: u8,
+        assign: Assign,
+        listed: Vec<(u8, u8)>,
+        users: Vec<(u8, u8)>,
+        duration_s: Option<u32>,
+        grace_s: u32,
+        may_return: bool,
+    },
+    Move(Vec<(u8, u8)>),
+    Go(u8),
+    Extend {
+        by_s: Option<u32>,
+        in_ms: Option<i64>,
+    },
+    Add,
+    Rename(u8),
+    Broadcast,
+    Help,
+    Merge {
+        from: Vec<u8>,
+        into: u8,
+    },
+    Close {
+        room: Option<u8>,
+        now: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -177,6 +211,41 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => any::<u8>().prop_map(Deed::Delete),
         2 => (any::<u8>(), any::<bool>()).prop_map(|(message, on)| Deed::ReactTo(message, on)),
         1 => Just(Deed::Invite),
+        25 => room_deed().prop_map(Deed::Rooms),
+    ]
+}
+
+fn room_deed() -> impl Strategy<Value = RoomDeed> {
+    // Few rooms are remembered by a plan, so that numbers meet; the last ones are the present set's.
+    let room = || 0..12u8;
+    let pairs = |most| prop::collection::vec((0..TARGETS, room()), 0..most);
+    let assign = prop_oneof![Just(Assign::Manual), Just(Assign::Automatic), Just(Assign::Themselves)];
+    let users = prop::collection::vec((0..USERS, room()), 0..2);
+    let duration = prop::option::weighted(0.7, 0u32..200);
+    let open = (0..5u8, assign, pairs(3), users, duration, prop_oneof![Just(0u32), Just(10)], any::<bool>());
+    let open = open.prop_map(|(rooms, assign, listed, users, duration_s, grace_s, may_return)| RoomDeed::Open {
+        rooms,
+        assign,
+        listed,
+        users,
+        duration_s,
+        grace_s,
+        may_return,
+    });
+    let extend = (prop::option::of(0u32..200), prop::option::of(-5_000i64..100_000));
+    let merge = (prop::collection::vec(room(), 0..3), room());
+    let close = (prop::option::of(room()), any::<bool>());
+    prop_oneof![
+        8 => open,
+        6 => pairs(4).prop_map(RoomDeed::Move),
+        6 => room().prop_map(RoomDeed::Go),
+        3 => extend.prop_map(|(by_s, in_ms)| RoomDeed::Extend { by_s, in_ms }),
+        2 => Just(RoomDeed::Add),
+        1 => room().prop_map(RoomDeed::Rename),
+        1 => Just(RoomDeed::Broadcast),
+        1 => Just(RoomDeed::Help),
+        4 => merge.prop_map(|(from, into)| RoomDeed::Merge { from, into }),
+        3 => close.prop_map(|(room, now)| RoomDeed::Close { room, now }),
     ]
 }
 

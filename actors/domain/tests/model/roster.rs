@@ -2,6 +2,7 @@
 //! people and written from `SPEC.md` alone. It shares no code with the decisions but ids and roles;
 //! it says beforehand whether an input is taken or refused, and what the roster is then.
 
+use crate::rooms::{MAIN, Rooms};
 use convoke_domain::shapes::{LobbyPolicy, Role, Status};
 use convoke_domain::{Limits, Millis, ParticipantId, SessionId, UserId};
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct Person {
     pub was_admitted: bool,
     pub is_held: bool,
     pub is_banned: bool,
+    pub was_removed: bool,
+    /// A place in the list of rooms; also of somebody who left it.
+    pub room: usize,
     pub joined_at: Millis,
     /// Each open session, with the time its socket was lost.
     pub sessions: BTreeMap<SessionId, Option<Millis>>,
@@ -74,6 +78,15 @@ pub struct Roster {
     pub was_led: bool,
     pub people: Vec<Person>,
     pub hands: Vec<ParticipantId>,
+    pub rooms: Rooms,
+}
+
+/// What is due; of what is due at the same time, the first goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    Grace(SessionId),
+    Rooms,
+    End,
 }
 
 /// Whoever is at the door.
@@ -189,12 +202,16 @@ impl Roster {
                 was_admitted: false,
                 is_held: false,
                 is_banned: false,
+                was_removed: false,
+                room: MAIN,
                 joined_at: self.now,
                 sessions: BTreeMap::new(),
             });
             self.people.len() - 1
         });
         self.people[i].sessions.insert(door.session, None);
+        self.people[i].was_removed = false;
+        self.meet(i);
         if waits {
             self.people[i].place = Place::Waiting { since: self.now, for_host: !is_held };
             self.people[i].was_admitted = false;
@@ -219,7 +236,10 @@ impl Roster {
 
     pub fn come_in(&mut self, i: usize) {
         let now = self.now;
+        let room = self.door(i);
+        self.has_come(i);
         let p = &mut self.people[i];
+        p.room = room;
         p.place = Place::Inside;
         p.joined_at = now;
         if p.is_own_host {
@@ -306,6 +326,8 @@ impl Roster {
         self.go_out(i, Place::Gone);
         self.people[i].sessions.clear();
         self.people[i].is_held = true;
+        self.people[i].was_removed = true;
+        self.people[i].room = MAIN;
         self.people[i].was_admitted = false;
     }
 
@@ -336,6 +358,7 @@ impl Roster {
             p.sessions.clear();
         }
         self.hands.clear();
+        self.end_rooms();
     }
 
     pub fn erase(&mut self, user: &UserId) {
@@ -344,6 +367,7 @@ impl Roster {
             self.throw_out(i);
         }
         self.people[i].user = None;
+        self.forget_expected(i);
         self.succeed();
     }
 
@@ -362,39 +386,37 @@ impl Roster {
     /// MT5 to MT8, PR7: everything that is due, earliest first.
     pub fn pass_to(&mut self, now: Millis) {
         self.now = now;
-        while let Some((at, session)) = self.next() {
+        while let Some((at, due)) = self.next() {
             if at > now {
                 return;
             }
-            match session {
-                Some(session) => {
+            match due {
+                Due::Grace(session) => {
                     let i = self.holder(session).expect("a lost session is somebody's");
                     self.close(i, &[session]);
                     self.succeed();
                 }
-                None => self.end(Status::Ended),
+                Due::Rooms => self.fire_rooms(),
+                Due::End => self.end(Status::Ended),
             }
             self.watch();
         }
     }
 
-    /// The next deadline: a session's grace, or the meeting's end; the first goes first.
-    fn next(&self) -> Option<(Millis, Option<SessionId>)> {
+    /// The next deadline: a session's grace, the rooms', or the meeting's end; the first goes first.
+    fn next(&self) -> Option<(Millis, Due)> {
         let sessions = self.people.iter().flat_map(|p| &p.sessions);
-        let graces = sessions.filter_map(|(id, at)| at.map(|at| (at + self.limits.grace_ms, Some(*id)))).min();
+        let graces = sessions.filter_map(|(id, at)| at.map(|at| (at + self.limits.grace_ms, Due::Grace(*id))));
         let live = self.status == Status::Live;
+        let rooms = self.rooms.next_at().map(|at| (at, Due::Rooms));
         let ms = |s: u32| u64::from(s) * 1_000;
         let ends = [
             self.started_at.zip(self.duration_s).map(|(at, s)| at + ms(s)),
             self.empty_since.map(|at| at + self.limits.empty_ms),
             self.leaderless_since.zip(self.absent_s).map(|(at, s)| at + ms(s)),
         ];
-        let end = ends.into_iter().flatten().min().filter(|_| live).map(|at| (at, None));
-        match (graces, end) {
-            (Some(grace), Some(end)) if grace.0 <= end.0 => Some(grace),
-            (Some(grace), None) => Some(grace),
-            (_, end) => end,
-        }
+        let end = ends.into_iter().flatten().min().filter(|_| live).map(|at| (at, Due::End));
+        graces.chain(rooms).chain(end).min()
     }
 
     /// Since when nobody, and since when no lead, has been here.

@@ -9,7 +9,7 @@ use super::{checked, person};
 use crate::breakout::{Breakout, BreakoutSet, BreakoutState, Move};
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::ids::{MessageId, Millis, ParticipantId, RoomId, To};
+use crate::ids::{MessageId, Millis, ParticipantId, RoomId, To, UserId};
 use crate::rejection::Rejection;
 use crate::shapes::{Message, Room, RoomKind, RoomState};
 use crate::turn::{Caller, Reply, Turn};
@@ -75,6 +75,17 @@ fn relocate(turn: &mut Turn<'_>, moves: Vec<Move>, by: Option<ParticipantId>) {
             turn.tell(Effect::Entered(id));
         }
     }
+}
+
+/// The meeting meets somebody that a room was kept for.
+pub fn meet(turn: &mut Turn<'_>, user: &UserId, id: ParticipantId) {
+    let Some(set) = &turn.state.breakout else { return };
+    let Some(room) = set.expected_users.get(user).copied() else { return };
+    let mut participants = set.expected.clone();
+    participants.insert(id, room);
+    let mut users = set.expected_users.clone();
+    users.remove(user);
+    turn.emit(Event::BreakoutAssigned { participants, users });
 }
 
 /// Everybody inside who is in one of these rooms, services included, on the way to another.

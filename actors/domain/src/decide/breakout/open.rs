@@ -46,9 +46,7 @@ fn check(turn: &Turn<'_>, wanted: &OpenRooms) -> Result<Vec<String>, Rejection> 
     let mut people = BTreeSet::new();
     let mut users = BTreeSet::new();
     for room in &wanted.rooms {
-        let is_twice = |is_new: bool| {
-            if is_new { Ok(()) } else { Err(Rejection::bad_request("somebody is listed twice")) }
-        };
+        let is_twice = |is_new: bool| if is_new { Ok(()) } else { Err(twice()) };
         room.participants.iter().try_for_each(|id| is_twice(people.insert(*id)))?;
         room.users.iter().try_for_each(|user| is_twice(users.insert(user.clone())))?;
     }
@@ -102,37 +100,44 @@ fn filled(turn: &Turn<'_>, wanted: OpenRooms) -> Result<OpenRooms, Rejection> {
     }
 }
 
-/// Where those who are named belong. Whoever is not here is expected; of a layout that is used
-/// again, whoever is gone for good is left out.
+/// Where those who are named belong. Whoever is not here is expected. By their user, or in a layout
+/// that is used again, whoever cannot have a room is left out; by their id that is an error.
 fn placed(turn: &Turn<'_>, rooms: &[PlannedRoom], is_reused: bool) -> Result<Placed, Rejection> {
     let mut placed = Placed::default();
     for (number, room) in rooms.iter().enumerate() {
         for id in &room.participants {
-            match turn.state.member(*id) {
-                Some(member) if member.is_service() || matches!(member.standing, Standing::Removed { .. }) => {
-                    if !is_reused {
-                        return Err(Rejection::not_found("no such participant in the meeting"));
-                    }
-                }
-                Some(member) if member.is_inside() => drop(placed.inside.insert(*id, number)),
-                Some(_) => drop(placed.expected.insert(*id, number)),
-                None if is_reused => {}
-                None => return Err(Rejection::not_found("no such participant")),
+            let is_known = placed.put(turn.state.member(*id), number)?;
+            if !is_known && !is_reused {
+                return Err(Rejection::not_found("no such participant in the meeting"));
             }
         }
         for user in &room.users {
-            match turn.state.users.get(user).and_then(|id| turn.state.member(*id)) {
-                Some(member) if member.banned => {}
-                Some(member) if member.is_inside() => {
-                    if placed.inside.insert(member.participant.id, number).is_some_and(|other| other != number) {
-                        return Err(Rejection::bad_request("somebody is listed twice"));
-                    }
-                }
-                _ => drop(placed.users.insert(user.clone(), number)),
+            match turn.state.users.get(user) {
+                Some(id) => drop(placed.put(turn.state.member(*id), number)?),
+                None => drop(placed.users.insert(user.clone(), number)),
             }
         }
     }
     Ok(placed)
+}
+
+impl Placed {
+    /// False for somebody who can have no room.
+    fn put(&mut self, member: Option<&Member>, number: usize) -> Result<bool, Rejection> {
+        let can_have = |member: &&Member| !member.is_service() && !matches!(member.standing, Standing::Removed { .. });
+        let Some(member) = member.filter(can_have) else { return Ok(false) };
+        let id = member.participant.id;
+        if self.inside.contains_key(&id) || self.expected.contains_key(&id) {
+            return Err(twice());
+        }
+        let people = if member.is_inside() { &mut self.inside } else { &mut self.expected };
+        people.insert(id, number);
+        Ok(true)
+    }
+}
+
+fn twice() -> Rejection {
+    Rejection::bad_request("somebody is listed twice")
 }
 
 /// Spreads everybody who is not placed, hosts and cohosts excepted: each goes where there are fewest,
