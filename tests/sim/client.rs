@@ -2,6 +2,7 @@
 //! back to any node after every close that allows it, and writes down what it was given and told.
 
 use crate::node::{Down, Socket, Up};
+use crate::rooms::Rooms;
 use crate::world::World;
 use convoke_actors::ports::MeetingKey;
 use serde_json::{Value, json};
@@ -48,12 +49,15 @@ pub struct Record {
     /// Every mark that was ever sent.
     pub marks: Vec<String>,
     pub answers: Vec<Answer>,
+    /// Answers that came at a cursor (exclusive) before the seq (inclusive) of what they did.
+    pub early: Vec<(u64, u64)>,
     pub violations: Vec<String>,
     pub closed: Option<u16>,
     pub last_word: Option<String>,
     pub reconnects: u32,
     pub replays: u32,
     pub roster: Value,
+    pub rooms: Rooms,
 }
 
 impl Record {
@@ -235,7 +239,7 @@ impl Client {
             return self.send(post(&mark), Some(mark), socket);
         }
         let me = self.record.borrow().participant.clone();
-        match (chance.below(20), self.last_message.clone()) {
+        match (chance.below(24), self.last_message.clone()) {
             (0 | 1, _) => {
                 self.send(("participant.rename", json!({ "participant": me, "name": mark })), Some(mark), socket)
             }
@@ -248,6 +252,12 @@ impl Client {
                 self.send((kind, json!({})), None, socket);
             }
             (6, _) if self.number == 0 => self.promote(socket),
+            (8..=11, _) if self.number == 0 => self.arrange(&mark, socket),
+            (8, _) if self.number > 0 => {
+                let room = self.record.borrow().rooms.any(&chance);
+                self.send(("breakout.join", json!({ "room": room })), None, socket);
+            }
+            (9, _) if self.number > 0 => self.send(("breakout.help", json!({})), None, socket),
             (7, _) if self.number > 0 && chance.is(0.3) => {
                 self.is_leaving = true;
                 self.send(("leave", json!({})), None, socket);
@@ -266,6 +276,15 @@ impl Client {
         let chosen = others[self.world.chance.below(others.len())].clone();
         let role = ["cohost", "participant", "host"][self.world.chance.below(3)];
         self.send(("participant.set_role", json!({ "participant": chosen, "role": role })), None, socket);
+    }
+
+    /// The host opens rooms, or does something with those that are open.
+    fn arrange(&mut self, mark: &str, socket: &Socket) {
+        let roster = self.record.borrow().roster.as_array().cloned().unwrap_or_default();
+        let chance = self.world.chance.clone();
+        let frame = self.record.borrow().rooms.arrange(&roster, mark, &chance);
+        let mark = (frame.0 == "breakout.broadcast").then(|| mark.to_owned());
+        self.send(frame, mark, socket);
     }
 
     fn send(&mut self, frame: (&'static str, Value), mark: Option<String>, socket: &Socket) {
@@ -288,6 +307,9 @@ impl Client {
                 (Some(0), _) => is_let_in |= self.hello(&message),
                 (Some(id), _) => self.answer(id, &message),
                 (None, Some(seq)) => self.event(seq, message),
+                (None, None) if message["type"] == "self.entered" => {
+                    self.record.borrow_mut().rooms.enter(&message["data"]);
+                }
                 (None, None) => {}
             }
         }
@@ -319,6 +341,7 @@ impl Client {
             record.participant = data["self"]["participant"]["id"].clone();
             let people = data["participants"].as_array().unwrap();
             record.roster = people.iter().map(|person| person["id"].clone()).collect();
+            record.rooms.show(data);
         }
         let last_id = data["last_id"].as_u64().unwrap_or(0);
         let mut next = last_id + 1;
@@ -338,8 +361,8 @@ impl Client {
         let pending = self.pending.remove(place).unwrap();
         let (is_ok, seq) = (message["ok"] == true, message["seq"].as_u64());
         let cursor = self.record.borrow().cursor;
-        if seq.is_some_and(|seq| seq > cursor) {
-            self.violation(format!("{message} came at {cursor}, before its events"));
+        if let Some(seq) = seq.filter(|seq| *seq > cursor) {
+            self.record.borrow_mut().early.push((cursor, seq));
         }
         if let Some(mark) = pending.mark {
             self.record.borrow_mut().answers.push(Answer { mark, is_ok, seq });
@@ -357,6 +380,7 @@ impl Client {
             self.last_message = Some(data["message"]["id"].clone());
         }
         let mut record = self.record.borrow_mut();
+        record.rooms.event(&kind, &data);
         record.cursor = cursor.max(seq);
         record.told.push(Told { seq, kind, data });
     }

@@ -12,6 +12,8 @@ mod ether;
 mod link;
 mod node;
 mod plan;
+mod rooms;
+mod told;
 mod verify;
 mod world;
 

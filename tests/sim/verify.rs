@@ -2,6 +2,7 @@
 
 use crate::client::Record;
 use crate::database::Meeting;
+use crate::told::Story;
 use crate::world::End;
 use convoke_actors::ports::EventRow;
 use convoke_domain::{Audience, ParticipantId, SessionId};
@@ -23,6 +24,7 @@ pub fn violations(end: &End) -> Vec<String> {
             record.violations.iter().cloned().for_each(&mut say);
             marks(&log, &record, &mut say);
             is_what_the_log_says(&log, &record, &mut say);
+            log.story.is_shown(&record, &mut say);
             is_not_stuck(&log, &record, &mut say);
         }
     }
@@ -33,6 +35,8 @@ struct Log<'a> {
     meeting: &'a Meeting,
     /// Each with its audience and its data.
     rows: Vec<(&'a EventRow, Audience, Value)>,
+    /// What the log folds to, before each of its events, and at its end.
+    story: Story,
 }
 
 impl<'a> Log<'a> {
@@ -40,7 +44,7 @@ impl<'a> Log<'a> {
         let row = |row: &'a EventRow| {
             (row, serde_json::from_str(&row.audience).unwrap(), serde_json::from_str(&row.data).unwrap())
         };
-        Self { meeting, rows: meeting.events.values().map(row).collect() }
+        Self { meeting, rows: meeting.events.values().map(row).collect(), story: Story::of(meeting) }
     }
 
     fn is_over(&self) -> bool {
@@ -67,6 +71,7 @@ impl<'a> Log<'a> {
         if ends > 1 {
             say(format!("it ended {ends} times"));
         }
+        self.story.check(say);
         self.check_causes(say);
         self.check_presence(say);
     }
@@ -120,6 +125,7 @@ fn marks(log: &Log<'_>, record: &Record, say: &mut impl FnMut(String)) {
         let mark = match row.kind.as_str() {
             "chat.posted" | "chat.edited" => data["message"]["text"].as_str(),
             "participant.renamed" => data["participant"]["name"].as_str(),
+            "breakout.broadcast" => data["text"].as_str(),
             _ => None,
         };
         if let Some(mark) = mark {
@@ -147,25 +153,27 @@ fn marks(log: &Log<'_>, record: &Record, say: &mut impl FnMut(String)) {
 /// What a client was told equals what the log has for it, apart from what a snapshot told.
 fn is_what_the_log_says(log: &Log<'_>, record: &Record, say: &mut impl FnMut(String)) {
     let Ok(participant) = serde_json::from_value::<ParticipantId>(record.participant.clone()) else { return };
+    for (cursor, seq) in &record.early {
+        // What nobody is told, or only others are, cannot come before the answer.
+        let is_for_them = |row: &&(&EventRow, Audience, Value)| log.story.is_for(participant, row.0.seq.0, &row.1);
+        let passed = log.rows.iter().filter(|row| (*cursor + 1..=*seq).contains(&row.0.seq.0));
+        if passed.filter(is_for_them).count() > 0 {
+            say(format!("an answer of {seq} came at {cursor}, before its events"));
+        }
+    }
     let was_skipped = |seq: u64| record.skipped.iter().any(|(from, to)| *from < seq && seq <= *to);
     let told: BTreeMap<u64, (&str, &Value)> =
         record.told.iter().map(|told| (told.seq, (told.kind.as_str(), &told.data))).collect();
     for (row, audience, data) in &log.rows {
         let seq = row.seq.0;
-        let is_for_them = match audience {
-            Audience::Everyone | Audience::Room(_) => Some(true),
-            Audience::Only(people) => Some(people.contains(&participant)),
-            Audience::Nobody => Some(false),
-            // By the role of the moment.
-            Audience::Leads => None,
-        };
+        let is_for_them = log.story.is_for(participant, row.seq.0, audience);
         match (told.get(&seq), is_for_them) {
-            (Some(_), Some(false)) => say(format!("was told {} at {seq}, which is not for them", row.kind)),
+            (Some(_), false) => say(format!("was told {} at {seq}, which is not for them", row.kind)),
             (Some((kind, heard)), _) if *kind != row.kind || *heard != data => {
                 say(format!("was told {kind} {heard} at {seq}; the log has {} {data}", row.kind));
             }
             // After the end nobody is told anything.
-            (None, Some(true)) if !was_skipped(seq) && (seq <= record.cursor || !log.is_over()) => {
+            (None, true) if !was_skipped(seq) && (seq <= record.cursor || !log.is_over()) => {
                 say(format!("was never told {} at {seq}; the cursor is {}", row.kind, record.cursor));
             }
             _ => {}
