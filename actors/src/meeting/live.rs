@@ -536,8 +536,12 @@ impl Live {
     }
 
     /// Another node says whose sockets it has; whoever it has no more is gone. One that was attached
-    /// only just now may have crossed with this.
+    /// only just now may have crossed with this. A word of this node's own hubs was on its way when the
+    /// meeting came here; there will be no more of them, and nobody may wait for the next.
     pub fn present(&mut self, present: &Present) {
+        if present.hub.process == self.env.bus.process() {
+            return;
+        }
         self.hubs.insert(present.hub, self.env.clock.now());
         let before = present.at.saturating_sub(PRESENT_MARGIN_MS);
         self.lose(|attachment| {
