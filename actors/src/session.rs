@@ -182,6 +182,12 @@ impl SessionActor {
     }
 
     fn hello(&mut self, key: MeetingKey, session: SessionId, hello: Hello, ctx: &mut Context<Self>) {
+        if !self.hub.is_steady() {
+            // Its client may be elsewhere by now, on a socket that this one must not drive out.
+            let late = Rejection::unavailable("the node stood still; come again");
+            self.say(frame::refusal(0, &late));
+            return self.outlet.close(CloseCode::GoingAway);
+        }
         match &self.attached {
             Some(attached) if attached.key == key && attached.session == session => {}
             Some(attached) if self.hub.is_placed(&attached.key, self.socket) => {
