@@ -175,7 +175,10 @@ impl Hub {
         self.presented_at = Instant::now();
         let hub = HubId { process: self.bus.process(), number: self.number };
         for (key, meeting) in &self.shelf.borrow().meetings {
-            self.bus.present(key, Present { hub, at: now, sockets: meeting.sockets.keys().copied().collect() });
+            let (placed, others): (Vec<_>, Vec<_>) =
+                meeting.sockets.iter().partition(|(_, socket)| socket.place.is_some());
+            let ids = |sockets: Vec<(&SocketId, &Socket)>| sockets.into_iter().map(|(id, _)| *id).collect();
+            self.bus.present(key, Present { hub, at: now, placed: ids(placed), others: ids(others) });
         }
     }
 

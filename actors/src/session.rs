@@ -369,7 +369,7 @@ impl Actor for SessionActor {
         let gone = ToMeeting::Detach(Detach { socket: self.socket, session: attached.session });
         actix_rt::spawn(async move {
             // A meeting that is not active has marked its sessions lost by itself.
-            let _ = meetings.send_if_active(&attached.key, gone).await;
+            meetings.send_if_active(&attached.key, gone).await;
         });
     }
 }
