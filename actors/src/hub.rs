@@ -11,6 +11,7 @@ use crate::ports::{Clock, MeetingKey};
 use crate::release::{Batch, HubId, Item, Place, Placing, SocketId};
 use crate::restart::{self, Restart};
 use crate::session::{Reattach, SessionActor};
+use crate::steady::Steady;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -71,6 +72,7 @@ pub struct HubHandle {
     bus: Arc<dyn Follow>,
     recipient: Recipient<Deliver>,
     overrun: Arc<AtomicBool>,
+    steady: Rc<Steady>,
     node: u64,
 }
 
@@ -98,6 +100,7 @@ pub trait Follow: Send + Sync + 'static {
 pub struct Hub {
     shelf: Rc<RefCell<Shelf>>,
     overrun: Arc<AtomicBool>,
+    steady: Rc<Steady>,
     clock: Arc<dyn Clock>,
     bus: Arc<dyn Follow>,
     number: u64,
@@ -116,9 +119,11 @@ impl Hub {
     ) -> (Addr<Self>, HubHandle) {
         let shelf = Rc::new(RefCell::new(Shelf::default()));
         let overrun = Arc::new(AtomicBool::new(false));
+        let steady = Rc::new(Steady::default());
         let hub = Self {
             shelf: Rc::clone(&shelf),
             overrun: Arc::clone(&overrun),
+            steady: Rc::clone(&steady),
             clock,
             bus: Arc::clone(&bus),
             number,
@@ -128,7 +133,7 @@ impl Hub {
         };
         let address = hub.start();
         let recipient = address.clone().recipient();
-        (address, HubHandle { shelf, bus, recipient, overrun, node: number })
+        (address, HubHandle { shelf, bus, recipient, overrun, steady, node: number })
     }
 
     fn deliver(&mut self, batch: &Batch) {
@@ -170,7 +175,10 @@ impl Hub {
         self.presented_at = Instant::now();
         let hub = HubId { process: self.bus.process(), number: self.number };
         for (key, meeting) in &self.shelf.borrow().meetings {
-            self.bus.present(key, Present { hub, at: now, sockets: meeting.sockets.keys().copied().collect() });
+            let (placed, others): (Vec<_>, Vec<_>) =
+                meeting.sockets.iter().partition(|(_, socket)| socket.place.is_some());
+            let ids = |sockets: Vec<(&SocketId, &Socket)>| sockets.into_iter().map(|(id, _)| *id).collect();
+            self.bus.present(key, Present { hub, at: now, placed: ids(placed), others: ids(others) });
         }
     }
 
@@ -189,6 +197,7 @@ impl Hub {
     }
 
     fn check(&mut self) {
+        self.steady.tick();
         let is_tick = self.ticked_at.elapsed() >= self.tick;
         if is_tick {
             self.ticked_at = Instant::now();
@@ -440,6 +449,11 @@ impl HubHandle {
             drop(shelf);
             self.bus.unfollow(key, self.node);
         }
+    }
+
+    /// Whether what is read on this thread now was sent just now, for all that is known.
+    pub fn is_steady(&self) -> bool {
+        self.steady.is()
     }
 
     /// Whether the socket has its place in the meeting.

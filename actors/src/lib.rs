@@ -13,4 +13,5 @@ pub mod release;
 pub mod restart;
 pub mod routing;
 pub mod session;
+pub mod steady;
 pub mod supervisor;

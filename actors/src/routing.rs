@@ -77,18 +77,16 @@ impl Meetings {
         self.ask(key, Ask::Request(input)).await?.ok_or_else(outcome_unknown)
     }
 
-    /// Tells the meeting, where it is awake: here, or as far as is known at another node.
-    pub async fn send_if_active(&self, key: &MeetingKey, message: ToMeeting) -> Result<(), Rejection> {
+    /// Tells the meeting, where it is awake: here, or as far as is known at another node. False where
+    /// it was told to look for the meeting again.
+    pub async fn send_if_active(&self, key: &MeetingKey, message: ToMeeting) -> bool {
         if let Some(address) = self.active_address(key) {
-            let _ = address.send(message).await;
-            return Ok(());
+            return !matches!(address.send(message).await, Ok(Err(Refused::Elsewhere)));
         }
         let way = self.routing().ways().get(key).cloned();
-        if let Some(owner) = way {
-            let call = self.call_of(key, Ask::Message(message));
-            let _ = self.env().bus.call(&owner, &call).await;
-        }
-        Ok(())
+        let Some(owner) = way else { return true };
+        let call = self.call_of(key, Ask::Message(message));
+        !matches!(self.env().bus.call(&owner, &call).await, Ok(Err(Refused::Elsewhere)))
     }
 
     /// Most are asked where they are served, and need no call for it. The way to the others is

@@ -182,6 +182,12 @@ impl SessionActor {
     }
 
     fn hello(&mut self, key: MeetingKey, session: SessionId, hello: Hello, ctx: &mut Context<Self>) {
+        if !self.hub.is_steady() {
+            // Its client may be elsewhere by now, on a socket that this one must not drive out.
+            let late = Rejection::unavailable("the node stood still; come again");
+            self.say(frame::refusal(0, &late));
+            return self.outlet.close(CloseCode::GoingAway);
+        }
         match &self.attached {
             Some(attached) if attached.key == key && attached.session == session => {}
             Some(attached) if self.hub.is_placed(&attached.key, self.socket) => {
@@ -363,7 +369,7 @@ impl Actor for SessionActor {
         let gone = ToMeeting::Detach(Detach { socket: self.socket, session: attached.session });
         actix_rt::spawn(async move {
             // A meeting that is not active has marked its sessions lost by itself.
-            let _ = meetings.send_if_active(&attached.key, gone).await;
+            meetings.send_if_active(&attached.key, gone).await;
         });
     }
 }

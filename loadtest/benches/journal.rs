@@ -1,8 +1,10 @@
 //! What the journal writes: events a second through its actor into a SQLite file, synced, from
 //! meetings that each wait for their commit before they append the next command's events.
-//! `cargo bench --bench journal`
+//! `cargo bench --bench journal`, or into a PostgreSQL database of its own, by one node or several at
+//! once: `cargo bench --bench journal -- postgres://…`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss, clippy::as_conversions)]
+#![allow(clippy::indexing_slicing)]
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use convoke::adapters::store;
@@ -81,23 +83,28 @@ impl Handler<Committed> for Writer {
     }
 }
 
-/// So many meetings, each appending commands of so many events: events a second.
-async fn run(store: &Arc<dyn Store>, meetings: u64, command: u64) -> f64 {
-    let life = store.boot("bench", Duration::from_secs(600)).await.unwrap();
-    let shared = Arc::clone(store);
-    let journal = Journal::start_in_arbiter(&actix::Arbiter::new().handle(), |_| Journal::new(shared));
+/// So many meetings, spread over a journal for each of these stores, each appending commands of so
+/// many events: events a second in all.
+async fn run(stores: &[Arc<dyn Store>], meetings: u64, command: u64) -> f64 {
+    let mut nodes = Vec::new();
+    for (number, store) in stores.iter().enumerate() {
+        let life = store.boot(&format!("bench-{number}"), Duration::from_secs(600)).await.unwrap();
+        let shared = Arc::clone(store);
+        let journal = Journal::start_in_arbiter(&actix::Arbiter::new().handle(), |_| Journal::new(shared));
+        nodes.push((store, life, journal));
+    }
     let mut keys = Vec::new();
-    for _ in 0..meetings {
+    for (_, (store, life, journal)) in (0..meetings).zip(nodes.iter().cycle()) {
         let key = MeetingKey { tenant: TenantId("bench".to_owned()), meeting: MeetingId(Uuid::now_v7()) };
         assert!(store.create(&key, &event(Seq(1)), None).await.unwrap());
-        let term = store.take(&key, &life).await.unwrap().term;
-        keys.push((key, term));
+        let term = store.take(&key, life).await.unwrap().term;
+        keys.push((key, term, journal.clone()));
     }
     let began = Instant::now();
     let mut all = Vec::new();
-    for (key, term) in keys {
+    for (key, term, journal) in keys {
         let (done, finished) = oneshot::channel();
-        let (journal, left) = (journal.clone(), COMMANDS * command);
+        let left = COMMANDS * command;
         Writer { journal, key, term, after: Seq(1), left, command, done: Some(done) }.start();
         all.push(finished);
     }
@@ -105,16 +112,34 @@ async fn run(store: &Arc<dyn Store>, meetings: u64, command: u64) -> f64 {
     (meetings * COMMANDS * command) as f64 / began.elapsed().as_secs_f64()
 }
 
+async fn measure(url: &str, nodes: usize) {
+    let mut opened = Vec::new();
+    for _ in 0..nodes {
+        opened.push(store::open(url).await.unwrap());
+    }
+    opened[0].db.migrate().await.unwrap();
+    let stores: Vec<_> = opened.iter().map(|opened| Arc::clone(&opened.store)).collect();
+    for (meetings, command) in [(1, 1), (20, 1), (512, 1), (64, 8), (1, 512)] {
+        let rate = run(&stores, meetings, command).await;
+        println!("{nodes} nodes, {meetings:4} meetings, {command:3} events a command: {rate:8.0} events/s");
+    }
+    for opened in opened {
+        opened.db.close().await;
+    }
+}
+
 fn main() {
     let folder = std::env::temp_dir().join(format!("convoke-bench-{}", Uuid::now_v7()));
+    let postgres = std::env::args().find(|argument| argument.starts_with("postgres"));
     actix::System::new().block_on(async {
-        let opened = store::open(&format!("sqlite://{}/a.db", folder.display())).await.unwrap();
-        opened.db.migrate().await.unwrap();
-        for (meetings, command) in [(1, 1), (20, 1), (512, 1), (64, 8), (1, 512)] {
-            let rate = run(&opened.store, meetings, command).await;
-            println!("{meetings:4} meetings, {command:3} events a command: {rate:8.0} events/s");
+        match postgres {
+            Some(url) => {
+                for nodes in [1, 2, 4] {
+                    measure(&url, nodes).await;
+                }
+            }
+            None => measure(&format!("sqlite://{}/a.db", folder.display()), 1).await,
         }
-        opened.db.close().await;
     });
     let _ = std::fs::remove_dir_all(folder);
 }

@@ -192,7 +192,12 @@ impl Client {
         self.resume_token = None;
         self.pending.clear();
         self.has_raised = false;
-        self.record.borrow_mut().session = self.world.chance.id(self.world.time.now()).to_string();
+        let mut record = self.record.borrow_mut();
+        record.session = self.world.chance.id(self.world.time.now()).to_string();
+        if self.is_finishing && !record.is_done() {
+            // The last word went with what was given up: there is another.
+            self.speaks_at = Instant::now();
+        }
     }
 
     fn greet(&self, socket: &Socket) {

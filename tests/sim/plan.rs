@@ -129,7 +129,7 @@ impl Plan {
 
 fn fault(chance: &mut StdRng, nodes: usize, meetings: usize, people: usize) -> Fault {
     let node = chance.random_range(0..nodes);
-    let for_ms = *[500, 2_000, 5_000, 9_000, 15_000].choose(chance).unwrap();
+    let for_ms = *[500, 2_000, 5_000, 9_000, 15_000, 25_000].choose(chance).unwrap();
     let back_ms = *[100, 1_000, 5_000, 12_000].choose(chance).unwrap();
     match chance.random_range(0..12) {
         0..=2 => Fault::Kill { node, when: moment(chance), back_ms },

@@ -159,8 +159,14 @@ fn test(filter: Option<&str>, quick: bool) -> Result<bool, Failure> {
     Ok(failed.is_empty())
 }
 
+/// So many seeds are worth an optimised build, which is several times as fast; fewer are not.
+const MANY_SEEDS: u64 = 500;
+
 fn sim(arguments: &Sim) -> Result<bool, Failure> {
-    let mut test = cargo(&["test", "--test", "sim", "what_was_acknowledged", "--", "--nocapture"]);
+    let is_optimised = arguments.seeds >= MANY_SEEDS && arguments.plan.is_none();
+    let profile = if is_optimised { "sim" } else { "test" };
+    let mut test =
+        cargo(&["test", "--profile", profile, "--test", "sim", "what_was_acknowledged", "--", "--nocapture"]);
     test.env("CONVOKE_SIM_SEEDS", arguments.seeds.to_string());
     test.env("CONVOKE_SIM_FIRST", arguments.first.to_string());
     let file = |path: &std::path::PathBuf| std::path::absolute(path);

@@ -22,7 +22,7 @@ use convoke_domain::{
     Audience, By, CloseCode, Code, Command, Effect, Event, Meeting, Millis, Output, ParticipantId, Recorded, Rejection,
     Seq, SessionId, Term, deadlines, execute, rights,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -50,6 +50,14 @@ struct Attachment {
     asked_at: Millis,
 }
 
+/// What a hub of another node said last.
+#[derive(Default)]
+struct Word {
+    at: Millis,
+    /// Sockets that have a place there, and are not attached here.
+    strangers: BTreeSet<SocketId>,
+}
+
 /// The numbering of one session's commands, as far as memory holds it.
 #[derive(Default)]
 struct Numbers {
@@ -74,8 +82,8 @@ pub struct Live {
     queue: VecDeque<(Seq, Leaving)>,
     batch_number: u64,
     attached: BTreeMap<SessionId, Attachment>,
-    /// When each hub of another node last said whose sockets it has.
-    hubs: BTreeMap<HubId, Millis>,
+    /// The hubs of other nodes that sockets were attached at.
+    hubs: BTreeMap<HubId, Word>,
     /// Sessions without a socket, with the time at which that becomes an event.
     detached: BTreeMap<SessionId, Millis>,
     numbers: BTreeMap<SessionId, Numbers>,
@@ -166,7 +174,7 @@ impl Live {
         let deadline = deadlines::next_at(&self.state, &self.env.limits);
         let drop = self.detached.values().min().copied();
         let idle = self.attached.is_empty().then(|| self.idle_at());
-        let silent = self.hubs.values().min().map(|heard| heard.saturating_add(HUB_SILENT_MS));
+        let silent = self.hubs.values().map(|word| word.at.saturating_add(HUB_SILENT_MS)).min();
         [deadline, drop, idle, silent].into_iter().flatten().min()
     }
 
@@ -366,7 +374,7 @@ impl Live {
         self.detached.remove(&session);
         let Attachment { socket, hub, at, .. } = attachment;
         if hub.process != self.env.bus.process() {
-            self.hubs.insert(hub, at);
+            self.hubs.entry(hub).or_default().at = at;
         }
         if let Some(former) = self.attached.insert(session, attachment)
             && former.socket != socket
@@ -537,19 +545,30 @@ impl Live {
     }
 
     /// Another node says whose sockets it has; whoever it has no more is gone. One that was attached
-    /// only just now may have crossed with this.
-    pub fn present(&mut self, present: &Present) {
-        self.hubs.insert(present.hub, self.env.clock.now());
+    /// only just now may have crossed with this. A word of this node's own hubs was on its way when the
+    /// meeting came here; there will be no more of them, and nobody may wait for the next.
+    /// False where one has a place there and is not attached here, and had and was not the last time:
+    /// it was let go of while its node stood still or was cut off, and does not know.
+    pub fn present(&mut self, present: &Present) -> bool {
+        if present.hub.process == self.env.bus.process() {
+            return true;
+        }
+        let there: BTreeSet<SocketId> = present.placed.iter().chain(&present.others).copied().collect();
         let before = present.at.saturating_sub(PRESENT_MARGIN_MS);
         self.lose(|attachment| {
-            attachment.hub == present.hub && attachment.at < before && !present.sockets.contains(&attachment.socket)
+            attachment.hub == present.hub && attachment.at < before && !there.contains(&attachment.socket)
         });
+        let known: BTreeSet<SocketId> = self.attached.values().map(|attachment| attachment.socket).collect();
+        let strangers = present.placed.iter().filter(|socket| !known.contains(socket)).copied().collect();
+        let word = Word { at: self.env.clock.now(), strangers };
+        let last = self.hubs.insert(present.hub, word).unwrap_or_default();
+        self.hubs.get(&present.hub).is_none_or(|word| word.strangers.is_disjoint(&last.strangers))
     }
 
     /// Those of hubs that have fallen silent are gone: their node died, or is cut off.
     fn miss_hubs(&mut self, now: Millis) {
         let silent = |heard: Millis| heard.saturating_add(HUB_SILENT_MS) <= now;
-        let missed: Vec<HubId> = self.hubs.iter().filter(|(_, heard)| silent(**heard)).map(|(hub, _)| *hub).collect();
+        let missed: Vec<HubId> = self.hubs.iter().filter(|(_, word)| silent(word.at)).map(|(hub, _)| *hub).collect();
         if !missed.is_empty() {
             self.hubs.retain(|hub, _| !missed.contains(hub));
             self.lose(|attachment| missed.contains(&attachment.hub));

@@ -73,11 +73,14 @@ pub struct Detach {
 
 /// The sockets that a hub of another node has of this meeting: said every few seconds. Whoever is
 /// attached there and not among them has gone; so has everybody of a hub that says nothing more.
+/// Whoever has a place there and is not attached was let go of by mistake, and is to attach again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Present {
     pub hub: HubId,
     pub at: Millis,
-    pub sockets: Vec<SocketId>,
+    /// Those that have a place.
+    pub placed: Vec<SocketId>,
+    pub others: Vec<SocketId>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -419,7 +422,13 @@ impl MeetingActor {
         match message {
             ToMeeting::Attach(attach) => self.turn(ctx, |live| live.attach(attach)),
             ToMeeting::Detach(detach) => self.turn(ctx, |live| live.detach(&detach)),
-            ToMeeting::Present(present) => self.turn(ctx, |live| live.present(&present)),
+            ToMeeting::Present(present) => {
+                let mut are_known = true;
+                self.turn(ctx, |live| are_known = live.present(&present));
+                if !are_known {
+                    return Err(Refused::Elsewhere);
+                }
+            }
             ToMeeting::Heard(_) => {}
             ToMeeting::Command(mut numbered) => {
                 let cause = Cause { session: numbered.session, id: numbered.id };

@@ -62,6 +62,11 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A word of this node's own for its hubs, outside of the meeting's numbering.
+fn aside(key: &MeetingKey, item: Item) -> Batch {
+    Batch { key: key.clone(), term: Term(0), number: 0, head: Seq(0), items: vec![item] }
+}
+
 impl NodeBus {
     /// Begins to listen. `me` is this process in this life of it, `inbox` what the transport hears.
     /// Runs on the present thread, whose runtime must outlive it.
@@ -134,10 +139,8 @@ impl NodeBus {
         }
     }
 
-    /// A word of this node's own for its hubs, outside of the meeting's numbering.
     fn say_here(&self, key: &MeetingKey, item: Item) {
-        let batch = Batch { key: key.clone(), term: Term(0), number: 0, head: Seq(0), items: vec![item] };
-        self.local.publish(Arc::new(batch));
+        self.local.publish(Arc::new(aside(key, item)));
     }
 
     async fn hear_all(self: Arc<Self>, mut inbox: mpsc::UnboundedReceiver<Bytes>) {
@@ -286,7 +289,10 @@ impl Follow for NodeBus {
         let key = key.clone();
         actix_rt::spawn(async move {
             // Where it is not known who serves the meeting, somebody's next command finds out.
-            let _ = meetings.send_if_active(&key, ToMeeting::Present(present)).await;
+            if !meetings.send_if_active(&key, ToMeeting::Present(present)).await {
+                // It does not know somebody who is here, or another node serves it by now.
+                meetings.env().bus.publish_here(Arc::new(aside(&key, Item::Again)));
+            }
         });
     }
 

@@ -109,7 +109,7 @@ mod tests {
         let refused: Result<Command, Rejection> = Err(Rejection::bad_request("no"));
         let asks = [
             Ask::Message(ToMeeting::Attach(Attach { socket, hub, session, asked_at: 5, how: How::Join(join) })),
-            Ask::Message(ToMeeting::Present(Present { hub, at: 3, sockets: vec![socket] })),
+            Ask::Message(ToMeeting::Present(Present { hub, at: 3, placed: vec![socket], others: Vec::new() })),
             Ask::Message(ToMeeting::Command(Numbered {
                 socket,
                 session,
