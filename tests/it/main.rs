@@ -7,6 +7,7 @@ mod bad_input;
 mod cluster;
 mod crash;
 mod cuts;
+mod degraded;
 mod fuzz;
 mod limits;
 mod lobby;
@@ -19,6 +20,7 @@ mod shared_limits;
 mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
+mod talk;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;
