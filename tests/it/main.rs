@@ -8,6 +8,7 @@ mod cluster;
 mod crash;
 mod cuts;
 mod degraded;
+mod fenced;
 mod fuzz;
 mod limits;
 mod lobby;
