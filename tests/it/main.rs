@@ -18,6 +18,7 @@ mod redis_engines;
 mod redis_server;
 mod rest;
 mod shared_limits;
+mod skewed;
 mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
