@@ -78,6 +78,8 @@ pub struct Record {
     pub skipped: Vec<(u64, u64)>,
     pub acknowledged: Vec<Acknowledged>,
     pub refused: Vec<(String, Value)>,
+    /// What was asked for and refused, for the verifier: it has no effect.
+    pub declined: Vec<(String, Value)>,
     pub violations: Vec<String>,
     pub snapshot: Option<Value>,
     pub is_waiting: bool,
@@ -418,6 +420,7 @@ impl Life {
             } else {
                 let error = message.get("error").cloned().unwrap_or(Value::Null);
                 record.refused.push((command.kind.clone(), error));
+                record.declined.push((command.kind.clone(), command.data.clone()));
             }
         });
         if let Some(reply) = command.reply {

@@ -1,10 +1,10 @@
 //! What a client was given, held against the log. Each event that everybody in the main room sees
-//! must have reached each client exactly once, in order, unless a snapshot passed over it; and each
-//! command that was acknowledged must be in the log exactly once.
+//! must have reached each client exactly once, in order, unless a snapshot passed over it; each
+//! command that was acknowledged must be in the log exactly once, and none that was refused.
 
 use crate::client::Record;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every violation, as a sentence. Empty is good.
 pub fn verify(name: &str, record: &Record, log: &[Value]) -> Vec<String> {
@@ -65,6 +65,12 @@ fn acknowledged(name: &str, record: &Record, log: &[Value]) -> Vec<String> {
             Some(seqs) => found.push(format!("{name}: `{text}` took effect {} times", seqs.len())),
         }
     }
+    let accepted: BTreeSet<String> = record.acknowledged.iter().filter_map(|command| text_of(&command.data)).collect();
+    for (_, data) in record.declined.iter().filter(|(kind, _)| kind == "chat.post") {
+        if let Some(text) = text_of(data).filter(|text| logged.contains_key(text) && !accepted.contains(text)) {
+            found.push(format!("{name}: `{text}` was refused and took effect"));
+        }
+    }
     found
 }
 
@@ -110,6 +116,17 @@ mod tests {
         let mut doubled = record(&[1, 2, 3]);
         doubled.acknowledged = vec![acknowledge("a", 1)];
         assert_eq!(verify("x", &doubled, &twice), ["x: `a` took effect 2 times"]);
+    }
+
+    #[test]
+    fn what_was_refused_is_not_in_the_log() {
+        let decline = |text: &str| ("chat.post".to_owned(), json!({ "text": text }));
+        let mut refused = record(&[1, 2, 3]);
+        refused.declined = vec![decline("b"), decline("nowhere")];
+        assert_eq!(verify("x", &refused, &log()), ["x: `b` was refused and took effect"]);
+        // Refused, and taken when it was tried again.
+        refused.acknowledged = vec![acknowledge("b", 2)];
+        assert_eq!(verify("x", &refused, &log()), Vec::<String>::new());
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! Several nodes over one PostgreSQL and one Redis: meetings that outlive the node they run on.
 
 use crate::redis_server::{self, Redis};
+use crate::rest::fresh_database;
+use crate::talk::Talk;
 use crate::{meeting, ok, server};
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;
 use convoke_loadtest::verify::verify;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const KEYS: &str = "acme/load:0123456789abcdef0123456789abcdef";
 
 pub struct Cluster {
     pub nodes: Vec<Server>,
+    /// The way to the database that nothing stands in.
+    pub database: String,
 }
 
 /// None, said aloud, where PostgreSQL or Redis is missing.
@@ -35,28 +39,35 @@ pub async fn cluster_of(
     settings: &[(&str, String)],
     ways: impl Fn(usize, String) -> (String, String),
 ) -> Option<Cluster> {
+    cluster_with(size, |number, database| {
+        let (database, redis) = ways(number, database.to_owned());
+        let mut all = vec![("CONVOKE_DATABASE_URL", database), ("CONVOKE_REDIS_URL", redis)];
+        all.extend(settings.iter().cloned());
+        all
+    })
+    .await
+}
+
+/// Each node with settings of its own, over one fresh database.
+pub async fn cluster_with<'a>(
+    size: usize,
+    settings: impl Fn(usize, &str) -> Vec<(&'a str, String)>,
+) -> Option<Cluster> {
     let Ok(postgres) = std::env::var("CONVOKE_TEST_POSTGRES_URL") else {
         println!("SKIPPED: CONVOKE_TEST_POSTGRES_URL is not set; `cargo xtask test` sets it");
         return None;
     };
-    let name = format!("cluster_{}", uuid::Uuid::now_v7().simple());
-    let mut connection = PgConnection::connect(&postgres).await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
-    let url = format!("{}/{name}", postgres.rsplit_once('/').unwrap().0);
+    let database = fresh_database(&postgres).await;
     let mut nodes = Vec::new();
     for number in 0..size {
-        let (database, redis) = ways(number, url.clone());
-        let mut all = vec![
-            ("CONVOKE_DATABASE_URL", database.as_str()),
-            ("CONVOKE_REDIS_URL", &redis),
-            ("CONVOKE_API_KEYS", KEYS),
-        ];
-        all.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
+        let own = settings(number, &database);
+        let mut all = vec![("CONVOKE_API_KEYS", KEYS)];
+        all.extend(own.iter().map(|(name, value)| (*name, value.as_str())));
         let mut node = server(&all).await;
         node.rest.key = convoke_loadtest::rest::Key::parse(KEYS.split_once('/').unwrap().1).unwrap();
         nodes.push(node);
     }
-    Some(Cluster { nodes })
+    Some(Cluster { nodes, database })
 }
 
 impl Cluster {
@@ -81,14 +92,19 @@ impl Cluster {
     }
 }
 
-/// Every client has what the log has, once and in order.
+/// Every client has what the log has, once and in order, and in its words.
 pub async fn agree(cluster: &Cluster, node: usize, id: &str, clients: &[&Client]) {
     let log = cluster.nodes[node].rest.log(id).await.unwrap();
     let seen = log.iter().filter(|event| event["audience"] == "everyone" || event["audience"]["room"] == "main");
     let head = seen.filter_map(|event| event["seq"].as_u64()).max().unwrap();
     for client in clients {
         client.until("the end of the log", |record| (record.cursor >= head).then_some(())).await.unwrap();
-        assert_eq!(verify("client", &client.record(), &log), Vec::<String>::new());
+        let record = client.record();
+        assert_eq!(verify("client", &record, &log), Vec::<String>::new());
+        for heard in &record.heard {
+            let stored = log.iter().find(|event| event["seq"] == heard.seq);
+            assert_eq!(stored.map(|event| &event["data"]), Some(&heard.data), "{} {}", heard.seq, heard.kind);
+        }
     }
 }
 
@@ -182,7 +198,7 @@ async fn whoever_was_on_a_dead_node_and_does_not_return_is_let_go() {
     eve.event("participant.disconnected").await.unwrap();
 }
 
-fn signal(node: &Server, name: &str) {
+pub fn signal(node: &Server, name: &str) {
     let pid = node.pid().unwrap().to_string();
     assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
@@ -227,7 +243,7 @@ async fn a_node_that_slept_through_its_lease_writes_nothing_more_and_rejoins() {
 }
 
 pub async fn becomes(node: &Server, status: u16) {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while node.rest.send("GET", "/readyz", &[], None).await.unwrap().status != status {
         assert!(began.elapsed().as_secs() < 30, "the node did not become {status}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -242,13 +258,15 @@ async fn without_redis_owners_serve_and_when_it_is_back_empty_all_agree() {
     let mut redis = Redis::new(&["--save", ""]);
     let Some(cluster) = cluster_over(&format!("redis://127.0.0.1:{}", redis.port), 2).await else { return };
     let id = meeting(&cluster.nodes[0], json!({})).await;
-    let ada = cluster.client(0, &id, "ada", "host");
+    let ada = Arc::new(cluster.client(0, &id, "ada", "host"));
     ada.joined().await.unwrap();
     let owner = cluster.owner().await;
-    let here = cluster.client(owner, &id, "here", "participant");
-    let there = cluster.client(1 - owner, &id, "there", "participant");
+    let here = Arc::new(cluster.client(owner, &id, "here", "participant"));
+    let there = Arc::new(cluster.client(1 - owner, &id, "there", "participant"));
     here.joined().await.unwrap();
     there.joined().await.unwrap();
+    let talk = Talk::begin(&[&ada, &here, &there]);
+    talk.goes_on().await;
     redis.kill();
     for number in 0..20 {
         ok(&here, "chat.post", json!({ "to": "room", "text": format!("without a bus {number}") })).await;
@@ -256,14 +274,27 @@ async fn without_redis_owners_serve_and_when_it_is_back_empty_all_agree() {
     // Whoever is served over the bus is sent to where the meeting is.
     there.until("4001", |record| (record.last_close == Some(4001)).then_some(())).await.unwrap();
     becomes(&cluster.nodes[1 - owner], 503).await;
-    ok(&there, "chat.post", json!({ "to": "room", "text": "from the owner's node" })).await;
+    talk.goes_on().await;
     assert_eq!(here.record().reconnects, 0, "whoever is with the owner notices nothing");
     redis.run_again();
+    let began = Instant::now();
     becomes(&cluster.nodes[0], 200).await;
     becomes(&cluster.nodes[1], 200).await;
-    let late = cluster.client(1 - owner, &id, "late", "participant");
+    let ready = began.elapsed();
+    let late = Arc::new(cluster.client(1 - owner, &id, "late", "participant"));
     late.joined().await.unwrap();
+    let talk_there = Talk::begin(&[&late]);
+    talk_there.goes_on().await;
+    talk.goes_on().await;
+    let all = [&*ada, &*here, &*there, &*late];
+    let head = all.iter().map(|client| client.record().cursor).max().unwrap();
+    for client in all {
+        client.until("the others", |record| (record.cursor >= head).then_some(())).await.unwrap();
+    }
+    let coherent = began.elapsed();
+    println!("Redis is back: all nodes are ready after {ready:.1?}, all have what all say after {coherent:.1?}");
     ok(&late, "chat.post", json!({ "to": "room", "text": "over the bus again" })).await;
-    ok(&here, "chat.post", json!({ "to": "room", "text": "and back" })).await;
-    agree(&cluster, 1 - owner, &id, &[&here, &there, &late]).await;
+    let told = [talk.ends().await, talk_there.ends().await];
+    println!("taken and refused, of those who talked all the while and of the newcomer: {told:?}");
+    agree(&cluster, 1 - owner, &id, &all).await;
 }

@@ -12,13 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Passes connections on, until it is cut: then those that are open end, and new ones with them.
-struct Proxy {
+pub struct Proxy {
     port: u16,
     is_open: Arc<watch::Sender<bool>>,
 }
 
 impl Proxy {
-    async fn to(target: String) -> Self {
+    pub async fn to(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let is_open = Arc::new(watch::Sender::new(true));
@@ -42,23 +42,23 @@ impl Proxy {
         Self { port, is_open }
     }
 
-    fn cut(&self) {
+    pub fn cut(&self) {
         self.is_open.send_replace(false);
     }
 
-    fn mend(&self) {
+    pub fn mend(&self) {
         self.is_open.send_replace(true);
     }
 }
 
 /// Host and port of a URL, and what stands before and behind them.
-fn parts(url: &str) -> (&str, &str, &str) {
+pub fn parts(url: &str) -> (&str, &str, &str) {
     let start = url.rfind('@').map_or_else(|| url.find("://").unwrap() + 3, |at| at + 1);
     let end = url[start..].find('/').map_or(url.len(), |length| start + length);
     (&url[..start], &url[start..end], &url[end..])
 }
 
-fn through(proxy: &Proxy, url: &str) -> String {
+pub fn through(proxy: &Proxy, url: &str) -> String {
     let (before, _, behind) = parts(url);
     format!("{before}127.0.0.1:{}{behind}", proxy.port)
 }
@@ -84,7 +84,7 @@ async fn two() -> Option<(Cluster, Proxy, Proxy)> {
 }
 
 /// A meeting that this node serves: meetings are made until it takes one.
-async fn served_by(cluster: &Cluster, node: usize) -> String {
+pub async fn served_by(cluster: &Cluster, node: usize) -> String {
     let rest = &cluster.nodes[node].rest;
     for _ in 0..20 {
         let before = owned(cluster, node).await;
@@ -107,7 +107,7 @@ async fn owned(cluster: &Cluster, node: usize) -> u64 {
 }
 
 /// Says it until it is taken: `unavailable` means that nothing happened.
-async fn insist(client: &Client, text: &str) {
+pub async fn insist(client: &Client, text: &str) {
     for attempt in 0..200 {
         let answer =
             client.ask("chat.post", json!({ "to": "room", "text": format!("{text} {attempt}") })).await.unwrap();

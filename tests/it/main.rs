@@ -7,6 +7,8 @@ mod bad_input;
 mod cluster;
 mod crash;
 mod cuts;
+mod degraded;
+mod fenced;
 mod fuzz;
 mod limits;
 mod lobby;
@@ -16,9 +18,11 @@ mod redis_engines;
 mod redis_server;
 mod rest;
 mod shared_limits;
+mod skewed;
 mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
+mod talk;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;

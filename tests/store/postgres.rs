@@ -2,8 +2,11 @@
 //! that break.
 
 use super::*;
+use convoke::adapters::clock::SystemClock;
 use convoke::adapters::store::Db;
+use convoke_actors::ports::Clock;
 use sqlx::PgPool;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn pool(opened: &Opened) -> &PgPool {
     let Db::Postgres(pool) = &opened.db else { panic!("it is PostgreSQL") };
@@ -140,5 +143,33 @@ async fn what_is_to_be_delivered_is_kept_once_a_key() {
             .await
             .unwrap();
     crate::sqlite::check_delivered(&rows);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_clock_is_off_goes_by_the_databases() {
+    let Some(database) = Database::new().await else { return };
+    let opened = ready(&database.url()).await;
+    let store = Arc::clone(&opened.store);
+    for skew in [5_000_i64, -5_000] {
+        let clock = SystemClock::reading(move || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            i64::try_from(since.as_millis()).unwrap() + skew
+        });
+        clock.correct(store.now().await.unwrap());
+        let before = store.now().await.unwrap();
+        let corrected = clock.now();
+        let after = store.now().await.unwrap();
+        // The way to the database and back is what a clock may be off by.
+        let is_right = (before.saturating_sub(2_000)..=after + 2_000).contains(&corrected);
+        assert!(is_right, "off by {skew}: between {before} and {after}, and {corrected}");
+    }
+    // How long a lease runs is the database's to reckon: whoever asks for it has no say in it.
+    let before = store.now().await.unwrap();
+    store.boot("a", LEASE).await.unwrap();
+    let until: i64 = sqlx::query_scalar("SELECT lease_until FROM nodes").fetch_one(pool(&opened)).await.unwrap();
+    let after = store.now().await.unwrap();
+    let lease = u64::try_from(LEASE.as_millis()).unwrap();
+    assert!((before + lease..=after + lease).contains(&u64::try_from(until).unwrap()));
     database.drop().await;
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL and Redis for the tests: on free ports of this machine, in a temporary folder, ended
 //! by their process ids when the tests are over. Where they are not installed and may be, they are
-//! installed; where they may not, what is missing is said.
+//! installed; where they may not, what is missing is said. faketime, by which a node's clock is
+//! wrong, comes along; without it the tests of that say that they are skipped.
 
 use crate::Failure;
 use std::net::TcpListener;
@@ -130,9 +131,18 @@ fn install_missing() -> Result<(), Failure> {
     if on_path("redis-server").is_none() {
         missing.push("redis-server");
     }
-    if missing.is_empty() {
-        return Ok(());
+    if !missing.is_empty() {
+        install(&missing)?;
     }
+    if on_path("faketime").is_none()
+        && let Err(error) = install(&["faketime"])
+    {
+        println!("without faketime some tests are skipped: {error}");
+    }
+    Ok(())
+}
+
+fn install(missing: &[&str]) -> Result<(), Failure> {
     let names = missing.join(" ");
     if !is_root() || on_path("apt-get").is_none() {
         return Err(format!("the tests need {names}; install with: sudo apt-get install {names}").into());
@@ -142,7 +152,7 @@ fn install_missing() -> Result<(), Failure> {
     run(Command::new("apt-get")
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["install", "-y", "-qq", "--no-install-recommends"])
-        .args(&missing))
+        .args(missing))
 }
 
 fn run(command: &mut Command) -> Result<(), Failure> {

@@ -27,6 +27,9 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(unavailable)?.application_name("convoke").options([
         ("statement_timeout", "5000"),
         ("lock_timeout", "5000"),
+        // A node that is frozen between two statements keeps its connection, and with it the locks of
+        // the transaction: its meetings could not be taken before it wakes.
+        ("idle_in_transaction_session_timeout", "5000"),
         ("client_min_messages", "warning"),
     ]);
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
