@@ -1,5 +1,6 @@
 //! The scenarios. Each answers true where everything held that it checks.
 
+pub mod breakout;
 pub mod broadcast;
 pub mod cluster;
 pub mod crash;
