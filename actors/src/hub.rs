@@ -26,6 +26,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 const MAILBOX: usize = 16_384;
+/// An event of so many bytes is not copied for each socket.
+const SHARED_BYTES_MIN: usize = 4_096;
 /// Thirty times a second.
 const LATEST_INTERVAL: Duration = Duration::from_millis(33);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -277,13 +279,14 @@ impl Followed {
 
     fn write(&mut self, batch: &Batch) {
         let concerned = Concerned::of(batch);
+        let mut shared = Shared::default();
         let mut classes: Vec<(Class, Option<ClassFrame>)> = Vec::new();
         for (id, socket) in &mut self.sockets {
             let is_personal = concerned.all
                 || concerned.sockets.contains(id)
                 || socket.place.is_some_and(|place| concerned.people.contains(&place.participant));
             if is_personal {
-                socket.write_personally(*id, batch);
+                socket.write_personally(*id, batch, &mut shared);
                 continue;
             }
             let Some(place) = socket.place.filter(|place| !place.waiting) else { continue };
@@ -351,16 +354,20 @@ fn class_frame(batch: &Batch, place: Place) -> Option<ClassFrame> {
 impl Socket {
     /// Walks the batch for one socket: its place may change on the way, and answers stand between
     /// the events where they belong.
-    fn write_personally(&mut self, id: SocketId, batch: &Batch) {
-        let mut messages: Vec<ByteString> = Vec::new();
-        let mut has_snapshot = false;
+    fn write_personally(&mut self, id: SocketId, batch: &Batch, shared: &mut Shared) {
+        let mut written = Written::default();
         let mut closing = None;
         for item in &batch.items {
             match item {
                 Item::Event { seq, audience, message }
                     if self.place.is_some_and(|place| place.sees(audience)) && self.outlet.cursor() < *seq =>
                 {
-                    messages.push(message.clone());
+                    if message.len() < SHARED_BYTES_MIN {
+                        written.messages.push(message.clone());
+                    } else {
+                        written.flush(&self.outlet);
+                        self.outlet.push(shared.frame(*seq, message));
+                    }
                     self.outlet.advance(*seq);
                 }
                 Item::Place { socket, why: Placing::Moved, .. } if *socket == id && self.place.is_none() => {}
@@ -384,16 +391,17 @@ impl Socket {
                     if is_early || re.is_some_and(|re| !self.outlet.settle(re)) {
                         continue;
                     }
-                    messages.push(message.clone());
-                    has_snapshot = has_snapshot || *is_snapshot;
+                    written.messages.push(message.clone());
+                    written.has_snapshot |= *is_snapshot;
                     if let Some(seq) = seq {
                         self.outlet.restart_at(*seq);
                     }
                 }
                 Item::Replay { socket, events, upto } if *socket == id => {
                     let given = self.outlet.cursor();
-                    messages.extend(events.iter().filter(|(seq, _)| *seq > given).map(|(_, event)| event.clone()));
-                    has_snapshot = true;
+                    let missed = events.iter().filter(|(seq, _)| *seq > given);
+                    written.messages.extend(missed.map(|(_, event)| event.clone()));
+                    written.has_snapshot = true;
                     self.outlet.advance(*upto);
                 }
                 Item::Close { socket, code } if *socket == id => {
@@ -404,17 +412,43 @@ impl Socket {
                 _ => {}
             }
         }
-        if !messages.is_empty() {
-            let frame = frame::text(messages.iter());
-            if has_snapshot {
-                self.outlet.push_snapshot(frame);
-            } else {
-                self.outlet.push(frame);
-            }
-        }
+        written.flush(&self.outlet);
         if let Some(code) = closing {
             self.outlet.close(code);
         }
+    }
+}
+
+/// What one socket is given of a batch, on its way into a frame.
+#[derive(Default)]
+struct Written {
+    messages: Vec<ByteString>,
+    has_snapshot: bool,
+}
+
+impl Written {
+    fn flush(&mut self, outlet: &Outlet) {
+        let Self { messages, has_snapshot } = std::mem::take(self);
+        if messages.is_empty() {
+            return;
+        }
+        let frame = frame::text(messages.iter());
+        if has_snapshot {
+            outlet.push_snapshot(frame);
+        } else {
+            outlet.push(frame);
+        }
+    }
+}
+
+/// Long events of a batch, each in a frame of its own that all sockets share: a thousand people who
+/// are moved at once are each told of all the others.
+#[derive(Default)]
+struct Shared(BTreeMap<Seq, Bytes>);
+
+impl Shared {
+    fn frame(&mut self, seq: Seq, message: &ByteString) -> Bytes {
+        self.0.entry(seq).or_insert_with(|| frame::text([message].into_iter())).clone()
     }
 }
 

@@ -14,6 +14,7 @@ mod limits;
 mod lobby;
 mod mail;
 mod meeting;
+mod page;
 mod redis_engines;
 mod redis_server;
 mod rest;

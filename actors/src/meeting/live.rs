@@ -3,7 +3,7 @@
 //! durable. Nothing here survives a crash, and nothing here needs to.
 
 use super::load::{Loaded, SNAPSHOT_VERSION, row_of};
-use super::render::{Roster, Shown, roster_page};
+use super::render::{Roster, Shown, Views, roster_page};
 use super::ring::Ring;
 use super::{Attach, Detach, How, Numbered, Outcome, Present, RequestInput};
 use crate::frame;
@@ -89,6 +89,7 @@ pub struct Live {
     numbers: BTreeMap<SessionId, Numbers>,
     ring: Ring,
     roster: Roster,
+    views: Views,
     snapshot_seq: Seq,
     snapshot_wanted: bool,
     snapshot_ready: Option<Snapshot>,
@@ -117,6 +118,7 @@ impl Live {
             numbers: BTreeMap::new(),
             ring: loaded.ring,
             roster: Roster::default(),
+            views: Views::default(),
             snapshot_seq: loaded.snapshot_seq,
             snapshot_wanted: false,
             snapshot_ready: None,
@@ -424,7 +426,7 @@ impl Live {
     fn snapshot_json(&mut self, session: SessionId) -> Option<String> {
         let last_id = self.last_id(session);
         let shown = Self::shown(&self.key, &self.env, &self.state, session)?;
-        Some(shown.snapshot(&mut self.roster, self.env.clock.now(), last_id))
+        Some(shown.snapshot(&mut self.roster, &mut self.views, self.env.clock.now(), last_id))
     }
 
     fn answer_snapshot(&mut self, session: SessionId, socket: SocketId, _id: ParticipantId) {
@@ -782,7 +784,7 @@ impl Live {
             } else {
                 let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) else { continue };
                 // The events of the same decision that follow are not in it.
-                (frame::notice("self.entered", &shown.entered()), None)
+                (frame::notice("self.entered", &shown.entered(&mut self.views)), None)
             };
             self.leave(Item::Direct { socket, message, re: None, seq, is_snapshot: true });
         }

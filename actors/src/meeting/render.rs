@@ -4,11 +4,13 @@
 use crate::frame;
 use crate::ports::{Doors, Media, MediaRequest, MeetingKey, Ticket};
 use convoke_domain::breakout::{Breakout, Help};
-use convoke_domain::shapes::{Hand, LobbyEntry, Media as Publishing, Message, Participant, Room};
+use convoke_domain::shapes::{LobbyEntry, Media as Publishing, Message, Participant, Room};
 use convoke_domain::state::Member;
-use convoke_domain::{Meeting, Millis, ParticipantId, RoomId, Seq, SessionId, rights};
+use convoke_domain::{Meeting, Millis, ParticipantId, RoomId, Seq, SessionId, To, rights};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// People on one page of the roster.
 pub const PAGE: usize = 200;
@@ -40,13 +42,13 @@ struct ShownBreakout<'a> {
 #[derive(Serialize)]
 struct View<'a> {
     room: RoomId,
-    hands: Vec<Hand>,
-    messages: Vec<&'a Message>,
+    hands: &'a RawValue,
+    messages: &'a RawValue,
     questions: [(); 0],
     polls: [(); 0],
     whiteboards: [(); 0],
     /// What people in the room publish; whoever is not listed, nothing.
-    states: Vec<MediaState>,
+    states: &'a RawValue,
     media: &'a RawValue,
 }
 
@@ -113,6 +115,59 @@ impl Roster {
     }
 }
 
+/// What everybody in a room is shown of it, encoded, as long as nothing happens: many who enter at
+/// once are shown the same.
+#[derive(Default)]
+pub struct Views {
+    at: Seq,
+    rooms: BTreeMap<RoomId, RoomView>,
+    /// Whoever wrote or was written to in private is shown more than that.
+    whispering: BTreeSet<ParticipantId>,
+}
+
+#[derive(Clone)]
+struct RoomView {
+    hands: Arc<RawValue>,
+    messages: Arc<RawValue>,
+    states: Arc<RawValue>,
+}
+
+impl Views {
+    fn of(&mut self, state: &Meeting, member: &Member) -> RoomView {
+        if self.at != state.seq {
+            let private = |message: &Message| match message.to {
+                To::Participant(to) => [message.from, Some(to)],
+                To::Room | To::Everyone => [None, None],
+            };
+            let whispering = state.messages.values().flat_map(|live| private(&live.message)).flatten();
+            *self = Self { at: state.seq, rooms: BTreeMap::new(), whispering: whispering.collect() };
+        }
+        let room = member.participant.room;
+        let messages = || raw(&state.readable_messages(member, MESSAGES)).into();
+        if self.whispering.contains(&member.participant.id) {
+            let shared = self.rooms.entry(room).or_insert_with(|| {
+                let nothing: Arc<RawValue> = raw(&[(); 0]).into();
+                RoomView { hands: raw(&state.hands_in(room)).into(), messages: nothing, states: states(state, room) }
+            });
+            return RoomView { messages: messages(), ..shared.clone() };
+        }
+        let shared = self.rooms.entry(room).or_insert_with(|| RoomView {
+            hands: raw(&state.hands_in(room)).into(),
+            messages: messages(),
+            states: states(state, room),
+        });
+        shared.clone()
+    }
+}
+
+/// What people in the room publish.
+fn states(state: &Meeting, room: RoomId) -> Arc<RawValue> {
+    let is_publishing = |p: &&Participant| p.room == room && p.media != Publishing::default();
+    let people = state.people().map(|member| &member.participant).filter(is_publishing);
+    let states: Vec<MediaState> = people.map(|p| MediaState { participant: p.id, media: p.media }).collect();
+    raw(&states).into()
+}
+
 fn raw(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).unwrap_or_default()
 }
@@ -168,30 +223,17 @@ impl<'a> Shown<'a> {
         }
     }
 
-    fn view<'b>(&self, media: &'b RawValue) -> View<'b>
-    where
-        'a: 'b,
-    {
-        let room = self.member.participant.room;
+    fn view<'b>(&self, shared: &'b RoomView, media: &'b RawValue) -> View<'b> {
         View {
-            room,
-            hands: self.state.hands_in(room),
-            messages: self.state.readable_messages(self.member, MESSAGES),
+            room: self.member.participant.room,
+            hands: &shared.hands,
+            messages: &shared.messages,
             questions: [],
             polls: [],
             whiteboards: [],
-            states: self.states(room),
+            states: &shared.states,
             media,
         }
-    }
-
-    fn states(&self, room: RoomId) -> Vec<MediaState> {
-        let publishing =
-            |member: &&Member| member.participant.room == room && member.participant.media != Publishing::default();
-        let people = self.state.people().filter(publishing);
-        people
-            .map(|member| MediaState { participant: member.participant.id, media: member.participant.media })
-            .collect()
     }
 
     fn breakout(&self) -> Option<ShownBreakout<'a>> {
@@ -203,8 +245,9 @@ impl<'a> Shown<'a> {
         self.member.leads().then(|| self.state.lobby())
     }
 
-    pub fn snapshot(&self, roster: &mut Roster, server_at: Millis, last_id: u64) -> String {
+    pub fn snapshot(&self, roster: &mut Roster, views: &mut Views, server_at: Millis, last_id: u64) -> String {
         let media = self.credentials();
+        let shared = views.of(self.state, self.member);
         let first = roster.first(self.state);
         frame::json(&Snapshot {
             server_at,
@@ -218,14 +261,15 @@ impl<'a> Shown<'a> {
             rooms: self.state.rooms.values().collect(),
             lobby: self.lobby(),
             breakout: self.breakout(),
-            view: self.view(&media),
+            view: self.view(&shared, &media),
             recordings: [],
         })
     }
 
-    pub fn entered(&self) -> String {
+    pub fn entered(&self, views: &mut Views) -> String {
         let media = self.credentials();
-        frame::json(&Entered { myself: self.myself(), view: self.view(&media), lobby: self.lobby() })
+        let shared = views.of(self.state, self.member);
+        frame::json(&Entered { myself: self.myself(), view: self.view(&shared, &media), lobby: self.lobby() })
     }
 
     pub fn waiting(&self, last_id: u64) -> String {
