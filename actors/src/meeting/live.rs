@@ -12,8 +12,9 @@ use crate::journal::Append;
 use crate::node::Done;
 use crate::ports::{Commit, EventRow, MeetingKey, NodeLife, Snapshot};
 use crate::release::{Batch, HubId, Item, Place, Placing, SocketId};
+use crate::room::RoomActor;
+use crate::room::calls::Leash;
 use crate::room::words::{ToRoom, Word};
-use crate::room::{Leash, RoomActor};
 use crate::supervisor::Env;
 use actix::{Actor, Addr};
 use bytestring::ByteString;
@@ -23,7 +24,7 @@ use convoke_domain::state::{Member, Standing};
 use convoke_domain::turn::{Now, Reply};
 use convoke_domain::{
     Audience, By, CloseCode, Code, Command, Effect, Event, Meeting, Millis, Output, ParticipantId, Recorded, Rejection,
-    Seq, SessionId, Term, deadlines, execute, rights,
+    RoomId, Seq, SessionId, Term, deadlines, execute, rights,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -43,7 +44,7 @@ const PRESENT_MARGIN_MS: Millis = 2_000;
 enum Leaving {
     Item(Item),
     Reply(oneshot::Sender<Outcome>, Outcome),
-    Room(convoke_domain::RoomId, ToRoom),
+    Room(RoomId, ToRoom),
 }
 
 /// A session's present socket.
@@ -717,7 +718,7 @@ impl Live {
 
     /// A room says something. Who is missing there is for those who lead; whoever of them has a socket
     /// all the same may need other credentials.
-    pub fn hear(&mut self, room: convoke_domain::RoomId, word: Word) {
+    pub fn hear(&mut self, room: RoomId, word: Word) {
         let Some(missing) = self.rooms.hear(room, word) else { return };
         let data = format!(r#"{{"room":"{room}","missing":{}}}"#, frame::json(&missing.all));
         let message = frame::notice("room.arrivals", &data);
@@ -816,7 +817,7 @@ impl Live {
     }
 }
 
-fn signal_item(room: convoke_domain::RoomId, signal: &Signal) -> Item {
+fn signal_item(room: RoomId, signal: &Signal) -> Item {
     match signal {
         Signal::ReactionShown { participant, emoji } => {
             let data = format!(r#"{{"participant":"{participant}","emoji":{}}}"#, frame::json(emoji));

@@ -272,3 +272,6 @@ fn media_room(key: &MeetingKey, room: RoomId) -> MediaRoom {
 fn closed(media: MediaRoom, at_seq: Seq) -> Wanted {
     Wanted { at_seq, state: RoomState::Closed, media, people: BTreeMap::new(), is_recorded: false }
 }
+
+#[cfg(test)]
+mod tests;

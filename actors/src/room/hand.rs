@@ -2,18 +2,21 @@
 //! that is to be made next. The calls are chosen one by one, each from the newest that is wanted, so
 //! nobody is removed by an older word. Nothing here is lost that the meeting could not say again.
 
+use super::calls::{Call, Called};
 use super::migration::Migrations;
 use super::recording::Recording;
 use super::words::{ToRoom, Wanted, Word};
 use crate::ports::MediaRoom;
-use convoke_domain::{ParticipantId, SessionId};
+use convoke_domain::{ParticipantId, RoomId, SessionId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a room is put right that nothing is known to be wrong with.
-pub const INTERVAL: Duration = Duration::from_secs(30);
+/// How often a room is put right that nothing is known to be wrong with; and by how much rooms differ
+/// in it, so that not all of them come at once.
+const INTERVAL: Duration = Duration::from_secs(30);
+const SPREAD_MS: u64 = 3_000;
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Whoever goes elsewhere has this long to leave by themselves.
@@ -23,36 +26,6 @@ const SUSPICION: Duration = Duration::from_secs(5);
 /// How soon the lease is asked for again.
 const LEASE_LOOK: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
-    Ensure {
-        room: MediaRoom,
-        is_recorded: bool,
-    },
-    /// Who is there?
-    Look {
-        room: MediaRoom,
-    },
-    Remove {
-        room: MediaRoom,
-        session: SessionId,
-    },
-    Delete {
-        room: MediaRoom,
-    },
-}
-
-/// What came of a call.
-#[derive(Debug)]
-pub enum Called {
-    Done,
-    /// None: the media does not say.
-    There(Option<BTreeSet<SessionId>>),
-    Failed,
-    /// The lease did not hold, and nothing was asked.
-    Withheld,
-}
-
 pub struct Hand {
     wanted: Arc<Wanted>,
     sessions: BTreeSet<SessionId>,
@@ -61,6 +34,7 @@ pub struct Hand {
     /// What was ensured last, and until when that is believed.
     made: Option<(MediaRoom, bool)>,
     ensure_at: Instant,
+    interval: Duration,
     /// A generation that was replaced.
     former: Option<MediaRoom>,
     look_at: Instant,
@@ -78,15 +52,24 @@ pub struct Hand {
     missing_told: BTreeSet<ParticipantId>,
 }
 
+fn interval_of(media: &MediaRoom) -> Duration {
+    let id = match media.room {
+        RoomId::Main => media.key.meeting.0,
+        RoomId::Breakout(id) => id,
+    };
+    let (_, low) = id.as_u64_pair();
+    INTERVAL.saturating_add(Duration::from_millis(low % SPREAD_MS))
+}
+
 impl Hand {
     pub fn new(wanted: Arc<Wanted>, now: Instant) -> Self {
         Self {
             sessions: wanted.sessions(),
-            wanted,
             recording: Recording::default(),
             migrations: Migrations::default(),
             made: None,
             ensure_at: now,
+            interval: interval_of(&wanted.media),
             former: None,
             look_at: now,
             looked_at: None,
@@ -99,6 +82,7 @@ impl Hand {
             arrived: BTreeSet::new(),
             late: BTreeSet::new(),
             missing_told: BTreeSet::new(),
+            wanted,
         }
     }
 
@@ -179,6 +163,7 @@ impl Hand {
     }
 
     pub fn called(&mut self, call: Call, outcome: Called, now: Instant) {
+        let interval = self.interval;
         let after = |wait: Duration| now.checked_add(wait).unwrap_or(now);
         match outcome {
             Called::Withheld => {
@@ -192,14 +177,14 @@ impl Hand {
             }
             Called::There(there) => {
                 self.looked_at = Some(now);
-                self.look_at = after(INTERVAL);
+                self.look_at = after(interval);
                 self.look_over(there.unwrap_or_default(), after(SUSPICION));
             }
             Called::Done => match call {
                 Call::Ensure { room, is_recorded } => {
                     let before = self.made.replace((room.clone(), is_recorded)).map(|(before, _)| before);
                     self.former = self.former.take().or(before.filter(|before| *before != room));
-                    self.ensure_at = after(INTERVAL);
+                    self.ensure_at = after(interval);
                 }
                 Call::Delete { room } => {
                     self.former.take_if(|former| *former == room);
@@ -240,3 +225,6 @@ impl Hand {
         of_call.into_iter().chain(to_come).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,48 +6,26 @@
 //! Its timers are those of its own work. The deadlines of breakout rooms are the meeting's, absolute
 //! times in a state that is logged, and are fired there: so no deadline can be lost with a room.
 
-pub mod hand;
-pub mod migration;
+pub mod calls;
+mod hand;
+mod migration;
 pub mod recording;
 pub mod words;
 
-use crate::ports::{MediaError, MediaRooms, NodeLife};
+use crate::ports::{MediaError, MediaRooms};
 use crate::restart::{self, Intensity, Restart, Verdict};
-use crate::supervisor::Life;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle, WeakRecipient};
+use calls::{Call, Called, Leash};
 use convoke_domain::{RoomId, Seq, Term};
-use hand::{Call, Called, Hand};
+use hand::Hand;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use words::{FromRoom, ToRoom, Word};
 
 const MAILBOX: usize = 256;
-/// How long the media may take for one call.
-const CALL_MAX: Duration = Duration::from_secs(10);
 /// How soon the meeting is asked again that did not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-
-/// Until when this room may speak for its meeting: while the node's lease holds, and the meeting's
-/// life here goes on. The media has no fence of its own, so it is asked for before every call.
-#[derive(Clone)]
-pub struct Leash {
-    pub life: Arc<Life>,
-    pub mine: NodeLife,
-    /// Its sender is the meeting's; it is dropped with the meeting's state.
-    pub meeting: watch::Receiver<()>,
-}
-
-impl Leash {
-    fn holds(&self) -> bool {
-        self.life.holds(&self.mine) && self.meeting.has_changed().is_ok()
-    }
-
-    async fn end(mut self) {
-        while self.meeting.changed().await.is_ok() {}
-    }
-}
 
 enum Phase {
     /// It has crashed, and rests before it asks.
@@ -186,13 +164,7 @@ impl RoomActor {
 
     fn begin(&mut self, ctx: &mut Context<Self>, call: Call) {
         let (media, leash, asked) = (Arc::clone(&self.media), self.leash.clone(), call.clone());
-        let calling = async move {
-            if !leash.holds() {
-                return Ok(Called::Withheld);
-            }
-            let late = |_| Err(MediaError("no answer in time".to_owned()));
-            tokio::time::timeout(CALL_MAX, carry_out(media.as_ref(), &asked)).await.unwrap_or_else(late)
-        };
+        let calling = async move { calls::make(media.as_ref(), &leash, &asked).await };
         let handle = restart::spawn(ctx, calling, |room: &mut Self, ctx, outcome| {
             room.call = None;
             room.called(ctx, call, outcome);
@@ -214,16 +186,6 @@ impl RoomActor {
         }
         self.step(ctx);
     }
-}
-
-async fn carry_out(media: &dyn MediaRooms, call: &Call) -> Result<Called, MediaError> {
-    match call {
-        Call::Ensure { room, is_recorded } => media.ensure(room, *is_recorded).await?,
-        Call::Look { room } => return media.present(room).await.map(Called::There),
-        Call::Remove { room, session } => media.remove(room, *session).await?,
-        Call::Delete { room } => media.delete(room).await?,
-    }
-    Ok(Called::Done)
 }
 
 /// Somebody who comes late is counted as missing, and then as arrived.

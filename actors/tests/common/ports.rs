@@ -54,11 +54,13 @@ pub struct FakeRooms {
     /// Calls about this room panic, as often as is said.
     pub cursed: Mutex<Option<(RoomId, u32)>>,
     pub is_away: AtomicBool,
+    /// Nothing is answered.
+    pub is_stuck: AtomicBool,
     pub reports_presence: AtomicBool,
 }
 
 impl FakeRooms {
-    fn called(&self, what: &str, room: RoomId) -> Result<(), MediaError> {
+    async fn called(&self, what: &str, room: RoomId) -> Result<(), MediaError> {
         self.calls.lock().unwrap().push(format!("{what} {room}"));
         let is_cursed = match self.cursed.lock().unwrap().as_mut() {
             Some((cursed, left)) if *cursed == room && *left > 0 => {
@@ -68,6 +70,9 @@ impl FakeRooms {
             _ => false,
         };
         assert!(!is_cursed, "injected into the media of a room");
+        if self.is_stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.is_away.load(Ordering::SeqCst) { Err(MediaError("away".into())) } else { Ok(()) }
     }
 
@@ -95,7 +100,7 @@ impl FakeRooms {
 #[async_trait::async_trait]
 impl MediaRooms for FakeRooms {
     async fn ensure(&self, room: &MediaRoom, is_recorded: bool) -> Result<(), MediaError> {
-        self.called("ensure", room.room)?;
+        self.called("ensure", room.room).await?;
         self.there.lock().unwrap().entry(room.room).or_default();
         let mut recorded = self.recorded.lock().unwrap();
         if is_recorded {
@@ -106,17 +111,17 @@ impl MediaRooms for FakeRooms {
         Ok(())
     }
     async fn delete(&self, room: &MediaRoom) -> Result<(), MediaError> {
-        self.called("delete", room.room)?;
+        self.called("delete", room.room).await?;
         self.there.lock().unwrap().remove(&room.room);
         self.recorded.lock().unwrap().remove(&room.room);
         Ok(())
     }
     async fn present(&self, room: &MediaRoom) -> Result<Option<BTreeSet<SessionId>>, MediaError> {
-        self.called("present", room.room)?;
+        self.called("present", room.room).await?;
         Ok(Some(self.people(room.room)))
     }
     async fn remove(&self, room: &MediaRoom, session: SessionId) -> Result<(), MediaError> {
-        self.called("remove", room.room)?;
+        self.called("remove", room.room).await?;
         self.there.lock().unwrap().get_mut(&room.room).map(|people| people.remove(&session));
         Ok(())
     }
