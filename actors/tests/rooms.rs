@@ -155,12 +155,14 @@ fn without_a_lease_nothing_is_asked_of_the_media() {
 #[test]
 fn a_meeting_that_is_put_away_takes_its_rooms_along_and_another_life_makes_them_anew() {
     run(|world| async move {
+        let held = Arc::strong_count(&world.rooms);
         let mut ada = world.join("ada", Role::Host).await;
         let rooms = open(&mut ada, &[vec![], vec![]], json!({})).await;
         does(&mut ada, "breakout.close", json!({ "room": rooms[1], "now": true })).await;
         ada.hang_up().await;
         seconds(100, []).await;
         assert_eq!(world.meetings.count(), 0);
+        assert_eq!(Arc::strong_count(&world.rooms), held, "no actor is left behind");
         let so_far = world.rooms.calls.lock().unwrap().len();
         seconds(100, []).await;
         assert_eq!(world.rooms.calls.lock().unwrap().len(), so_far);
@@ -235,6 +237,27 @@ fn a_room_that_keeps_crashing_stays_down_until_it_changes_and_the_meeting_goes_o
         seconds(20, [&mut ada, &mut bob]).await;
         catch_up(&mut ada).await;
         assert_eq!(missing(&ada, rooms[0]), None, "the room was told again who came");
+    });
+}
+
+#[test]
+fn a_room_that_comes_up_again_is_told_who_was_on_the_way_before() {
+    run(|world| async move {
+        let mut ada = world.join("ada", Role::Host).await;
+        let mut bob = world.join("bob", Role::Participant).await;
+        let eve = world.join("eve", Role::Participant).await;
+        let (bobs, eves) = (bob.id(), eve.id());
+        eve.hang_up().await;
+        ada.event("participant.disconnected").await;
+        let rooms = open(&mut ada, &[vec![bobs.clone(), eves.clone()]], json!({})).await;
+        seconds(1, [&mut ada, &mut bob]).await;
+        *world.rooms.cursed.lock().unwrap() = Some((rooms[0], 6));
+        does(&mut ada, "breakout.move", json!({ "moves": [{ "participant": bobs, "room": "main" }] })).await;
+        seconds(3, [&mut ada, &mut bob]).await;
+        assert_eq!(world.rooms.cursed.lock().unwrap().unwrap().1, 0, "it is down");
+        does(&mut ada, "breakout.move", json!({ "moves": [{ "participant": bobs, "room": rooms[0] }] })).await;
+        seconds(16, [&mut ada, &mut bob]).await;
+        assert_eq!(missing(&ada, rooms[0]), Some(json!([eves])));
     });
 }
 

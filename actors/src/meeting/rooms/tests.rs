@@ -3,7 +3,7 @@ use convoke_domain::command::{Create, Input, Join};
 use convoke_domain::effect::Output;
 use convoke_domain::shapes::{Role, Settings};
 use convoke_domain::turn::Now;
-use convoke_domain::{Limits, MeetingId, SessionId, TenantId, UserId, execute, turn};
+use convoke_domain::{By, Command, Limits, MeetingId, SessionId, TenantId, UserId, execute, turn};
 use uuid::Uuid;
 
 struct Party {
@@ -30,8 +30,13 @@ impl Party {
     fn join(&mut self, number: u128) {
         let (session, user) = (SessionId(Uuid::from_u128(number)), Some(UserId(number.to_string())));
         let join = Join { session, user, name: "somebody".into(), role: Role::Participant };
+        self.take(Input::Join(join));
+    }
+
+    fn take(&mut self, input: Input) {
         let at = self.state.at + 1;
-        let outcome = execute(&mut self.state, Input::Join(join), Now { at, entropy: at }, &Limits::default());
+        let outcome = execute(&mut self.state, input, Now { at, entropy: at }, &Limits::default());
+        outcome.reply.unwrap();
         for output in outcome.outputs {
             if let Output::Event(recorded) = output {
                 self.rooms.note(&recorded, &self.state);
@@ -85,4 +90,21 @@ fn a_room_that_asks_is_told_all_and_who_is_on_the_way() {
     assert!(said(|word| matches!(word, ToRoom::Arrived(people) if people.len() == 1)));
     assert!(party.rooms.hear(RoomId::Main, Word::Arrived([id].into())).is_none());
     assert!(party.rooms.coming.is_empty());
+}
+
+#[test]
+fn whoever_leaves_is_not_on_the_way_any_more() {
+    let mut party = Party::new();
+    party.join(1);
+    party.join(2);
+    party.stage();
+    let id = *party.state.inside.first().unwrap();
+    let session = *party.state.member(id).unwrap().sessions.first().unwrap();
+    let coming = Coming { room: RoomId::Main, seq: Seq(7), is_expected: false, is_placed: false };
+    party.rooms.coming.insert(id, coming);
+    let leave = Command::Leave { all: false, transfer_to: None };
+    party.take(Input::Command { by: By::Session { session, id: 1 }, command: leave });
+    assert!(party.rooms.coming.is_empty());
+    party.rooms.waiting = 0;
+    assert_eq!(Party::people(&party.stage()), [1]);
 }
