@@ -74,7 +74,8 @@ impl RoomActor {
         }
     }
 
-    /// A meeting that is too busy to hear this tells all again with the next change.
+    /// A meeting that is too busy does not hear it. What it has to know it is told again, with the next
+    /// change or the next question; who is missing is a signal, and may be lost.
     fn tell(&self, word: Word) {
         if let Some(meeting) = self.meeting.upgrade() {
             let _ = meeting.try_send(FromRoom { room: self.room, term: self.term, word });
