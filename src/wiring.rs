@@ -4,7 +4,7 @@
 use crate::adapters::budgets::RedisBudgets;
 use crate::adapters::bus::{LocalBus, NodeBus, RedisTransport, Way};
 use crate::adapters::clock::SystemClock;
-use crate::adapters::media::Peers;
+use crate::adapters::media::{NoMedia, Peers};
 use crate::adapters::store::{self, Db};
 use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
 use crate::config::Config;
@@ -155,6 +155,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         clock: Arc::clone(&clock),
         doors: gate.clone(),
         media: Arc::new(media),
+        media_rooms: Arc::new(NoMedia),
         limits: Arc::new(config.limits()),
         life: Arc::clone(&life),
         timing,

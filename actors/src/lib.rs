@@ -11,6 +11,7 @@ pub mod parse;
 pub mod ports;
 pub mod release;
 pub mod restart;
+pub mod room;
 pub mod routing;
 pub mod session;
 pub mod steady;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use convoke_domain::event::Cause;
 use convoke_domain::{MeetingId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, Term};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -269,6 +270,38 @@ pub struct MediaRequest {
 /// Gives credentials for the media, as the JSON that the contract names `media`.
 pub trait Media: Send + Sync + 'static {
     fn credentials(&self, request: &MediaRequest) -> String;
+}
+
+/// A room of the media server. Its name there holds the generation: credentials cannot be taken
+/// back, so whom they must not let in any more is shut out by another generation of the room.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MediaRoom {
+    pub key: MeetingKey,
+    pub room: RoomId,
+    pub generation: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the media server: {0}")]
+pub struct MediaError(pub String);
+
+/// The rooms of a media server, each made to be as it is wanted. Every call may be repeated, and
+/// one about what is not there is no error. Who is in a room is told by session: each device is an
+/// identity of its own.
+#[async_trait]
+pub trait MediaRooms: Send + Sync + 'static {
+    /// The room exists, and is recorded or not.
+    async fn ensure(&self, room: &MediaRoom, is_recorded: bool) -> Result<(), MediaError>;
+    /// Nobody is in the room, and it does not exist.
+    async fn delete(&self, room: &MediaRoom) -> Result<(), MediaError>;
+    /// Who is there. None: it does not say.
+    async fn present(&self, room: &MediaRoom) -> Result<Option<BTreeSet<SessionId>>, MediaError>;
+    /// This device is not there any more.
+    async fn remove(&self, room: &MediaRoom, session: SessionId) -> Result<(), MediaError>;
+    /// Whether its word, and not a socket's place, says who has arrived.
+    fn reports_presence(&self) -> bool {
+        false
+    }
 }
 
 /// What a verified join token says.

@@ -5,7 +5,7 @@
 
 use crate::journal::Journal;
 use crate::meeting::{MeetingActor, Stop, ToMeeting};
-use crate::ports::{Bus, Clock, Doors, Media, MeetingKey, NodeLife, Store, StoreError};
+use crate::ports::{Bus, Clock, Doors, Media, MediaRooms, MeetingKey, NodeLife, Store, StoreError};
 use crate::restart::{self, Restart};
 use crate::routing::Routing;
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
@@ -32,6 +32,7 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub doors: Arc<dyn Doors>,
     pub media: Arc<dyn Media>,
+    pub media_rooms: Arc<dyn MediaRooms>,
     pub limits: Arc<Limits>,
     pub life: Arc<Life>,
     pub timing: Timing,

@@ -1,7 +1,10 @@
 //! Media without a media server: peers connect to each other and signal through the meeting
 //! (`mesh`), or there is none.
 
-use convoke_actors::ports::{Media, MediaRequest};
+use async_trait::async_trait;
+use convoke_actors::ports::{Media, MediaError, MediaRequest, MediaRoom, MediaRooms};
+use convoke_domain::SessionId;
+use std::collections::BTreeSet;
 
 pub enum Peers {
     Mesh { ice_servers: Vec<String> },
@@ -17,5 +20,24 @@ impl Media for Peers {
                 serde_json::json!({ "kind": "mesh", "ice_servers": servers }).to_string()
             }
         }
+    }
+}
+
+/// Where there is no media server its rooms are as they are wanted, and nobody is in them.
+pub struct NoMedia;
+
+#[async_trait]
+impl MediaRooms for NoMedia {
+    async fn ensure(&self, _room: &MediaRoom, _is_recorded: bool) -> Result<(), MediaError> {
+        Ok(())
+    }
+    async fn delete(&self, _room: &MediaRoom) -> Result<(), MediaError> {
+        Ok(())
+    }
+    async fn present(&self, _room: &MediaRoom) -> Result<Option<BTreeSet<SessionId>>, MediaError> {
+        Ok(None)
+    }
+    async fn remove(&self, _room: &MediaRoom, _session: SessionId) -> Result<(), MediaError> {
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use actix::{Actor, Addr, Context, Handler, Recipient};
 use bytestring::ByteString;
 use convoke::adapters::bus::NodeBus;
 use convoke::adapters::clock::SystemClock;
+use convoke::adapters::media::NoMedia;
 use convoke_actors::hub::{CloseSockets, Deliver, Follow, Hub, HubHandle};
 use convoke_actors::journal::Journal;
 use convoke_actors::meeting::Present;
@@ -200,6 +201,7 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
         clock: clock.clone(),
         doors: Arc::new(Doors),
         media: Arc::new(Media(Arc::clone(&link))),
+        media_rooms: Arc::new(NoMedia),
         limits: Arc::new(Limits::default()),
         life: Arc::clone(&life),
         timing,

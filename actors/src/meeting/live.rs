@@ -5,14 +5,18 @@
 use super::load::{Loaded, SNAPSHOT_VERSION, row_of};
 use super::render::{Roster, Shown, Views, roster_page};
 use super::ring::Ring;
-use super::{Attach, Detach, How, Numbered, Outcome, Present, RequestInput};
+use super::rooms::Rooms;
+use super::{Attach, Detach, How, MeetingActor, Numbered, Outcome, Present, RequestInput};
 use crate::frame;
-use crate::journal::{Append, Committed};
+use crate::journal::Append;
 use crate::node::Done;
 use crate::ports::{Commit, EventRow, MeetingKey, NodeLife, Snapshot};
 use crate::release::{Batch, HubId, Item, Place, Placing, SocketId};
+use crate::room::RoomActor;
+use crate::room::calls::Leash;
+use crate::room::words::{ToRoom, Word};
 use crate::supervisor::Env;
-use actix::Recipient;
+use actix::{Actor, Addr};
 use bytestring::ByteString;
 use convoke_domain::command::Input;
 use convoke_domain::effect::Signal;
@@ -20,7 +24,7 @@ use convoke_domain::state::{Member, Standing};
 use convoke_domain::turn::{Now, Reply};
 use convoke_domain::{
     Audience, By, CloseCode, Code, Command, Effect, Event, Meeting, Millis, Output, ParticipantId, Recorded, Rejection,
-    Seq, SessionId, Term, deadlines, execute, rights,
+    RoomId, Seq, SessionId, Term, deadlines, execute, rights,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -40,6 +44,7 @@ const PRESENT_MARGIN_MS: Millis = 2_000;
 enum Leaving {
     Item(Item),
     Reply(oneshot::Sender<Outcome>, Outcome),
+    Room(RoomId, ToRoom),
 }
 
 /// A session's present socket.
@@ -90,6 +95,7 @@ pub struct Live {
     ring: Ring,
     roster: Roster,
     views: Views,
+    rooms: Rooms,
     snapshot_seq: Seq,
     snapshot_wanted: bool,
     snapshot_ready: Option<Snapshot>,
@@ -119,6 +125,7 @@ impl Live {
             ring: loaded.ring,
             roster: Roster::default(),
             views: Views::default(),
+            rooms: Rooms::new(env.media_rooms.reports_presence()),
             snapshot_seq: loaded.snapshot_seq,
             snapshot_wanted: false,
             snapshot_ready: None,
@@ -148,6 +155,7 @@ impl Live {
     /// The first step of a life: tell the hubs, and give everybody time to come back.
     pub fn begin(&mut self) {
         self.publish(Vec::new());
+        self.rooms.begin(&self.state, &self.key, self.was_owned);
         if self.was_owned {
             metrics::counter!("convoke_takeovers_total").increment(1);
         }
@@ -221,6 +229,7 @@ impl Live {
         }
         self.unsent.push(row);
         self.roster_changed(&recorded.event);
+        self.rooms.note(recorded, &self.state);
         if matches!(recorded.event, Event::ChatDeleted { .. } | Event::PersonErased { .. }) {
             // Words that were deleted are not replayed, and leave the snapshot with the next one.
             self.ring.forget(recorded.seq);
@@ -262,7 +271,8 @@ impl Live {
         self.leave(Item::Direct { socket, message, re: None, seq: None, is_snapshot: false });
     }
 
-    pub fn flush(&mut self, reply: Recipient<Committed>) {
+    pub fn flush(&mut self, meeting: &Addr<MeetingActor>) {
+        self.stage_rooms();
         if !self.unsent.is_empty() {
             let wake_at = if self.state.is_attended() {
                 // Somebody is here: should the owner die, the meeting is to be taken at once.
@@ -280,21 +290,35 @@ impl Live {
             };
             self.sent = commit.reaches();
             let spans = std::mem::take(&mut self.unsent_spans);
+            let reply = meeting.clone().recipient();
             if self.env.journal.try_send(Append { commit, spans, reply }).is_err() {
                 tracing::warn!("the journal is full; the meeting reads its log again");
                 self.has_failed = true;
             }
         }
         if !self.has_failed {
-            self.release();
+            self.release(meeting);
+            if self.stage_rooms() {
+                self.release(meeting);
+            }
         }
+    }
+
+    /// Queues what the rooms are to be told. True if there is something.
+    fn stage_rooms(&mut self) -> bool {
+        let words = self.rooms.stage(&self.state, &self.key);
+        let has_some = !words.is_empty();
+        for (room, word) in words {
+            self.leave_at(self.state.seq, Leaving::Room(room, word));
+        }
+        has_some
     }
 
     pub fn durable_upto(&mut self, head: Seq) {
         self.durable = self.durable.max(head);
     }
 
-    fn release(&mut self) {
+    fn release(&mut self, meeting: &Addr<MeetingActor>) {
         let mut items = Vec::new();
         while self.queue.front().is_some_and(|(ready_at, _)| *ready_at <= self.durable) {
             match self.queue.pop_front() {
@@ -302,6 +326,15 @@ impl Live {
                 Some((_, Leaving::Reply(sender, outcome))) => {
                     // A caller that has gone away is not told.
                     let _ = sender.send(outcome);
+                }
+                Some((_, Leaving::Room(room, word))) => {
+                    // Before the batch that sends people there.
+                    let (media, term) = (Arc::clone(&self.env.media_rooms), self.term);
+                    let make = |ends| {
+                        let leash = Leash { life: Arc::clone(&self.env.life), mine: self.life.clone(), meeting: ends };
+                        RoomActor::new(room, term, media, leash, meeting.downgrade().recipient()).start()
+                    };
+                    self.rooms.send(room, word, make);
                 }
                 None => break,
             }
@@ -410,6 +443,7 @@ impl Live {
 
     fn place(&mut self, session: SessionId, socket: SocketId, why: Placing) {
         let Some(place) = self.state.session_member(session).map(Self::place_of) else { return };
+        self.rooms.placed(place);
         self.leave(Item::Place { socket, place, why });
     }
 
@@ -703,6 +737,19 @@ impl Live {
         self.publish(signal.into_iter().chain([answer]).collect());
     }
 
+    /// A room says something. Who is missing there is for those who lead; whoever of them has a socket
+    /// all the same may need other credentials.
+    pub fn hear(&mut self, room: RoomId, word: Word) {
+        let Some(missing) = self.rooms.hear(room, word) else { return };
+        let data = format!(r#"{{"room":"{room}","missing":{}}}"#, frame::json(&missing.all));
+        let message = frame::notice("room.arrivals", &data);
+        let leads: Vec<ParticipantId> = self.state.leads.iter().copied().collect();
+        for (_, socket) in leads.into_iter().flat_map(|lead| self.sockets_of(lead)).collect::<Vec<_>>() {
+            self.tell(socket, message.clone());
+        }
+        self.effects(missing.late.into_iter().map(Effect::GrantMedia).collect());
+    }
+
     // What goes with it.
 
     fn effects(&mut self, effects: Vec<Effect>) {
@@ -791,7 +838,7 @@ impl Live {
     }
 }
 
-fn signal_item(room: convoke_domain::RoomId, signal: &Signal) -> Item {
+fn signal_item(room: RoomId, signal: &Signal) -> Item {
     match signal {
         Signal::ReactionShown { participant, emoji } => {
             let data = format!(r#"{{"participant":"{participant}","emoji":{}}}"#, frame::json(emoji));

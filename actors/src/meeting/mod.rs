@@ -8,6 +8,7 @@ mod live;
 mod load;
 mod render;
 mod ring;
+mod rooms;
 
 pub use load::{decode, row_of};
 
@@ -16,6 +17,7 @@ use crate::node::Done;
 use crate::ports::{MeetingKey, StoreError};
 use crate::release::{Batch, HubId, Item, SocketId};
 use crate::restart::{self, Intensity, Restart, Verdict};
+use crate::room::words::FromRoom;
 use crate::supervisor::{Env, Meetings};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
 use convoke_domain::command::Join;
@@ -280,7 +282,7 @@ impl MeetingActor {
     fn turn(&mut self, ctx: &mut Context<Self>, step: impl FnOnce(&mut Live)) {
         let Phase::Live(live) = &mut self.phase else { return };
         step(live);
-        live.flush(ctx.address().recipient());
+        live.flush(&ctx.address());
         self.next_batch = live.next_batch();
         if live.has_failed() {
             return self.reload(ctx);
@@ -541,6 +543,19 @@ impl Handler<Committed> for MeetingActor {
 
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
         restart::guarded(self, ctx, |meeting, ctx| meeting.committed(committed, ctx));
+    }
+}
+
+impl Handler<FromRoom> for MeetingActor {
+    type Result = ();
+
+    fn handle(&mut self, FromRoom { room, term, word }: FromRoom, ctx: &mut Self::Context) {
+        restart::guarded(self, ctx, |meeting, ctx| {
+            let is_ours = matches!(&meeting.phase, Phase::Live(live) if live.term() == term);
+            if is_ours && !meeting.doubts(ctx) {
+                meeting.turn(ctx, |live| live.hear(room, word));
+            }
+        });
     }
 }
 

@@ -8,7 +8,7 @@ mod ports;
 mod socket;
 mod store;
 
-pub use ports::{FakeBus, FakeClock, FakeDoors, FakeMedia};
+pub use ports::{FakeBus, FakeClock, FakeDoors, FakeMedia, FakeRooms};
 pub use socket::{Socket, session_of};
 pub use store::{FakeStore, Weather};
 
@@ -37,6 +37,7 @@ pub struct World {
     pub store: Arc<FakeStore>,
     pub clock: Arc<FakeClock>,
     pub media: Arc<FakeMedia>,
+    pub rooms: Arc<FakeRooms>,
     pub bus: Arc<FakeBus>,
     pub meetings: Meetings,
     pub life: Arc<Life>,
@@ -60,6 +61,7 @@ impl World {
         let store = Arc::new(FakeStore::default());
         let clock = Arc::new(FakeClock { began: tokio::time::Instant::now(), panics: AtomicU32::new(0) });
         let media = Arc::new(FakeMedia { panics: AtomicU32::new(0) });
+        let rooms = Arc::new(FakeRooms::default());
         let bus = Arc::new(FakeBus::default());
         let life = Life::new(NodeLife { node: "n".into(), epoch: 1 }, tokio::time::Instant::now() + LEASE);
         let env = Env {
@@ -69,6 +71,7 @@ impl World {
             clock: clock.clone(),
             doors: Arc::new(FakeDoors),
             media: media.clone(),
+            media_rooms: rooms.clone(),
             limits: Arc::new(Limits::default()),
             life: life.clone(),
             timing: Timing::default(),
@@ -77,7 +80,7 @@ impl World {
         let (_, hub) = Hub::start_here(0, bus.clone(), clock.clone(), Duration::from_secs(10));
         let node = Node::new(meetings.clone());
         let key = MeetingKey { tenant: TenantId("t".into()), meeting: MeetingId(Uuid::now_v7()) };
-        let world = Self { store, clock, media, bus, meetings, life, node, hub, key };
+        let world = Self { store, clock, media, rooms, bus, meetings, life, node, hub, key };
         world.make(&world.key).await;
         world
     }

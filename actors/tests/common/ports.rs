@@ -4,8 +4,9 @@ use actix::Recipient;
 use convoke_actors::hub::{Deliver, Follow};
 use convoke_actors::ports::*;
 use convoke_actors::release::Batch;
-use convoke_domain::{Millis, TenantId, UserId};
+use convoke_domain::{Millis, RoomId, SessionId, TenantId, UserId};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -40,6 +41,92 @@ impl Media for FakeMedia {
             panic!("injected into the media");
         }
         r#"{"kind":"none"}"#.into()
+    }
+}
+
+/// A media server in memory. It writes down what it is asked, and fails on demand.
+#[derive(Default)]
+pub struct FakeRooms {
+    /// Every call in order, with its room: `ensure main`.
+    pub calls: Mutex<Vec<String>>,
+    pub there: Mutex<BTreeMap<RoomId, BTreeSet<SessionId>>>,
+    pub recorded: Mutex<BTreeSet<RoomId>>,
+    /// Calls about this room panic, as often as is said.
+    pub cursed: Mutex<Option<(RoomId, u32)>>,
+    pub is_away: AtomicBool,
+    /// Nothing is answered.
+    pub is_stuck: AtomicBool,
+    pub reports_presence: AtomicBool,
+}
+
+impl FakeRooms {
+    async fn called(&self, what: &str, room: RoomId) -> Result<(), MediaError> {
+        self.calls.lock().unwrap().push(format!("{what} {room}"));
+        let is_cursed = match self.cursed.lock().unwrap().as_mut() {
+            Some((cursed, left)) if *cursed == room && *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        };
+        assert!(!is_cursed, "injected into the media of a room");
+        if self.is_stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.is_away.load(Ordering::SeqCst) { Err(MediaError("away".into())) } else { Ok(()) }
+    }
+
+    pub fn exists(&self, room: RoomId) -> bool {
+        self.there.lock().unwrap().contains_key(&room)
+    }
+
+    pub fn people(&self, room: RoomId) -> BTreeSet<SessionId> {
+        self.there.lock().unwrap().get(&room).cloned().unwrap_or_default()
+    }
+
+    /// Somebody connects, whoever wants them there.
+    pub fn enter(&self, room: RoomId, session: SessionId) {
+        let mut there = self.there.lock().unwrap();
+        there.values_mut().for_each(|people| people.retain(|other| *other != session));
+        there.entry(room).or_default().insert(session);
+    }
+
+    pub fn count(&self, what: &str, room: RoomId) -> usize {
+        let call = format!("{what} {room}");
+        self.calls.lock().unwrap().iter().filter(|other| **other == call).count()
+    }
+}
+
+#[async_trait::async_trait]
+impl MediaRooms for FakeRooms {
+    async fn ensure(&self, room: &MediaRoom, is_recorded: bool) -> Result<(), MediaError> {
+        self.called("ensure", room.room).await?;
+        self.there.lock().unwrap().entry(room.room).or_default();
+        let mut recorded = self.recorded.lock().unwrap();
+        if is_recorded {
+            recorded.insert(room.room)
+        } else {
+            recorded.remove(&room.room)
+        };
+        Ok(())
+    }
+    async fn delete(&self, room: &MediaRoom) -> Result<(), MediaError> {
+        self.called("delete", room.room).await?;
+        self.there.lock().unwrap().remove(&room.room);
+        self.recorded.lock().unwrap().remove(&room.room);
+        Ok(())
+    }
+    async fn present(&self, room: &MediaRoom) -> Result<Option<BTreeSet<SessionId>>, MediaError> {
+        self.called("present", room.room).await?;
+        Ok(Some(self.people(room.room)))
+    }
+    async fn remove(&self, room: &MediaRoom, session: SessionId) -> Result<(), MediaError> {
+        self.called("remove", room.room).await?;
+        self.there.lock().unwrap().get_mut(&room.room).map(|people| people.remove(&session));
+        Ok(())
+    }
+    fn reports_presence(&self) -> bool {
+        self.reports_presence.load(Ordering::SeqCst)
     }
 }
 

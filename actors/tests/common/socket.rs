@@ -119,6 +119,15 @@ impl Socket {
         }
     }
 
+    /// Reads for so long: whoever does not is let go of.
+    pub async fn listen(&mut self, time: Duration) {
+        let end = tokio::time::Instant::now() + time;
+        while let Ok(Some(messages)) = tokio::time::timeout_at(end, self.frame()).await {
+            self.heard.extend(messages);
+        }
+        tokio::time::sleep_until(end).await;
+    }
+
     pub async fn answer(&mut self, id: u64) -> Value {
         self.until(&format!("the answer to {id}"), |message| message["re"] == id).await
     }

@@ -131,6 +131,10 @@ pub enum Signal {
     ReactionShown { participant: ParticipantId, emoji: String },
     #[serde(rename = "media.states")]
     MediaStates { states: Vec<MediaState> },
+    /// For hosts and cohosts: who was moved to this room and has not arrived there in time. It is said
+    /// again when that changes, also when nobody is missing any more.
+    #[serde(rename = "room.arrivals")]
+    RoomArrivals { room: RoomId, missing: Vec<ParticipantId> },
 }
 
 #[derive(JsonSchema)]

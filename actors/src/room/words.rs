@@ -1,0 +1,96 @@
+//! What a meeting and its rooms say to each other. The meeting says what is wanted, as a level: a
+//! word that is lost is made good by the next, and an older one changes nothing. A room answers
+//! with what only it can know; nothing that it says changes the meeting's state.
+
+use crate::ports::MediaRoom;
+use actix::Message;
+use convoke_domain::shapes::RoomState;
+use convoke_domain::{ParticipantId, RoomId, Seq, SessionId, Term};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Somebody who is in the room, or is on the way back to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub is_service: bool,
+    pub sessions: BTreeSet<SessionId>,
+}
+
+/// All that is wanted of a room. It leaves the meeting when `at_seq` is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub at_seq: Seq,
+    /// Closed: nothing of it is to be left.
+    pub state: RoomState,
+    pub media: MediaRoom,
+    pub people: BTreeMap<ParticipantId, Person>,
+    /// By the meeting's rules it is recorded while somebody is in it.
+    pub is_recorded: bool,
+}
+
+impl Wanted {
+    pub fn is_closed(&self) -> bool {
+        self.state == RoomState::Closed
+    }
+
+    /// Whether it asks for the same, at whatever seq.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.media == other.media
+            && self.is_recorded == other.is_recorded
+            && self.people == other.people
+    }
+
+    /// Whether somebody is in it who is no service.
+    pub fn is_attended(&self) -> bool {
+        self.people.values().any(|person| !person.is_service)
+    }
+
+    pub fn sessions(&self) -> BTreeSet<SessionId> {
+        self.people.values().flat_map(|person| person.sessions.iter().copied()).collect()
+    }
+}
+
+/// Who comes over from other rooms, and the seq of each one's move. Whoever has not been
+/// acknowledged is named again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrate {
+    pub people: BTreeMap<ParticipantId, Seq>,
+}
+
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub enum ToRoom {
+    Wanted(Arc<Wanted>),
+    Migrate(Migrate),
+    /// These are there, by the word of whoever knows.
+    Arrived(BTreeSet<ParticipantId>),
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FromRoom {
+    pub room: RoomId,
+    /// The life of the meeting whose hand it is; a later one does not listen to it.
+    pub term: Term,
+    pub word: Word,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It has lost what it knew, and is to be told all again.
+    Asks,
+    /// It looks out for those whose move is at or before this seq. They need nothing more from it:
+    /// their credentials stand in the view that went with the move.
+    Expects {
+        upto: Seq,
+    },
+    Arrived(BTreeSet<ParticipantId>),
+    /// Who did not arrive in time and has not come since; `late` are those who are new among them.
+    Missing {
+        missing: BTreeSet<ParticipantId>,
+        late: BTreeSet<ParticipantId>,
+    },
+    /// It was closed, and nothing of it is left.
+    Gone,
+}
