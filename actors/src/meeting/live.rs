@@ -57,7 +57,7 @@ struct Attachment {
 
 /// What a hub of another node said last.
 #[derive(Default)]
-struct Word {
+struct HubWord {
     at: Millis,
     /// Sockets that have a place there, and are not attached here.
     strangers: BTreeSet<SocketId>,
@@ -88,7 +88,7 @@ pub struct Live {
     batch_number: u64,
     attached: BTreeMap<SessionId, Attachment>,
     /// The hubs of other nodes that sockets were attached at.
-    hubs: BTreeMap<HubId, Word>,
+    hubs: BTreeMap<HubId, HubWord>,
     /// Sessions without a socket, with the time at which that becomes an event.
     detached: BTreeMap<SessionId, Millis>,
     numbers: BTreeMap<SessionId, Numbers>,
@@ -596,7 +596,7 @@ impl Live {
         });
         let known: BTreeSet<SocketId> = self.attached.values().map(|attachment| attachment.socket).collect();
         let strangers = present.placed.iter().filter(|socket| !known.contains(socket)).copied().collect();
-        let word = Word { at: self.env.clock.now(), strangers };
+        let word = HubWord { at: self.env.clock.now(), strangers };
         let last = self.hubs.insert(present.hub, word).unwrap_or_default();
         self.hubs.get(&present.hub).is_none_or(|word| word.strangers.is_disjoint(&last.strangers))
     }
