@@ -322,7 +322,9 @@ impl Concerned {
         let mut found = Self { all: false, sockets: BTreeSet::new(), people: BTreeSet::new() };
         for item in &batch.items {
             match item {
-                Item::Event { audience: Audience::Only(people), .. } => found.people.extend(people),
+                Item::Event { audience: Audience::Only(people), .. } | Item::Unseat { participants: people } => {
+                    found.people.extend(people);
+                }
                 Item::Place { socket, .. }
                 | Item::Direct { socket, .. }
                 | Item::Replay { socket, .. }
@@ -357,6 +359,7 @@ impl Socket {
     fn write_personally(&mut self, id: SocketId, batch: &Batch, shared: &mut Shared) {
         let mut written = Written::default();
         let mut closing = None;
+        let mut is_unseated = false;
         for item in &batch.items {
             match item {
                 Item::Event { seq, audience, message }
@@ -370,12 +373,20 @@ impl Socket {
                     }
                     self.outlet.advance(*seq);
                 }
-                Item::Place { socket, why: Placing::Moved, .. } if *socket == id && self.place.is_none() => {}
+                Item::Unseat { participants }
+                    if self.place.is_some_and(|place| participants.contains(&place.participant)) =>
+                {
+                    is_unseated = true;
+                    self.place = None;
+                }
+                Item::Place { socket, why: Placing::Moved, .. }
+                    if *socket == id && self.place.is_none() && !is_unseated => {}
                 // The answer to a hello that was sent twice, and answered: what it skips was not given.
                 Item::Place { socket, why: Placing::New { .. }, .. } if *socket == id && !self.outlet.is_greeting() => {
                 }
                 Item::Place { socket, place, why } if *socket == id => {
                     self.place = Some(*place);
+                    is_unseated = false;
                     (self.awaits_place, self.must_attach) = (false, false);
                     if let Placing::New { last_id } = why {
                         self.outlet.renumber(*last_id);
@@ -415,6 +426,9 @@ impl Socket {
         written.flush(&self.outlet);
         if let Some(code) = closing {
             self.outlet.close(code);
+        } else if is_unseated {
+            self.awaits_place = true;
+            self.attach_again();
         }
     }
 }

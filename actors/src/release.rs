@@ -6,6 +6,7 @@ use crate::ports::MeetingKey;
 use bytestring::ByteString;
 use convoke_domain::{Audience, CloseCode, ParticipantId, RoomId, Seq, Term};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// One socket in its life: given by the edge, never used again. A session's attachment is the
@@ -69,6 +70,11 @@ pub enum Item {
         socket: SocketId,
         place: Place,
         why: Placing,
+    },
+    /// These people see other things from here on. A socket of theirs that is given no place behind this
+    /// is one that the meeting has let go of: it hears nothing more before it has attached again.
+    Unseat {
+        participants: BTreeSet<ParticipantId>,
     },
     /// An answer or a notice for one socket.
     Direct {

@@ -145,6 +145,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         Event::RoleChanged { participant, acting, .. } => {
             change_role(state, participant, *acting);
             stand(state, participant.id, Standing::Inside, recorded, limits);
+            rooms::shows_anew(state, participant.id, recorded.seq);
         }
         Event::ParticipantsMuted { participants, source, .. } => {
             each(state, participants, |member| set_source(&mut member.participant.media, *source, false));

@@ -61,7 +61,7 @@ pub struct Member {
     /// What a host said to everybody in the room; it ends with the stay there.
     #[serde(default)]
     pub room_permits: Permits,
-    /// The last event that changed what this person may see; no replay reaches across it.
+    /// No replay begins before this: what this person may see changed there.
     pub view_seq: Seq,
     pub sessions: BTreeSet<SessionId>,
     /// The identity of somebody without a user.

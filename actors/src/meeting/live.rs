@@ -20,6 +20,7 @@ use actix::{Actor, Addr};
 use bytestring::ByteString;
 use convoke_domain::command::Input;
 use convoke_domain::effect::Signal;
+use convoke_domain::event::LeaveReason;
 use convoke_domain::state::{Member, Standing};
 use convoke_domain::turn::{Now, Reply};
 use convoke_domain::{
@@ -226,6 +227,10 @@ impl Live {
         if recorded.audience != Audience::Nobody {
             let audience = recorded.audience.clone();
             self.leave_at(recorded.seq, Leaving::Item(Item::Event { seq: recorded.seq, audience, message }));
+        }
+        let unseated = unseated(&recorded.event);
+        if !unseated.is_empty() {
+            self.leave_at(recorded.seq, Leaving::Item(Item::Unseat { participants: unseated }));
         }
         self.unsent.push(row);
         self.roster_changed(&recorded.event);
@@ -835,6 +840,17 @@ impl Live {
             };
             self.leave(Item::Direct { socket, message, re: None, seq, is_snapshot: true });
         }
+    }
+}
+
+/// Whose view is another after this event.
+fn unseated(event: &Event) -> BTreeSet<ParticipantId> {
+    match event {
+        Event::ParticipantsMoved { moves, .. } => moves.iter().map(|this| this.participant).collect(),
+        Event::RoleChanged { participant, .. }
+        | Event::ParticipantRemoved { participant, .. }
+        | Event::ParticipantLeft { participant, reason: LeaveReason::ToLobby, .. } => [participant.id].into(),
+        _ => BTreeSet::new(),
     }
 }
 

@@ -143,13 +143,21 @@ fn relocate(state: &mut Meeting, this: &Move, seq: Seq) {
     let Some(member) = state.members.get_mut(&this.participant) else { return };
     member.participant.room = this.to;
     member.room_permits = Permits::default();
-    member.view_seq = seq;
     let leads = member.leads();
+    shows_anew(state, this.participant, seq);
     if let Some(set) = &mut state.breakout {
         if this.to != RoomId::Main {
             set.seats.insert(this.participant, this.to);
         }
         set.help.retain(|help| help.participant != this.participant && !(leads && help.room == this.to));
+    }
+}
+
+/// Who was inside is shown something else. The new view goes out behind the event; that one has heard the
+/// event does not say that one was shown it, so a replay begins behind the next.
+pub fn shows_anew(state: &mut Meeting, id: ParticipantId, seq: Seq) {
+    if let Some(member) = state.members.get_mut(&id) {
+        member.view_seq = seq.next();
     }
 }
 
