@@ -1,22 +1,67 @@
 //! What an event changes in the read models: pure, so that it can be read and tested by itself.
 
+use convoke_domain::breakout::{Breakout, Move};
 use convoke_domain::event::Recorded;
-use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant};
-use convoke_domain::{Event, MessageId, Millis, ParticipantId, Seq, UserId};
+use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant, Room};
+use convoke_domain::{Event, MessageId, Millis, ParticipantId, RoomId, Seq, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Meeting(Box<MeetingInfo>),
-    Known { user: UserId, participant: ParticipantId },
-    StayBegins { seq: Seq, participant: Box<Participant> },
-    StayEnds { participant: ParticipantId, at: Millis },
-    AllStaysEnd { at: Millis },
-    Renamed { participant: Box<Participant> },
-    Message { seq: Seq, message: Box<Message> },
-    Reactions { message: Box<Message> },
-    MessageGone { id: MessageId },
+    Known {
+        user: UserId,
+        participant: ParticipantId,
+    },
+    StayBegins {
+        seq: Seq,
+        participant: Box<Participant>,
+    },
+    StayEnds {
+        participant: ParticipantId,
+        at: Millis,
+    },
+    AllStaysEnd {
+        at: Millis,
+    },
+    /// People are in other rooms than before, all at once.
+    Moved {
+        seq: Seq,
+        at: Millis,
+        moves: Vec<Move>,
+    },
+    Renamed {
+        participant: Box<Participant>,
+    },
+    Message {
+        seq: Seq,
+        message: Box<Message>,
+    },
+    Reactions {
+        message: Box<Message>,
+    },
+    MessageGone {
+        id: MessageId,
+    },
+    /// A set of rooms takes the place of the one before.
+    RoomsOpened {
+        rooms: Vec<Room>,
+    },
+    /// Some rooms of the set are as they are here.
+    Rooms {
+        rooms: Vec<Room>,
+    },
+    /// What was said in these rooms belongs to another, and they are closed.
+    Merged {
+        from: Vec<RoomId>,
+        into: RoomId,
+    },
+    /// What is left of the set.
+    Breakout(Option<Box<Breakout>>),
+    AllRoomsClose,
     Invitation(Box<Invitation>),
-    Erased { participant: ParticipantId },
+    Erased {
+        participant: ParticipantId,
+    },
 }
 
 pub fn changes(recorded: &Recorded) -> Vec<Change> {
@@ -27,7 +72,7 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         | Event::MeetingUpdated { meeting, .. }
         | Event::MeetingCancelled { meeting } => vec![Change::Meeting(Box::new(meeting.clone()))],
         Event::MeetingEnded { meeting, .. } => {
-            vec![Change::Meeting(Box::new(meeting.clone())), Change::AllStaysEnd { at }]
+            vec![Change::Meeting(Box::new(meeting.clone())), Change::AllStaysEnd { at }, Change::AllRoomsClose]
         }
         Event::SessionOpened { participant, person: Some(person), .. } => match &person.user {
             Some(user) => vec![Change::Known { user: user.clone(), participant: *participant }],
@@ -42,7 +87,22 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         Event::Renamed { participant, .. } | Event::RoleChanged { participant, .. } => {
             vec![Change::Renamed { participant: Box::new(participant.clone()) }]
         }
-        Event::ChatPosted { message } | Event::ChatEdited { message } => {
+        Event::ParticipantsMoved { moves, .. } => {
+            vec![Change::Moved { seq: recorded.seq, at, moves: moves.clone() }]
+        }
+        Event::BreakoutOpened { rooms, breakout, .. } => {
+            vec![Change::RoomsOpened { rooms: rooms.clone() }, left(Some(breakout))]
+        }
+        Event::BreakoutChanged { rooms, breakout, .. } => {
+            vec![Change::Rooms { rooms: rooms.clone() }, left(Some(breakout))]
+        }
+        Event::BreakoutMerged { from, into, breakout, .. } => {
+            vec![Change::Merged { from: from.clone(), into: *into }, left(breakout.as_ref())]
+        }
+        Event::BreakoutClosed { rooms, breakout, .. } => {
+            vec![Change::Rooms { rooms: rooms.clone() }, left(breakout.as_ref())]
+        }
+        Event::ChatPosted { message } | Event::ChatEdited { message } | Event::BreakoutBroadcast { message, .. } => {
             vec![Change::Message { seq: recorded.seq, message: Box::new(message.clone()) }]
         }
         Event::ChatReacted { message } => vec![Change::Reactions { message: Box::new(message.clone()) }],
@@ -51,4 +111,8 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
         _ => Vec::new(),
     }
+}
+
+fn left(breakout: Option<&Breakout>) -> Change {
+    Change::Breakout(breakout.map(|breakout| Box::new(breakout.clone())))
 }

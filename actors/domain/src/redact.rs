@@ -3,7 +3,7 @@
 //! gives the state that the deletion had left, so neither order nor replay breaks.
 
 use crate::event::Event;
-use crate::ids::{MessageId, ParticipantId};
+use crate::ids::{MessageId, ParticipantId, UserId};
 use crate::shapes::{Message, Participant};
 
 /// The name that an erased person is shown by.
@@ -73,6 +73,26 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
         _ => {}
     }
     *event != before
+}
+
+/// The user that an event says this person is, while it still does.
+pub fn user_of(event: &Event, id: ParticipantId) -> Option<&UserId> {
+    match event {
+        Event::SessionOpened { participant, person: Some(person), .. } if *participant == id => person.user.as_ref(),
+        _ => None,
+    }
+}
+
+/// Takes an erased user off the lists of those who are expected somewhere: they may stand there
+/// before the meeting has met them. True if anything changed.
+pub fn user(event: &mut Event, user: &UserId) -> bool {
+    match event {
+        Event::MeetingCreated { breakout: Some(plan), .. } | Event::BreakoutPlanned { plan: Some(plan), .. } => {
+            plan.forget_user(user)
+        }
+        Event::BreakoutAssigned { users, .. } => users.remove(user).is_some(),
+        _ => false,
+    }
 }
 
 fn unname(participant: &mut Participant) {

@@ -1,8 +1,8 @@
 //! Folding what happens to rooms: sets that open and end, people who move, histories that merge.
 
-use crate::breakout::{Breakout, BreakoutSet, Help, Move};
+use crate::breakout::{Breakout, BreakoutSet, Help, Move, OpenRooms};
 use crate::event::{Event, Recorded};
-use crate::ids::{Millis, ParticipantId, RoomId, Seq};
+use crate::ids::{Millis, ParticipantId, RoomId, Seq, UserId};
 use crate::limits::Limits;
 use crate::shapes::{Participant, Room, RoomKind, RoomState};
 use crate::state::{Meeting, Permits};
@@ -187,6 +187,16 @@ pub fn forget(state: &mut Meeting, id: ParticipantId) {
     }
     for room in &mut state.last_layout {
         room.participants.retain(|other| *other != id);
+    }
+}
+
+/// Nobody of this name is expected any more.
+pub fn forget_user(set: &mut Option<BreakoutSet>, plan: &mut Option<OpenRooms>, user: &UserId) {
+    if let Some(set) = set {
+        set.expected_users.remove(user);
+    }
+    if let Some(plan) = plan {
+        plan.forget_user(user);
     }
 }
 
