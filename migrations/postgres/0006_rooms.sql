@@ -10,6 +10,10 @@ ALTER TABLE messages_view ALTER COLUMN sender DROP NOT NULL;
 -- The rooms that a message was in before those were merged into others, the first one first.
 ALTER TABLE messages_view ADD COLUMN trail TEXT;
 
+-- Whether somebody is host or cohost, as they left the meeting or are in it: those read every room.
+ALTER TABLE known_users ADD COLUMN leads BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX known_people ON known_users (tenant, meeting, participant);
+
 -- The rooms of the latest set.
 CREATE TABLE rooms_view (
     tenant  TEXT NOT NULL,

@@ -40,6 +40,10 @@ SELECT tenant, meeting, id, seq, sender, recipient, room, data FROM messages_vie
 DROP TABLE messages_view;
 ALTER TABLE messages_new RENAME TO messages_view;
 
+-- Whether somebody is host or cohost, as they left the meeting or are in it: those read every room.
+ALTER TABLE known_users ADD COLUMN leads BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX known_people ON known_users (tenant, meeting, participant);
+
 -- The rooms of the latest set.
 CREATE TABLE rooms_view (
     tenant  TEXT NOT NULL,

@@ -1,7 +1,7 @@
 //! What an event changes in the read models: pure, so that it can be read and tested by itself.
 
 use convoke_domain::breakout::{Breakout, Move};
-use convoke_domain::event::Recorded;
+use convoke_domain::event::{LeaveReason, Recorded};
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant, Room};
 use convoke_domain::{Event, MessageId, Millis, ParticipantId, RoomId, Seq, UserId};
 
@@ -11,6 +11,11 @@ pub enum Change {
     Known {
         user: UserId,
         participant: ParticipantId,
+    },
+    /// Whether somebody is a host or cohost from here on.
+    Leads {
+        participant: ParticipantId,
+        leads: bool,
     },
     StayBegins {
         seq: Seq,
@@ -79,13 +84,23 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
             None => Vec::new(),
         },
         Event::ParticipantJoined { participant } => {
-            vec![Change::StayBegins { seq: recorded.seq, participant: Box::new(participant.clone()) }]
+            let begins = Change::StayBegins { seq: recorded.seq, participant: Box::new(participant.clone()) };
+            // Whoever comes in is what they were when they left, or is a host again.
+            let leads = participant.role.leads().then(|| leads(participant, true));
+            [begins].into_iter().chain(leads).collect()
         }
-        Event::ParticipantLeft { participant, .. } | Event::ParticipantRemoved { participant, .. } => {
-            vec![Change::StayEnds { participant: participant.id, at }]
+        // A stand-in's role is given back by then; whoever is sent away has no more say.
+        Event::ParticipantLeft { participant, reason, .. } => {
+            let ends = Change::StayEnds { participant: participant.id, at };
+            vec![ends, leads(participant, participant.role.leads() && *reason != LeaveReason::ToLobby)]
         }
-        Event::Renamed { participant, .. } | Event::RoleChanged { participant, .. } => {
-            vec![Change::Renamed { participant: Box::new(participant.clone()) }]
+        Event::ParticipantRemoved { participant, .. } => {
+            vec![Change::StayEnds { participant: participant.id, at }, leads(participant, false)]
+        }
+        Event::Renamed { participant, .. } => vec![Change::Renamed { participant: Box::new(participant.clone()) }],
+        Event::RoleChanged { participant, .. } => {
+            let renamed = Change::Renamed { participant: Box::new(participant.clone()) };
+            vec![renamed, leads(participant, participant.role.leads())]
         }
         Event::ParticipantsMoved { moves, .. } => {
             vec![Change::Moved { seq: recorded.seq, at, moves: moves.clone() }]
@@ -115,4 +130,8 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
 
 fn left(breakout: Option<&Breakout>) -> Change {
     Change::Breakout(breakout.map(|breakout| Box::new(breakout.clone())))
+}
+
+fn leads(participant: &Participant, leads: bool) -> Change {
+    Change::Leads { participant: participant.id, leads }
 }

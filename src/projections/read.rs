@@ -278,19 +278,19 @@ impl Projections {
 
     /// As whom somebody reads: by the role that the meeting gave them last. None who was never inside.
     pub async fn reader(&self, key: &MeetingKey, who: ParticipantId) -> Result<Option<Reader>, StoreError> {
-        let role: Option<String> = ask!(
+        let leads: Option<i64> = ask!(
             self,
             fetch_optional,
             query_scalar(
-                "SELECT role FROM attendances WHERE tenant = $1 AND meeting = $2 AND participant = $3 \
-                 ORDER BY seq DESC LIMIT 1"
+                "SELECT COALESCE((SELECT MAX(k.leads) FROM known_users k WHERE k.tenant = a.tenant \
+                 AND k.meeting = a.meeting AND k.participant = a.participant), 0) FROM attendances a \
+                 WHERE a.tenant = $1 AND a.meeting = $2 AND a.participant = $3 LIMIT 1"
             ),
             &key.tenant.0,
             key.meeting.0,
             who.0
         );
-        let leads = |role: &str| [Role::Host, Role::Cohost].iter().any(|lead| lead.as_str() == role);
-        Ok(role.map(|role| if leads(&role) { Reader::Lead(who) } else { Reader::Participant(who) }))
+        Ok(leads.map(|leads| if leads == 0 { Reader::Participant(who) } else { Reader::Lead(who) }))
     }
 
     pub async fn messages_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Box<RawValue>>, StoreError> {

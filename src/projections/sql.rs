@@ -90,6 +90,12 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
             participant.0,
             *at
         )],
+        Change::Leads { participant, leads } => vec![of_meeting!(
+            key,
+            "UPDATE known_users SET leads = $4 WHERE tenant = $1 AND meeting = $2 AND participant = $3",
+            participant.0,
+            u64::from(*leads)
+        )],
         Change::AllStaysEnd { at } => vec![of_meeting!(
             key,
             "UPDATE attendances SET left_at = $3 WHERE tenant = $1 AND meeting = $2 AND left_at IS NULL",
@@ -231,7 +237,8 @@ impl<'a> Gathered<'a> {
         [
             Insert {
                 into: "INSERT INTO known_users (tenant, meeting, user_id, participant) ",
-                on_conflict: " ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET participant = excluded.participant",
+                on_conflict: " ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET \
+                              participant = excluded.participant, leads = 0",
                 rows: known.collect(),
             },
             Insert {

@@ -161,6 +161,49 @@ async fn what_was_said_in_a_room_is_read_by_those_who_were_there_and_by_hosts() 
 }
 
 #[tokio::test]
+async fn whoever_is_no_host_any_more_does_not_read_as_one() {
+    each(async |name, opened| {
+        let key = key();
+        let Cast { mut story, ada, ada_id, people, .. } = cast(&key);
+        let [(bob, bob_id), (eve, eve_id), (dan, dan_id)] = people[..] else { panic!() };
+        post(&mut story, bob, "in one");
+        let ways = ["gone", "demoted", "removed", "sent to the lobby"].map(|way| story.join(way, Role::Cohost));
+        let [(gone, gone_id), (_, demoted_id), (_, removed_id), (_, sent_id)] = ways;
+        story.say(gone, "leave", json!({}));
+        story.say(ada, "participant.set_role", json!({ "participant": demoted_id, "role": "participant" }));
+        story.say(ada, "participant.remove", json!({ "participant": removed_id }));
+        story.say(ada, "participant.to_lobby", json!({ "participant": sent_id }));
+        // The only host goes, somebody stands in and goes too, and the next one stands in.
+        story.say(ada, "leave", json!({}));
+        story.pass(60_000);
+        story.play(Input::Tick);
+        let is_host = |story: &Story, id| story.state.member(id).unwrap().participant.role == Role::Host;
+        let stand_in = people.iter().find(|(_, id)| is_host(&story, *id));
+        let (first, first_id) = *stand_in.unwrap();
+        story.say(first, "leave", json!({}));
+        story.pass(60_000);
+        story.play(Input::Tick);
+        let second_id = *[bob_id, eve_id, dan_id].iter().find(|id| is_host(&story, **id)).unwrap();
+        let _ = (eve, dan);
+        let asked = projections(&opened);
+        follow(&opened, &key, &story.rows, 3, std::slice::from_ref(&asked)).await;
+        for (who, leads) in [
+            (ada_id, true),
+            (gone_id, true),
+            (demoted_id, false),
+            (removed_id, false),
+            (sent_id, false),
+            (first_id, false),
+            (second_id, true),
+        ] {
+            let reader = asked.reader(&key, who).await.unwrap().unwrap();
+            assert_eq!(matches!(reader, Reader::Lead(_)), leads, "{who:?}: {reader:?} in {name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn merged_rooms_keep_every_word_its_origin_and_its_readers() {
     each(async |name, opened| {
         let key = key();
