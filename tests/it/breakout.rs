@@ -13,6 +13,15 @@ use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_tungstenite::tungstenite::Message;
 
+/// A fresh PostgreSQL database, where there is a server.
+pub async fn postgres() -> Option<String> {
+    let Ok(url) = std::env::var("CONVOKE_TEST_POSTGRES_URL") else {
+        println!("SKIPPED: CONVOKE_TEST_POSTGRES_URL is not set; `cargo xtask test` sets it");
+        return None;
+    };
+    Some(crate::rest::fresh_database(&url).await)
+}
+
 pub fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
@@ -256,10 +265,9 @@ async fn words_are_read_afterwards_by_those_who_were_there_and_by_hosts() {
 }
 
 /// The rooms' time runs out while the server is down.
-#[tokio::test]
-async fn a_deadline_that_passes_while_the_server_is_down_closes_once() {
+async fn closes_once(settings: &[(&str, &str)]) {
     for grace_s in [0, 1] {
-        let mut server = server(&[]).await;
+        let mut server = server(settings).await;
         let id = meeting(&server, json!({})).await;
         let ada = joined(&server, &id, "ada", "host").await;
         let bob = joined(&server, &id, "bob", "participant").await;
@@ -293,6 +301,18 @@ async fn a_deadline_that_passes_while_the_server_is_down_closes_once() {
         assert!(snapshot["breakout"].is_null());
         assert_eq!(verify("bob", &bob.record(), &log), Vec::<String>::new());
         assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_while_the_server_is_down_closes_once() {
+    closes_once(&[]).await;
+}
+
+#[tokio::test]
+async fn on_postgres_too_it_closes_once() {
+    if let Some(url) = postgres().await {
+        closes_once(&[("CONVOKE_DATABASE_URL", &url), ("CONVOKE_NODE_ID", "rooms")]).await;
     }
 }
 

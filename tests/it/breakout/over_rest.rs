@@ -23,7 +23,18 @@ fn states(set: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_sets_life_over_rest() {
-    let server = server(&[]).await;
+    lives(&[]).await;
+}
+
+#[tokio::test]
+async fn on_postgres_a_sets_life_is_the_same() {
+    if let Some(url) = super::postgres().await {
+        lives(&[("CONVOKE_DATABASE_URL", &url)]).await;
+    }
+}
+
+async fn lives(settings: &[(&str, &str)]) {
+    let server = server(settings).await;
     // Both names of the path lead to the same.
     for base in ["meetings", "rooms"] {
         let id = meeting(&server, json!({})).await;
