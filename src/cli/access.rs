@@ -117,6 +117,7 @@ async fn store_meeting(config: &Config, tenant: &TenantId, title: &str) -> Resul
         scheduled_at: None,
         recurrence: None,
         settings: Settings::default(),
+        breakout: None,
     };
     let now = Now { at: SystemClock::default().now(), entropy: SystemClock::default().entropy() };
     let limits = config.limits();

@@ -1,5 +1,6 @@
 //! Meetings: made, listed, changed, started, ended.
 
+use super::breakout::NewBreakout;
 use super::caller::Caller;
 use super::reads::{Paging, body, list, once, stored};
 use super::{Edge, Problem};
@@ -24,9 +25,11 @@ pub struct NewMeeting {
     pub recurrence: Option<String>,
     #[schema(value_type = Object)]
     pub settings: Option<SettingsPatch>,
+    /// Breakout rooms to be opened later, as `PUT /meetings/{id}/breakout/plan` takes them.
+    pub breakout: Option<NewBreakout>,
 }
 
-/// Makes a meeting.
+/// Makes a meeting, with what is planned for it or not at all.
 #[utoipa::path(post, path = "/api/v1/meetings", tag = "meetings", request_body = NewMeeting,
     responses((status = 201, description = "the meeting")))]
 pub async fn create(
@@ -47,6 +50,7 @@ pub async fn create(
             scheduled_at: new.scheduled_at,
             recurrence: new.recurrence,
             settings: Settings::default().patched(&new.settings.unwrap_or_default()),
+            breakout: new.breakout.map(NewBreakout::into),
         };
         match edge.node.create(create).await {
             Ok(_) => {}

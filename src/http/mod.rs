@@ -1,6 +1,7 @@
 //! The edge: REST, one file a resource, and the WebSocket endpoint. `routes` is the index.
 
 pub mod asyncapi;
+pub mod breakout;
 pub mod caller;
 pub mod envelope;
 pub mod health;

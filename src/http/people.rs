@@ -11,7 +11,7 @@ use convoke_domain::{Rejection, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
+pub async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
     edge.projections.meeting(key).await.map_err(stored)?.map(|_| ()).ok_or_else(Problem::not_found)
 }
 
@@ -28,19 +28,18 @@ pub async fn attendance(
     known(&edge, &key).await?;
     // Whoever waits in the lobby sees nothing of the meeting, by this door either.
     reader(&edge, &caller, &key).await?;
-    let page = edge.projections.attendances(&key, paging.position()?, paging.limit()?).await.map_err(stored)?;
+    let page = edge.projections.attendances(&key, paging.place()?, paging.limit()?).await.map_err(stored)?;
     Ok(list(page, |row| row))
 }
 
 /// As whom a caller reads: a join token reads as the person that it stands for, once they have been
-/// inside.
-async fn reader(edge: &Edge, caller: &Caller, key: &MeetingKey) -> Result<Reader, Problem> {
+/// inside, with the role that the meeting records.
+pub async fn reader(edge: &Edge, caller: &Caller, key: &MeetingKey) -> Result<Reader, Problem> {
     let Caller::Join(claims) = caller else { return Ok(Reader::Tenant) };
     let outside = || Problem::from(Rejection::not_permitted("only people who have been in the meeting can read it"));
     let user = claims.user.as_ref().ok_or_else(outside)?;
     let id = edge.projections.participant_of(key, user).await.map_err(stored)?.ok_or_else(outside)?;
-    let stays = edge.projections.attendances_of(key, id).await.map_err(stored)?;
-    if stays.is_empty() { Err(outside()) } else { Ok(Reader::Participant(id)) }
+    edge.projections.reader(key, id).await.map_err(stored)?.ok_or_else(outside)
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -49,7 +48,9 @@ pub struct InRoom {
     pub room: Option<String>,
 }
 
-/// The chat history, oldest first.
+/// The chat history, oldest first. A join token reads what was said to everyone, to or by its person,
+/// and in the rooms that person has been in; hosts and cohosts read what was said in any room. What was
+/// said in a room that was merged into another stands in that `room`, with its `origin`.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/messages", tag = "people", params(("id" = String, Path), InRoom, Paging),
     responses((status = 200, description = "a page of messages")))]
 pub async fn messages(

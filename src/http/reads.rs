@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::{Edge, Problem};
-use crate::projections::{Page, Reserved};
+use crate::projections::{Page, Place, Reserved};
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -35,6 +35,11 @@ impl Paging {
     pub fn uuid(&self) -> Result<Option<Uuid>, Problem> {
         let parse = |cursor: &String| cursor.parse().map_err(|_| Problem::wrong_data("the cursor is not one of ours"));
         self.cursor.as_ref().map(parse).transpose()
+    }
+
+    pub fn place(&self) -> Result<Place, Problem> {
+        let parse = |cursor: &String| cursor.parse().map_err(|()| Problem::wrong_data("the cursor is not one of ours"));
+        Ok(self.cursor.as_ref().map(parse).transpose()?.unwrap_or(Place::START))
     }
 
     pub fn position(&self) -> Result<i64, Problem> {
@@ -145,6 +150,13 @@ mod tests {
         assert_eq!(paging(None, Some(&id.to_string())).uuid().unwrap(), Some(id));
         assert_eq!((paging(None, None).uuid().unwrap(), paging(None, None).position().unwrap()), (None, 0));
         assert_eq!(paging(None, Some("17")).position().unwrap(), 17);
+        let place = Place { seq: 17, participant: id };
+        assert_eq!(paging(None, Some(&place.to_string())).place().unwrap(), place);
+        assert_eq!(paging(None, Some("17")).place().unwrap(), Place { participant: Uuid::max(), ..place });
+        assert_eq!(paging(None, None).place().unwrap(), Place::START);
+        for wrong in ["", "nonsense", "17_", "17_18", "x_017f22e2-79b0-7cc3-98c4-dc0c0c07398f"] {
+            assert_eq!(paging(None, Some(wrong)).place().unwrap_err().status_code(), 422, "{wrong}");
+        }
         for wrong in ["", "nonsense", "1; DROP TABLE events", "99999999999999999999"] {
             assert_eq!(paging(None, Some(wrong)).uuid().unwrap_err().status_code(), 422, "{wrong}");
             assert_eq!(paging(None, Some(wrong)).position().unwrap_err().status_code(), 422, "{wrong}");

@@ -1,8 +1,8 @@
 //! The index of the API: every path, and who answers it.
 
-use super::{Problem, caller, health, invitations, log, meetings, people, tokens, ws};
+use super::{Problem, breakout, caller, health, invitations, log, meetings, people, tokens, ws};
 use actix_web::middleware::from_fn;
-use actix_web::web::{ServiceConfig, delete, get, patch, post, scope};
+use actix_web::web::{ServiceConfig, delete, get, patch, post, put, scope};
 use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
 
@@ -22,6 +22,18 @@ use utoipa::OpenApi;
         invitations::invitations,
         invitations::accept,
         log::events,
+        breakout::show,
+        breakout::open,
+        breakout::plan,
+        breakout::add,
+        breakout::rename,
+        breakout::join,
+        breakout::relocate,
+        breakout::merge,
+        breakout::extend,
+        breakout::broadcast,
+        breakout::close,
+        breakout::close_all,
         people::attendance,
         people::messages,
         people::erase,
@@ -54,6 +66,8 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/events", get().to(log::events))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))
+                .configure(|config| breakout_routes(config, "/meetings/{id}/breakout"))
+                .configure(|config| breakout_routes(config, "/rooms/{id}/breakout"))
                 .default_service(web::to(nothing)),
         )
         .route("/ws", get().to(ws::connect))
@@ -63,6 +77,22 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/asyncapi.json", get().to(asyncapi))
         .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Api::openapi()))
         .default_service(web::to(nothing));
+}
+
+fn breakout_routes(config: &mut ServiceConfig, base: &str) {
+    config
+        .route(base, get().to(breakout::show))
+        .route(base, post().to(breakout::open))
+        .route(&format!("{base}/plan"), put().to(breakout::plan))
+        .route(&format!("{base}/rooms"), post().to(breakout::add))
+        .route(&format!("{base}/move"), post().to(breakout::relocate))
+        .route(&format!("{base}/merge"), post().to(breakout::merge))
+        .route(&format!("{base}/extend"), post().to(breakout::extend))
+        .route(&format!("{base}/broadcast"), post().to(breakout::broadcast))
+        .route(&format!("{base}/close"), post().to(breakout::close_all))
+        .route(&format!("{base}/{{room}}"), patch().to(breakout::rename))
+        .route(&format!("{base}/{{room}}/join"), post().to(breakout::join))
+        .route(&format!("{base}/{{room}}/close"), post().to(breakout::close));
 }
 
 async fn nothing() -> Result<HttpResponse, Problem> {

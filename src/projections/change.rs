@@ -1,22 +1,72 @@
 //! What an event changes in the read models: pure, so that it can be read and tested by itself.
 
-use convoke_domain::event::Recorded;
-use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant};
-use convoke_domain::{Event, MessageId, Millis, ParticipantId, Seq, UserId};
+use convoke_domain::breakout::{Breakout, Move};
+use convoke_domain::event::{LeaveReason, Recorded};
+use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant, Room};
+use convoke_domain::{Event, MessageId, Millis, ParticipantId, RoomId, Seq, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Meeting(Box<MeetingInfo>),
-    Known { user: UserId, participant: ParticipantId },
-    StayBegins { seq: Seq, participant: Box<Participant> },
-    StayEnds { participant: ParticipantId, at: Millis },
-    AllStaysEnd { at: Millis },
-    Renamed { participant: Box<Participant> },
-    Message { seq: Seq, message: Box<Message> },
-    Reactions { message: Box<Message> },
-    MessageGone { id: MessageId },
+    Known {
+        user: UserId,
+        participant: ParticipantId,
+    },
+    /// Whether somebody is a host or cohost from here on.
+    Leads {
+        participant: ParticipantId,
+        leads: bool,
+    },
+    StayBegins {
+        seq: Seq,
+        participant: Box<Participant>,
+    },
+    StayEnds {
+        participant: ParticipantId,
+        at: Millis,
+    },
+    AllStaysEnd {
+        at: Millis,
+    },
+    /// People are in other rooms than before, all at once.
+    Moved {
+        seq: Seq,
+        at: Millis,
+        moves: Vec<Move>,
+    },
+    Renamed {
+        participant: Box<Participant>,
+    },
+    Message {
+        seq: Seq,
+        message: Box<Message>,
+    },
+    Reactions {
+        message: Box<Message>,
+    },
+    MessageGone {
+        id: MessageId,
+    },
+    /// A set of rooms takes the place of the one before.
+    RoomsOpened {
+        rooms: Vec<Room>,
+    },
+    /// Some rooms of the set are as they are here.
+    Rooms {
+        rooms: Vec<Room>,
+    },
+    /// What was said in these rooms belongs to another, and they are closed.
+    Merged {
+        from: Vec<RoomId>,
+        into: RoomId,
+    },
+    /// What is left of the set.
+    Breakout(Option<Box<Breakout>>),
+    AllRoomsClose,
     Invitation(Box<Invitation>),
-    Erased { participant: ParticipantId },
+    Erased {
+        participant: ParticipantId,
+    },
 }
 
 pub fn changes(recorded: &Recorded) -> Vec<Change> {
@@ -27,22 +77,47 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         | Event::MeetingUpdated { meeting, .. }
         | Event::MeetingCancelled { meeting } => vec![Change::Meeting(Box::new(meeting.clone()))],
         Event::MeetingEnded { meeting, .. } => {
-            vec![Change::Meeting(Box::new(meeting.clone())), Change::AllStaysEnd { at }]
+            vec![Change::Meeting(Box::new(meeting.clone())), Change::AllStaysEnd { at }, Change::AllRoomsClose]
         }
         Event::SessionOpened { participant, person: Some(person), .. } => match &person.user {
             Some(user) => vec![Change::Known { user: user.clone(), participant: *participant }],
             None => Vec::new(),
         },
         Event::ParticipantJoined { participant } => {
-            vec![Change::StayBegins { seq: recorded.seq, participant: Box::new(participant.clone()) }]
+            let begins = Change::StayBegins { seq: recorded.seq, participant: Box::new(participant.clone()) };
+            // Whoever comes in is what they were when they left, or is a host again.
+            let leads = participant.role.leads().then(|| leads(participant, true));
+            [begins].into_iter().chain(leads).collect()
         }
-        Event::ParticipantLeft { participant, .. } | Event::ParticipantRemoved { participant, .. } => {
-            vec![Change::StayEnds { participant: participant.id, at }]
+        // A stand-in's role is given back by then; whoever is sent away has no more say.
+        Event::ParticipantLeft { participant, reason, .. } => {
+            let ends = Change::StayEnds { participant: participant.id, at };
+            vec![ends, leads(participant, participant.role.leads() && *reason != LeaveReason::ToLobby)]
         }
-        Event::Renamed { participant, .. } | Event::RoleChanged { participant, .. } => {
-            vec![Change::Renamed { participant: Box::new(participant.clone()) }]
+        Event::ParticipantRemoved { participant, .. } => {
+            vec![Change::StayEnds { participant: participant.id, at }, leads(participant, false)]
         }
-        Event::ChatPosted { message } | Event::ChatEdited { message } => {
+        Event::Renamed { participant, .. } => vec![Change::Renamed { participant: Box::new(participant.clone()) }],
+        Event::RoleChanged { participant, .. } => {
+            let renamed = Change::Renamed { participant: Box::new(participant.clone()) };
+            vec![renamed, leads(participant, participant.role.leads())]
+        }
+        Event::ParticipantsMoved { moves, .. } => {
+            vec![Change::Moved { seq: recorded.seq, at, moves: moves.clone() }]
+        }
+        Event::BreakoutOpened { rooms, breakout, .. } => {
+            vec![Change::RoomsOpened { rooms: rooms.clone() }, left(Some(breakout))]
+        }
+        Event::BreakoutChanged { rooms, breakout, .. } => {
+            vec![Change::Rooms { rooms: rooms.clone() }, left(Some(breakout))]
+        }
+        Event::BreakoutMerged { from, into, breakout, .. } => {
+            vec![Change::Merged { from: from.clone(), into: *into }, left(breakout.as_ref())]
+        }
+        Event::BreakoutClosed { rooms, breakout, .. } => {
+            vec![Change::Rooms { rooms: rooms.clone() }, left(breakout.as_ref())]
+        }
+        Event::ChatPosted { message } | Event::ChatEdited { message } | Event::BreakoutBroadcast { message, .. } => {
             vec![Change::Message { seq: recorded.seq, message: Box::new(message.clone()) }]
         }
         Event::ChatReacted { message } => vec![Change::Reactions { message: Box::new(message.clone()) }],
@@ -51,4 +126,12 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
         _ => Vec::new(),
     }
+}
+
+fn left(breakout: Option<&Breakout>) -> Change {
+    Change::Breakout(breakout.map(|breakout| Box::new(breakout.clone())))
+}
+
+fn leads(participant: &Participant, leads: bool) -> Change {
+    Change::Leads { participant: participant.id, leads }
 }

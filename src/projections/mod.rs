@@ -6,20 +6,23 @@
 
 mod change;
 mod idempotency;
+mod present;
 mod read;
+mod rooms;
 mod sql;
 mod write;
 
 pub use idempotency::Reserved;
-pub use read::{Attendance, InvitationRow, Page, Reader};
+pub use present::{Presence, Present, PresentRoom};
+pub use read::{Attendance, InvitationRow, Page, Place, Reader};
 
 use crate::adapters::store::Db;
 use convoke_actors::meeting::{decode, row_of};
 use convoke_actors::ports::{EventRow, MeetingKey, Store, StoreError};
 use convoke_actors::supervisor::Meetings;
 use convoke_domain::event::Recorded;
-use convoke_domain::{Event, Seq, redact};
-use std::collections::HashMap;
+use convoke_domain::{Event, ParticipantId, Seq, UserId, redact};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -133,10 +136,32 @@ impl Projections {
             }
             Event::PersonErased { participant } => {
                 let id = *participant;
-                self.overwrite(key, recorded.seq, |event| redact::person(event, id)).await
+                // Nobody knows the user any more who has been overwritten; then all else has been, too.
+                let users = self.users_of(key, recorded.seq, id).await?;
+                let change = |event: &mut Event| {
+                    let mut is_changed = redact::person(event, id);
+                    users.iter().for_each(|user| is_changed |= redact::user(event, user));
+                    is_changed
+                };
+                self.overwrite(key, recorded.seq, change).await
             }
             _ => Ok(()),
         }
+    }
+
+    /// The users that the log up to there says this person is.
+    async fn users_of(&self, key: &MeetingKey, upto: Seq, id: ParticipantId) -> Result<BTreeSet<UserId>, StoreError> {
+        let mut users = BTreeSet::new();
+        let mut cursor = Seq(0);
+        while cursor < upto {
+            let rows = self.store.events(key, cursor, PAGE).await?;
+            let Some(last) = rows.last().map(|row| row.seq) else { break };
+            cursor = last;
+            for row in rows.iter().filter(|row| row.seq <= upto && row.kind == "session.opened") {
+                users.extend(redact::user_of(&decode(row)?.event, id).cloned());
+            }
+        }
+        Ok(users)
     }
 
     async fn overwrite(

@@ -3,12 +3,15 @@
 
 use super::Projections;
 use crate::adapters::store::{Db, to_u64, unavailable};
+use convoke_actors::frame::json;
 use convoke_actors::ports::{MeetingKey, StoreError};
-use convoke_domain::shapes::Role;
+use convoke_domain::shapes::{Message, Role};
 use convoke_domain::{InvitationId, MeetingId, Millis, ParticipantId, TenantId, UserId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::{query_as, query_scalar};
+use std::fmt;
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// Asks either database one question, with these values at its placeholders.
@@ -20,6 +23,7 @@ macro_rules! ask {
         }
     };
 }
+pub(super) use ask;
 
 pub struct Page<T> {
     pub items: Vec<T>,
@@ -86,7 +90,39 @@ pub struct InvitationRow {
 #[derive(Clone, Copy, Debug)]
 pub enum Reader {
     Tenant,
+    /// A host or cohost: what was said in any room, but nobody else's private words.
+    Lead(ParticipantId),
     Participant(ParticipantId),
+}
+
+/// A place in the list of stays: many may begin with one event, each person's once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub seq: i64,
+    pub participant: Uuid,
+}
+
+impl Place {
+    pub const START: Self = Self { seq: 0, participant: Uuid::nil() };
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.seq, self.participant)
+    }
+}
+
+/// A number by itself stands behind all that began with that event.
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (seq, participant) = match text.split_once('_') {
+            Some((seq, participant)) => (seq, participant.parse().map_err(drop)?),
+            None => (text, Uuid::max()),
+        };
+        Ok(Self { seq: seq.parse().map_err(drop)?, participant })
+    }
 }
 
 impl Projections {
@@ -130,7 +166,7 @@ impl Projections {
     pub async fn attendances(
         &self,
         key: &MeetingKey,
-        after: i64,
+        after: Place,
         limit: usize,
     ) -> Result<Page<Attendance>, StoreError> {
         let rows: Vec<AttendanceRow> = ask!(
@@ -138,14 +174,17 @@ impl Projections {
             fetch_all,
             query_as(
                 "SELECT seq, participant, user_id, name, role, room, joined_at, left_at FROM attendances \
-                 WHERE tenant = $1 AND meeting = $2 AND seq > $3 ORDER BY seq LIMIT $4"
+                 WHERE tenant = $1 AND meeting = $2 AND (seq > $3 OR (seq = $3 AND participant > $4)) \
+                 ORDER BY seq, participant LIMIT $5"
             ),
             &key.tenant.0,
             key.meeting.0,
-            after,
+            after.seq,
+            after.participant,
             more(limit)
         );
-        Ok(Page::cut(rows.into_iter().map(attendance).collect(), limit, |row: &Attendance| row.seq.to_string()))
+        let place = |row: &Attendance| Place { seq: row.seq, participant: row.participant.0 }.to_string();
+        Ok(Page::cut(rows.into_iter().map(attendance).collect(), limit, place))
     }
 
     pub async fn messages(
@@ -156,21 +195,24 @@ impl Projections {
         after: i64,
         limit: usize,
     ) -> Result<Page<(i64, Box<RawValue>)>, StoreError> {
-        let own = match reader {
-            Reader::Tenant => None,
-            Reader::Participant(id) => Some(id),
+        let (own, leads) = match reader {
+            Reader::Tenant => (None, false),
+            Reader::Lead(id) => (Some(id), true),
+            Reader::Participant(id) => (Some(id), false),
         };
         // A participant reads what was said to everyone, to them, by them, and in the rooms they
-        // have been in.
-        let rows: Vec<(i64, String)> = ask!(
+        // have been in: those it belonged to before a merge as well as the one it belongs to now.
+        let rows: Vec<MessageRow> = ask!(
             self,
             fetch_all,
             query_as(
-                "SELECT m.seq, m.data FROM messages_view m WHERE m.tenant = $1 AND m.meeting = $2 AND m.seq > $3 \
+                "SELECT m.seq, m.data, m.room, m.trail FROM messages_view m \
+                 WHERE m.tenant = $1 AND m.meeting = $2 AND m.seq > $3 \
                  AND ($4 IS NULL OR m.room = $4) AND ($5 IS NULL OR m.recipient = 'everyone' OR m.sender = $5 \
-                 OR m.recipient = $6 OR (m.recipient = 'room' AND EXISTS (SELECT 1 FROM attendances a \
-                 WHERE a.tenant = m.tenant AND a.meeting = m.meeting AND a.participant = $5 AND a.room = m.room))) \
-                 ORDER BY m.seq LIMIT $7"
+                 OR m.recipient = $6 OR (m.recipient = 'room' AND ($7 OR EXISTS (SELECT 1 FROM attendances a \
+                 WHERE a.tenant = m.tenant AND a.meeting = m.meeting AND a.participant = $5 \
+                 AND (a.room = m.room OR m.trail LIKE '%' || a.room || '%'))))) \
+                 ORDER BY m.seq LIMIT $8"
             ),
             &key.tenant.0,
             key.meeting.0,
@@ -178,9 +220,11 @@ impl Projections {
             room,
             own.map(|id| id.0),
             own.map(|id| id.to_string()),
+            leads,
             more(limit)
         );
-        let items = rows.into_iter().filter_map(|(seq, data)| Some((seq, RawValue::from_string(data).ok()?))).collect();
+        let items = rows.into_iter().filter_map(|(seq, data, room, trail)| Some((seq, shown(data, &room, trail)?)));
+        let items = items.collect();
         Ok(Page::cut(items, limit, |(seq, _)| seq.to_string()))
     }
 
@@ -232,18 +276,36 @@ impl Projections {
         Ok(rows.into_iter().map(attendance).collect())
     }
 
-    pub async fn messages_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Box<RawValue>>, StoreError> {
-        let rows: Vec<String> = ask!(
+    /// As whom somebody reads: by the role that the meeting gave them last. None who was never inside.
+    pub async fn reader(&self, key: &MeetingKey, who: ParticipantId) -> Result<Option<Reader>, StoreError> {
+        let leads: Option<i64> = ask!(
             self,
-            fetch_all,
+            fetch_optional,
             query_scalar(
-                "SELECT data FROM messages_view WHERE tenant = $1 AND meeting = $2 AND sender = $3 ORDER BY seq"
+                "SELECT COALESCE((SELECT MAX(k.leads) FROM known_users k WHERE k.tenant = a.tenant \
+                 AND k.meeting = a.meeting AND k.participant = a.participant), 0) FROM attendances a \
+                 WHERE a.tenant = $1 AND a.meeting = $2 AND a.participant = $3 LIMIT 1"
             ),
             &key.tenant.0,
             key.meeting.0,
             who.0
         );
-        Ok(rows.into_iter().filter_map(|data| RawValue::from_string(data).ok()).collect())
+        Ok(leads.map(|leads| if leads == 0 { Reader::Participant(who) } else { Reader::Lead(who) }))
+    }
+
+    pub async fn messages_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Box<RawValue>>, StoreError> {
+        let rows: Vec<MessageRow> = ask!(
+            self,
+            fetch_all,
+            query_as(
+                "SELECT seq, data, room, trail FROM messages_view \
+                 WHERE tenant = $1 AND meeting = $2 AND sender = $3 ORDER BY seq"
+            ),
+            &key.tenant.0,
+            key.meeting.0,
+            who.0
+        );
+        Ok(rows.into_iter().filter_map(|(_, data, room, trail)| shown(data, &room, trail)).collect())
     }
 
     pub async fn invitations(
@@ -293,6 +355,17 @@ impl Projections {
             Some((MeetingKey { tenant: TenantId(tenant), meeting: MeetingId(meeting) }, InvitationId(id), role))
         }))
     }
+}
+
+type MessageRow = (i64, String, String, Option<String>);
+
+/// A message as it stands now: where its room was merged into another, it says where it was said.
+fn shown(data: String, room: &str, trail: Option<String>) -> Option<Box<RawValue>> {
+    let Some(trail) = trail else { return RawValue::from_string(data).ok() };
+    let mut message: Message = serde_json::from_str(&data).ok()?;
+    message.room = room.parse().ok()?;
+    message.origin = trail.split(' ').next().and_then(|first| first.parse().ok());
+    RawValue::from_string(json(&message)).ok()
 }
 
 /// The pattern of all that has this text in it; what has a meaning in patterns stands for itself.

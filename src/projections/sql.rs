@@ -1,12 +1,14 @@
 //! Changes as SQL that both databases understand, as data: written once, run on either.
 
 use super::change::Change;
+use super::rooms;
 use crate::adapters::store::to_i64;
 use convoke_actors::frame::json;
 use convoke_actors::ports::MeetingKey;
 use convoke_domain::redact::ERASED_NAME;
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant};
 use convoke_domain::{MessageId, ParticipantId, Seq, UserId};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use uuid::Uuid;
@@ -15,8 +17,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub enum Value {
     Text(Option<String>),
-    Id(Uuid),
-    Number(i64),
+    Id(Option<Uuid>),
+    Number(Option<i64>),
 }
 
 impl From<&str> for Value {
@@ -39,27 +41,43 @@ impl From<Option<String>> for Value {
 
 impl From<Uuid> for Value {
     fn from(id: Uuid) -> Self {
+        Self::Id(Some(id))
+    }
+}
+
+impl From<Option<Uuid>> for Value {
+    fn from(id: Option<Uuid>) -> Self {
         Self::Id(id)
     }
 }
 
 impl From<u64> for Value {
     fn from(number: u64) -> Self {
-        Self::Number(to_i64(number))
+        Self::Number(Some(to_i64(number)))
+    }
+}
+
+impl From<Option<u64>> for Value {
+    fn from(number: Option<u64>) -> Self {
+        Self::Number(number.map(to_i64))
     }
 }
 
 pub struct Statement {
-    pub sql: &'static str,
+    pub sql: Cow<'static, str>,
     pub values: Vec<Value>,
 }
 
 /// A statement about a meeting: its tenant and its id are `$1` and `$2`.
 macro_rules! of_meeting {
     ($key:expr, $sql:expr $(, $value:expr)* $(,)?) => {
-        Statement { sql: $sql, values: vec![$key.tenant.0.as_str().into(), $key.meeting.0.into() $(, $value.into())*] }
+        Statement {
+            sql: $sql.into(),
+            values: vec![$key.tenant.0.as_str().into(), $key.meeting.0.into() $(, $value.into())*],
+        }
     };
 }
+pub(super) use of_meeting;
 
 /// What a change does to the rows there are. Changes of the kinds that are gathered do nothing here.
 pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
@@ -71,6 +89,12 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
              WHERE tenant = $1 AND meeting = $2 AND participant = $3 AND left_at IS NULL",
             participant.0,
             *at
+        )],
+        Change::Leads { participant, leads } => vec![of_meeting!(
+            key,
+            "UPDATE known_users SET leads = $4 WHERE tenant = $1 AND meeting = $2 AND participant = $3",
+            participant.0,
+            u64::from(*leads)
         )],
         Change::AllStaysEnd { at } => vec![of_meeting!(
             key,
@@ -94,6 +118,12 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
         Change::MessageGone { id } => {
             vec![of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND id = $3", id.0)]
         }
+        Change::Moved { seq, at, moves } => rooms::moved(key, *seq, *at, moves),
+        Change::RoomsOpened { rooms } => rooms::opened(key, rooms),
+        Change::Rooms { rooms } => rooms::changed(key, rooms),
+        Change::Merged { from, into } => rooms::merged(key, from, *into),
+        Change::Breakout(breakout) => vec![rooms::breakout(key, breakout.as_deref())],
+        Change::AllRoomsClose => rooms::all_close(key),
         Change::Invitation(invitation) => vec![invited(key, invitation)],
         Change::Erased { participant } => erased(key, *participant),
         Change::Known { .. } | Change::StayBegins { .. } | Change::Message { .. } => Vec::new(),
@@ -197,7 +227,7 @@ impl<'a> Gathered<'a> {
                 vec![
                     id.0.into(),
                     seq.0.into(),
-                    message.from.map_or(Uuid::nil(), |id| id.0).into(),
+                    message.from.map(|id| id.0).into(),
                     to.into(),
                     room.into(),
                     json(&message).into(),
@@ -207,7 +237,8 @@ impl<'a> Gathered<'a> {
         [
             Insert {
                 into: "INSERT INTO known_users (tenant, meeting, user_id, participant) ",
-                on_conflict: " ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET participant = excluded.participant",
+                on_conflict: " ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET \
+                              participant = excluded.participant, leads = 0",
                 rows: known.collect(),
             },
             Insert {

@@ -6,12 +6,13 @@ use crate::adapters::store::secrets::on_pool;
 use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
 use convoke_domain::{MeetingId, Seq, TenantId};
-use sqlx::{QueryBuilder, query, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, QueryBuilder, query, query_as, query_scalar};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Rows of one statement.
-const ROWS: usize = 500;
+pub(super) const ROWS: usize = 500;
 /// Meetings that a rebuilding takes at a time.
 const REBUILD_MAX: i64 = 1_000;
 
@@ -19,7 +20,11 @@ const REBUILD_MAX: i64 = 1_000;
 macro_rules! run {
     ($transaction:expr, $statement:expr) => {{
         let statement = $statement;
-        let mut bound = query(statement.sql);
+        // What is put together holds placeholders, never values; it is not kept prepared.
+        let mut bound = match statement.sql {
+            Cow::Borrowed(sql) => query(sql),
+            Cow::Owned(sql) => query(AssertSqlSafe(sql)).persistent(false),
+        };
         for value in statement.values {
             bound = match value {
                 Value::Text(text) => bound.bind(text),
@@ -141,6 +146,8 @@ impl Projections {
                     "DELETE FROM meetings_view",
                     "DELETE FROM attendances",
                     "DELETE FROM messages_view",
+                    "DELETE FROM rooms_view",
+                    "DELETE FROM breakouts_view",
                     "DELETE FROM invitations_view",
                     "DELETE FROM known_users",
                 ] {

@@ -107,7 +107,7 @@ impl World {
         let key = &self.keys[place];
         let title = format!("Meeting {place}");
         let (tenant, id) = (key.tenant.clone(), key.meeting);
-        let create = Create { tenant, id, title, scheduled_at: None, recurrence: None, settings };
+        let create = Create { tenant, id, title, scheduled_at: None, recurrence: None, settings, breakout: None };
         loop {
             let create = create.clone();
             if let Some(handle) = self.any_node()

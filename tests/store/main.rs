@@ -14,6 +14,7 @@ mod questions;
 mod races;
 mod read_models;
 mod rebuilding;
+mod rooms;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod sqlite;

@@ -2,13 +2,13 @@
 
 use super::read_models::{Story, each, follow, projections};
 use super::{TenantId, key};
-use convoke::projections::{Projections, Reader};
+use convoke::projections::{Place, Projections, Reader};
 use convoke_actors::ports::MeetingKey;
 use convoke_domain::shapes::Role;
 use convoke_domain::{Command, Input, UserId};
 use serde_json::{Value, json};
 
-async fn texts(asked: &Projections, key: &MeetingKey, reader: Reader) -> Vec<String> {
+pub async fn texts(asked: &Projections, key: &MeetingKey, reader: Reader) -> Vec<String> {
     let page = asked.messages(key, None, reader, 0, 100).await.unwrap();
     let text = |data: &str| serde_json::from_str::<Value>(data).unwrap()["text"].as_str().unwrap().to_owned();
     page.items.iter().map(|(_, data)| text(data.get())).collect()
@@ -69,7 +69,7 @@ async fn what_changes_about_a_message_or_a_person_changes_their_row() {
         let rest = asked.messages(&key, None, Reader::Tenant, next, 1).await.unwrap();
         assert!(rest.items[0].1.get().contains("second") && rest.next.is_none(), "it stays where it stood, {name}");
 
-        let stays = asked.attendances(&key, 0, 10).await.unwrap().items;
+        let stays = asked.attendances(&key, Place::START, 10).await.unwrap().items;
         let told: Vec<_> = stays.iter().map(|s| (s.name.as_str(), s.role.as_str(), s.left_at.is_some())).collect();
         let expected = [("ada", "host", false), ("bob", "participant", true), ("Robert", "cohost", false)];
         assert_eq!(told, expected, "a stay that is over keeps its name, {name}");

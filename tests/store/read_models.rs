@@ -3,9 +3,10 @@
 
 use super::{Database, Folder, LEASE, key, ready};
 use convoke::adapters::store::{Db, Opened};
-use convoke::projections::Projections;
+use convoke::projections::{Place, Projections};
 use convoke_actors::meeting::row_of;
 use convoke_actors::ports::{Commit, EventRow, MeetingKey};
+use convoke_domain::breakout::OpenRooms;
 use convoke_domain::command::{Create, Join, NewInvitation};
 use convoke_domain::shapes::{Role, Settings};
 use convoke_domain::{
@@ -17,8 +18,16 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const TABLES: [&str; 6] =
-    ["meetings_view", "attendances", "messages_view", "invitations_view", "known_users", "projection_cursors"];
+pub const TABLES: [&str; 8] = [
+    "meetings_view",
+    "attendances",
+    "messages_view",
+    "rooms_view",
+    "breakouts_view",
+    "invitations_view",
+    "known_users",
+    "projection_cursors",
+];
 
 /// A meeting that is played, and the log that it wrote.
 pub struct Story {
@@ -30,6 +39,11 @@ pub struct Story {
 
 impl Story {
     pub fn begin(key: &MeetingKey) -> Self {
+        Self::begin_with(key, None)
+    }
+
+    /// A meeting with breakout rooms that are planned beforehand.
+    pub fn begin_with(key: &MeetingKey, breakout: Option<OpenRooms>) -> Self {
         let create = Create {
             tenant: key.tenant.clone(),
             id: key.meeting,
@@ -37,6 +51,7 @@ impl Story {
             scheduled_at: None,
             recurrence: None,
             settings: Settings::default(),
+            breakout,
         };
         let (state, first) = turn::begin(create, Now { at: 1_000, entropy: 1 }, &Limits::default()).unwrap();
         Self { state, rows: vec![row_of(&first)], at: 1_000, numbers: 0 }
@@ -209,7 +224,7 @@ async fn the_read_models_say_what_the_log_says() {
             let log = opened.store.events(&key, Seq(0), 1_000).await.unwrap();
             assert!(!log.iter().any(|row| row.data.contains(gone)), "{gone} is still in the log of {name}");
         }
-        let stays = projections(&opened).attendances(&key, 0, 10).await.unwrap().items;
+        let stays = projections(&opened).attendances(&key, Place::START, 10).await.unwrap().items;
         assert!(stays.iter().all(|stay| stay.left_at.is_some()), "all stays end with the meeting: {stays:?}");
     })
     .await;

@@ -9,7 +9,7 @@ use convoke_domain::shapes::Role;
 use convoke_domain::{Input, MeetingId, Seq, SessionId, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,6 +46,12 @@ enum Deed {
     ToLobby,
     Admit,
     Retitle,
+    Plan,
+    Open,
+    Move(bool),
+    Merge(bool),
+    Close(bool),
+    Broadcast,
     End,
 }
 
@@ -63,6 +69,12 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::ToLobby),
         2 => Just(Deed::Admit),
         1 => Just(Deed::Retitle),
+        1 => Just(Deed::Plan),
+        4 => Just(Deed::Open),
+        6 => any::<bool>().prop_map(Deed::Move),
+        2 => any::<bool>().prop_map(Deed::Merge),
+        2 => any::<bool>().prop_map(Deed::Close),
+        1 => Just(Deed::Broadcast),
         1 => Just(Deed::End),
     ]
 }
@@ -96,6 +108,12 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
     let target = story.state.users.get(&user).map(|id| json!(id)).unwrap_or(json!(Uuid::nil()));
     let message = story.state.messages.keys().nth(usize::from(whom)).map_or(json!(Uuid::nil()), |id| json!(id));
     let words = format!("words {}", mark(who));
+    let is_met = story.state.users.contains_key(&user);
+    let planned =
+        json!([{ "name": "One", "users": if is_met { vec![mark(whom)] } else { vec![] } }, { "name": "Two" }]);
+    let rooms: Vec<Value> = story.state.set_rooms().map(|room| json!(room.id)).collect();
+    let room = |number: usize| rooms.get(number % rooms.len().max(1)).cloned().unwrap_or(json!("main"));
+    let (one, other) = (room(usize::from(who)), room(usize::from(whom) + 1));
     let (kind, data) = match deed {
         Deed::Leave => ("leave", json!({})),
         Deed::Say => ("chat.post", json!({ "to": "room", "text": words })),
@@ -109,6 +127,14 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
         Deed::ToLobby => ("participant.to_lobby", json!({ "participant": target })),
         Deed::Admit => ("lobby.admit", json!({ "all": true })),
         Deed::Retitle => ("meeting.update", json!({ "title": format!("Title {whom}") })),
+        Deed::Plan => ("breakout.plan", json!({ "rooms": planned })),
+        Deed::Open => ("breakout.open", json!({ "rooms": planned, "assign": "automatic", "duration_s": 60 })),
+        Deed::Move(true) => ("breakout.move", json!({ "moves": [{ "participant": target, "room": one }] })),
+        Deed::Move(false) => ("breakout.join", json!({ "room": "main" })),
+        Deed::Merge(true) => ("breakout.merge", json!({ "from": [one], "into": other })),
+        Deed::Merge(false) => ("breakout.merge", json!({ "from": [one], "into": "main" })),
+        Deed::Close(now) => ("breakout.close", json!({ "room": one, "now": now })),
+        Deed::Broadcast => ("breakout.broadcast", json!({ "text": words })),
         Deed::End => ("meeting.end", json!({})),
     };
     // Most plans ask for something that is refused at times.

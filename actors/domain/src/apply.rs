@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The first event of a log makes the state; every other is folded into it.
 pub fn create(recorded: &Recorded) -> Option<Meeting> {
-    let Event::MeetingCreated { tenant, meeting } = &recorded.event else { return None };
+    let Event::MeetingCreated { tenant, meeting, breakout } = &recorded.event else { return None };
     Some(Meeting {
         tenant: tenant.clone(),
         info: meeting.clone(),
@@ -36,7 +36,7 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         leaderless_since: None,
         invitations: 0,
         breakout: None,
-        breakout_plan: None,
+        breakout_plan: breakout.clone(),
         last_layout: Vec::new(),
     })
 }
@@ -434,7 +434,7 @@ fn erase(state: &mut Meeting, id: ParticipantId) {
     let Some(member) = state.members.get_mut(&id) else { return };
     if let Some(user) = member.participant.user.take() {
         state.users.remove(&user);
-        rooms::forget_user(&mut state.breakout_plan, &user);
+        rooms::forget_user(&mut state.breakout, &mut state.breakout_plan, &user);
     }
     if let Some(guest) = member.guest.take() {
         state.guests.remove(&guest);

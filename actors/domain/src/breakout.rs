@@ -70,6 +70,16 @@ pub struct OpenRooms {
     pub from: Option<Layout>,
 }
 
+impl OpenRooms {
+    /// Takes somebody off the lists. True if they stood there.
+    pub fn forget_user(&mut self, user: &UserId) -> bool {
+        let named = |rooms: &[PlannedRoom]| rooms.iter().map(|room| room.users.len()).sum::<usize>();
+        let before = named(&self.rooms);
+        self.rooms.iter_mut().for_each(|room| room.users.retain(|other| other != user));
+        named(&self.rooms) != before
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Destination {

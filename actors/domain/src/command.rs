@@ -37,6 +37,8 @@ pub struct Create {
     pub scheduled_at: Option<u64>,
     pub recurrence: Option<String>,
     pub settings: Settings,
+    /// Breakout rooms to be opened later.
+    pub breakout: Option<OpenRooms>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,7 +95,13 @@ type ById = Option<ParticipantId>;
 #[serde(tag = "type", content = "data")]
 pub enum Event {
     #[serde(rename = "meeting.created")]
-    MeetingCreated { tenant: TenantId, meeting: MeetingInfo },
+    MeetingCreated {
+        tenant: TenantId,
+        meeting: MeetingInfo,
+        /// Breakout rooms to be opened later.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        breakout: Option<OpenRooms>,
+    },
     #[serde(rename = "meeting.started")]
     MeetingStarted {
         meeting: MeetingInfo,

@@ -2,7 +2,6 @@
 //! event keeps its place, its time and its kind, and loses its words. Replaying the overwritten log
 //! gives the state that the deletion had left, so neither order nor replay breaks.
 
-use crate::breakout::OpenRooms;
 use crate::event::Event;
 use crate::ids::{MessageId, ParticipantId, UserId};
 use crate::shapes::{Message, Participant};
@@ -76,16 +75,22 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
     *event != before
 }
 
-/// Overwrites what an event says of a user beside their participant: which room was kept for them.
+/// The user that an event says this person is, while it still does.
+pub fn user_of(event: &Event, id: ParticipantId) -> Option<&UserId> {
+    match event {
+        Event::SessionOpened { participant, person: Some(person), .. } if *participant == id => person.user.as_ref(),
+        _ => None,
+    }
+}
+
+/// Takes an erased user off the lists of those who are expected somewhere: they may stand there
+/// before the meeting has met them. True if anything changed.
 pub fn user(event: &mut Event, user: &UserId) -> bool {
     match event {
-        Event::BreakoutAssigned { users, .. } => users.remove(user).is_some(),
-        Event::BreakoutPlanned { plan: Some(plan), .. } => {
-            let count = |plan: &OpenRooms| plan.rooms.iter().map(|room| room.users.len()).sum::<usize>();
-            let before = count(plan);
-            plan.rooms.iter_mut().for_each(|room| room.users.retain(|other| other != user));
-            count(plan) != before
+        Event::MeetingCreated { breakout: Some(plan), .. } | Event::BreakoutPlanned { plan: Some(plan), .. } => {
+            plan.forget_user(user)
         }
+        Event::BreakoutAssigned { users, .. } => users.remove(user).is_some(),
         _ => false,
     }
 }

@@ -103,6 +103,7 @@ impl World {
             title: "A meeting".into(),
             scheduled_at: None,
             recurrence: None,
+            breakout: None,
             settings,
         };
         self.node.create(create).await.unwrap();

@@ -49,7 +49,8 @@ pub(crate) fn unavailable(error: sqlx::Error) -> StoreError {
 /// All migrations, embedded. Both folders hold the same ones; a test compares this list with them.
 macro_rules! migrations {
     ($dialect:literal) => {
-        migrations!($dialect: 1 "0001_log", 2 "0002_read_models", 3 "0003_keys", 4 "0004_outbox", 5 "0005_nodes")
+        migrations!($dialect: 1 "0001_log", 2 "0002_read_models", 3 "0003_keys", 4 "0004_outbox", 5 "0005_nodes",
+            6 "0006_rooms")
     };
     ($dialect:literal: $($version:literal $name:literal),*) => {
         vec![$(Migration::new(

@@ -195,10 +195,13 @@ pub fn forget(state: &mut Meeting, id: ParticipantId) {
     }
 }
 
-/// An erased person is in no plan.
-pub fn forget_user(plan: &mut Option<OpenRooms>, user: &UserId) {
-    for room in plan.iter_mut().flat_map(|plan| &mut plan.rooms) {
-        room.users.retain(|other| other != user);
+/// Nobody of this name is expected any more.
+pub fn forget_user(set: &mut Option<BreakoutSet>, plan: &mut Option<OpenRooms>, user: &UserId) {
+    if let Some(set) = set {
+        set.expected_users.remove(user);
+    }
+    if let Some(plan) = plan {
+        plan.forget_user(user);
     }
 }
 

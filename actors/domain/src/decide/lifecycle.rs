@@ -25,6 +25,8 @@ pub fn create(create: Create, now: Now, limits: &Limits) -> Result<Event, Reject
     if create.recurrence.as_ref().is_some_and(|rule| rule.chars().count() > RECURRENCE_CHARS_MAX) {
         return Err(Rejection::too_large("the recurrence rule is too long"));
     }
+    let plan = create.breakout.map(|plan| breakout::open::planned(plan, limits));
+    let breakout = plan.transpose()?.flatten();
     let meeting = MeetingInfo {
         id: create.id,
         title,
@@ -37,7 +39,7 @@ pub fn create(create: Create, now: Now, limits: &Limits) -> Result<Event, Reject
         ends_at: None,
         settings,
     };
-    Ok(Event::MeetingCreated { tenant: create.tenant, meeting })
+    Ok(Event::MeetingCreated { tenant: create.tenant, meeting, breakout })
 }
 
 /// Seats that were granted before a server's limit was lowered are no hindrance to other changes.

@@ -56,6 +56,7 @@ pub fn create_with(settings: Settings) -> Create {
         scheduled_at: None,
         recurrence: None,
         settings,
+        breakout: None,
     }
 }
 

@@ -5,6 +5,7 @@ use super::{at_most_meeting, breakout_room, change, checked, relocate, set};
 use crate::breakout::{Assign, Breakout, BreakoutState, Layout, Move, OpenRooms, PlannedRoom, ms};
 use crate::event::Event;
 use crate::ids::{Millis, ParticipantId, RoomId, UserId};
+use crate::limits::Limits;
 use crate::rejection::Rejection;
 use crate::shapes::{Room, RoomState, Status};
 use crate::state::{Member, Standing};
@@ -25,8 +26,8 @@ struct Placed {
     users: BTreeMap<UserId, usize>,
 }
 
-fn check(turn: &Turn<'_>, wanted: &OpenRooms) -> Result<Vec<String>, Rejection> {
-    let most = turn.limits.breakout_rooms_max;
+fn check(wanted: &OpenRooms, limits: &Limits) -> Result<Vec<String>, Rejection> {
+    let most = limits.breakout_rooms_max;
     if wanted.rooms.len() > most {
         return Err(Rejection::capacity(format!("a meeting has at most {most} breakout rooms")));
     }
@@ -50,22 +51,27 @@ fn check(turn: &Turn<'_>, wanted: &OpenRooms) -> Result<Vec<String>, Rejection> 
         room.participants.iter().try_for_each(|id| is_twice(people.insert(*id)))?;
         room.users.iter().try_for_each(|user| is_twice(users.insert(user.clone())))?;
     }
-    if people.len().saturating_add(users.len()) > turn.limits.gone_max {
+    if people.len().saturating_add(users.len()) > limits.gone_max {
         return Err(Rejection::capacity("the list of people is too long"));
     }
-    wanted.rooms.iter().map(|room| checked(&room.name, "name", turn.limits.name_chars_max)).collect()
+    wanted.rooms.iter().map(|room| checked(&room.name, "name", limits.name_chars_max)).collect()
 }
 
-/// Stores what is to be opened later; no rooms take it back.
-pub fn plan(turn: &mut Turn<'_>, caller: &Caller, mut plan: OpenRooms) -> Result<Reply, Rejection> {
+/// A plan as it is kept; none where it lists no rooms.
+pub fn planned(mut plan: OpenRooms, limits: &Limits) -> Result<Option<OpenRooms>, Rejection> {
     if plan.from.is_some() {
         return Err(Rejection::bad_request("a plan lists its rooms"));
     }
-    let names = check(turn, &plan)?;
+    let names = check(&plan, limits)?;
     for (room, name) in plan.rooms.iter_mut().zip(names) {
         room.name = name;
     }
-    let plan = (!plan.rooms.is_empty()).then_some(plan);
+    Ok((!plan.rooms.is_empty()).then_some(plan))
+}
+
+/// Stores what is to be opened later; no rooms take it back.
+pub fn plan(turn: &mut Turn<'_>, caller: &Caller, plan: OpenRooms) -> Result<Reply, Rejection> {
+    let plan = planned(plan, turn.limits)?;
     if plan != turn.state.breakout_plan {
         turn.emit(Event::BreakoutPlanned { plan, by: caller.participant });
     }
@@ -182,7 +188,7 @@ pub fn open(turn: &mut Turn<'_>, caller: &Caller, wanted: OpenRooms) -> Result<R
     }
     let is_reused = wanted.from == Some(Layout::Last);
     let wanted = filled(turn, wanted)?;
-    let names = check(turn, &wanted)?;
+    let names = check(&wanted, turn.limits)?;
     if names.is_empty() {
         return Err(Rejection::bad_request("there is no room to open"));
     }

@@ -1,0 +1,34 @@
+-- People move between rooms, many in one event, and rooms merge with what was said in them.
+
+ALTER TABLE attendances DROP CONSTRAINT attendances_pkey;
+ALTER TABLE attendances ADD PRIMARY KEY (tenant, meeting, seq, participant);
+-- Who was in which room decides who reads what was said there.
+CREATE INDEX attendances_of_people ON attendances (tenant, meeting, participant, room);
+
+-- A message of the tenant's backend has no sender.
+ALTER TABLE messages_view ALTER COLUMN sender DROP NOT NULL;
+-- The rooms that a message was in before those were merged into others, the first one first.
+ALTER TABLE messages_view ADD COLUMN trail TEXT;
+
+-- Whether somebody is host or cohost, as they left the meeting or are in it: those read every room.
+ALTER TABLE known_users ADD COLUMN leads BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX known_people ON known_users (tenant, meeting, participant);
+
+-- The rooms of the latest set.
+CREATE TABLE rooms_view (
+    tenant  TEXT NOT NULL,
+    meeting UUID NOT NULL,
+    id      TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    ends_at BIGINT,
+    PRIMARY KEY (tenant, meeting, id)
+);
+
+-- The set that is open or closing, if there is one.
+CREATE TABLE breakouts_view (
+    tenant  TEXT NOT NULL,
+    meeting UUID NOT NULL,
+    data    TEXT NOT NULL,
+    PRIMARY KEY (tenant, meeting)
+);
