@@ -11,8 +11,11 @@ use convoke_domain::{Rejection, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
+/// There is such a meeting, and what happened in it until now can be read.
 pub async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
-    edge.projections.meeting(key).await.map_err(stored)?.map(|_| ()).ok_or_else(Problem::not_found)
+    edge.projections.meeting(key).await.map_err(stored)?.map(|_| ()).ok_or_else(Problem::not_found)?;
+    // Whoever was answered a moment ago reads what they did.
+    edge.projections.catch_up(key).await.map_err(stored)
 }
 
 /// Attendance: who was in which room, when, for how long.

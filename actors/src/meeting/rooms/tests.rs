@@ -22,6 +22,7 @@ impl Party {
             scheduled_at: None,
             recurrence: None,
             settings: Settings::default(),
+            breakout: None,
         };
         let (state, _) = turn::begin(create, Now { at: 1, entropy: 1 }, &Limits::default()).unwrap();
         Self { key, state, rooms: Rooms::new(false) }
