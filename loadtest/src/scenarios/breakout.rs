@@ -61,6 +61,8 @@ struct Person {
     id: String,
     heard: Arc<Mutex<Heard>>,
     drop: mpsc::UnboundedSender<()>,
+    /// Lost its socket just now, and comes back when it has waited a little.
+    is_away: bool,
 }
 
 impl Person {
@@ -95,7 +97,10 @@ impl Heard {
             self.room = quoted(entered, r#""view":{"room":""#).unwrap_or_default().to_owned();
             self.shown_at_seq = self.cursor;
         }
-        self.told_at = Some(Instant::now());
+        // Signals and ticks tell of nothing.
+        if text.contains(r#""seq":"#) || text.contains(r#""self.entered""#) {
+            self.told_at = Some(Instant::now());
+        }
     }
 
     fn greeted(&mut self, text: &str) {
@@ -212,7 +217,7 @@ async fn person(
     let (drop, orders) = mpsc::unbounded_channel();
     let mut seen = changed.subscribe();
     tokio::spawn(live(rest.host.clone(), hello, Arc::clone(&heard), orders, Arc::clone(changed)));
-    let person = Person { id: String::new(), heard, drop };
+    let person = Person { id: String::new(), heard, drop, is_away: false };
     let is_in = async {
         while person.heard().snapshots == 0 {
             if seen.changed().await.is_err() {
@@ -226,6 +231,7 @@ async fn person(
 
 impl Run {
     /// Waits until everybody has heard of this event, and, where they were moved, was shown their room.
+    /// The time is that of the last of those who had not just lost their socket.
     async fn told(&self, seq: u64, are_moved: bool) -> Result<Instant, Failure> {
         let mut changed = self.changed.subscribe();
         let is_told = |person: &Person| {
@@ -242,7 +248,8 @@ impl Run {
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| format!("not everybody heard of {seq}"))?;
-        Ok(self.people.iter().filter_map(|person| person.heard().told_at).max().unwrap_or_else(Instant::now))
+        let connected = self.people.iter().filter(|person| !person.is_away);
+        Ok(connected.filter_map(|person| person.heard().told_at).max().unwrap_or_else(Instant::now))
     }
 
     async fn head(&self) -> Result<u64, Failure> {
@@ -272,10 +279,11 @@ impl Run {
     }
 
     /// Some sockets are lost; those people are told when they are back.
-    fn lose_some(&self) {
+    fn lose_some(&mut self) {
         let mut chance = rand::rng();
-        for person in &self.people {
-            if chance.random_range(0..100) < self.arguments.drops {
+        for person in &mut self.people {
+            person.is_away = chance.random_range(0..100) < self.arguments.drops;
+            if person.is_away {
                 let _ = person.drop.send(());
             }
         }
