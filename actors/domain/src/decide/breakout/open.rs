@@ -112,8 +112,15 @@ fn filled(turn: &Turn<'_>, wanted: OpenRooms) -> Result<OpenRooms, Rejection> {
 /// again, whoever is gone for good is left out.
 fn placed(turn: &Turn<'_>, rooms: &[PlannedRoom], is_reused: bool) -> Result<Placed, Rejection> {
     let mut placed = Placed::default();
+    // One person may stand in the lists by id and by user.
+    let mut named = BTreeMap::new();
+    let mut name = |id: ParticipantId, number: usize| match named.insert(id, number) {
+        Some(other) if other != number => Err(Rejection::bad_request("somebody is listed twice")),
+        _ => Ok(()),
+    };
     for (number, room) in rooms.iter().enumerate() {
         for id in &room.participants {
+            name(*id, number)?;
             match turn.state.member(*id) {
                 Some(member) if member.is_service() || matches!(member.standing, Standing::Removed { .. }) => {
                     if !is_reused {
@@ -127,13 +134,13 @@ fn placed(turn: &Turn<'_>, rooms: &[PlannedRoom], is_reused: bool) -> Result<Pla
             }
         }
         for user in &room.users {
-            match turn.state.users.get(user).and_then(|id| turn.state.member(*id)) {
+            let member = turn.state.users.get(user).and_then(|id| turn.state.member(*id));
+            if let Some(member) = member {
+                name(member.participant.id, number)?;
+            }
+            match member {
                 Some(member) if member.banned => {}
-                Some(member) if member.is_inside() => {
-                    if placed.inside.insert(member.participant.id, number).is_some_and(|other| other != number) {
-                        return Err(Rejection::bad_request("somebody is listed twice"));
-                    }
-                }
+                Some(member) if member.is_inside() => drop(placed.inside.insert(member.participant.id, number)),
                 _ => drop(placed.users.insert(user.clone(), number)),
             }
         }
