@@ -159,6 +159,11 @@ async fn a_set_that_cannot_be_is_not_opened() {
             "bad_request",
             422,
         ),
+        (
+            json!({ "rooms": [{ "name": "One", "users": ["ada"] }, { "name": "Two", "participants": [ada_id] }] }),
+            "bad_request",
+            422,
+        ),
         (json!({ "from": "last" }), "wrong_state", 409),
         (json!({ "from": "plan" }), "wrong_state", 409),
         (json!({ "from": "last", "rooms": rooms(1) }), "bad_request", 422),
