@@ -77,6 +77,9 @@ struct Snapshot<'a> {
 struct Entered<'a> {
     #[serde(rename = "self")]
     myself: Myself<'a>,
+    /// For whoever became a host or cohost: calls for help stand in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breakout: Option<ShownBreakout<'a>>,
     view: View<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lobby: Option<Vec<LobbyEntry>>,
@@ -269,7 +272,9 @@ impl<'a> Shown<'a> {
     pub fn entered(&self, views: &mut Views) -> String {
         let media = self.credentials();
         let shared = views.of(self.state, self.member);
-        frame::json(&Entered { myself: self.myself(), view: self.view(&shared, &media), lobby: self.lobby() })
+        let breakout = self.breakout().filter(|_| self.member.leads());
+        let (view, lobby) = (self.view(&shared, &media), self.lobby());
+        frame::json(&Entered { myself: self.myself(), breakout, view, lobby })
     }
 
     pub fn waiting(&self, last_id: u64) -> String {

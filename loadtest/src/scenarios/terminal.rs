@@ -18,7 +18,8 @@ pub struct Arguments {
 }
 
 const HELP: &str = "a line is said to the room; /who /hand /lower /lobby /admit NAME|all /deny NAME|all \
-                    /dm NAME text /mute NAME|all /lock /unlock /end /leave";
+                    /dm NAME text /mute NAME|all /lock /unlock /rooms /open COUNT /go ROOM /tell text \
+                    /help-me /close [now] /end /leave";
 
 pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
     let (base, token) = arguments.link.split_once("/join#token=").ok_or("the link has no #token=")?;
@@ -60,6 +61,8 @@ struct Shown {
     is_waiting: bool,
     names: BTreeMap<String, String>,
     lobby: BTreeMap<String, String>,
+    /// Rooms that are not closed, by id.
+    rooms: BTreeMap<String, String>,
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> &'a str {
@@ -77,6 +80,7 @@ impl Shown {
             for entry in snapshot["lobby"].as_array().into_iter().flatten() {
                 self.lobby.insert(text(entry, "/participant").to_owned(), text(entry, "/name").to_owned());
             }
+            self.put_rooms(snapshot);
             let role = text(snapshot, "/self/participant/role");
             println!(
                 "* you are in \"{}\" as {role}, with {} people; /help",
@@ -96,8 +100,10 @@ impl Shown {
         }
         self.events = record.heard.len();
         for (kind, data) in record.notices.iter().skip(self.notices) {
-            if kind == "lobby.message" {
-                println!("* from the hosts: {}", text(data, "/text"));
+            match kind.as_str() {
+                "lobby.message" => println!("* from the hosts: {}", text(data, "/text")),
+                "self.entered" => println!("* you are in {} now", self.room(text(data, "/view/room"))),
+                _ => {}
             }
         }
         self.notices = record.notices.len();
@@ -105,6 +111,21 @@ impl Shown {
 
     fn name<'a>(&'a self, id: &'a str) -> &'a str {
         self.names.get(id).map_or(id, String::as_str)
+    }
+
+    fn put_rooms(&mut self, data: &Value) {
+        for room in data["rooms"].as_array().into_iter().flatten() {
+            let (id, name) = (text(room, "/id").to_owned(), text(room, "/name").to_owned());
+            if text(room, "/state") == "closed" {
+                self.rooms.remove(&id)
+            } else {
+                self.rooms.insert(id, name)
+            };
+        }
+    }
+
+    fn room<'a>(&'a self, id: &'a str) -> &'a str {
+        self.rooms.get(id).map_or(id, String::as_str)
     }
 
     fn event(&mut self, heard: &Heard) {
@@ -141,6 +162,24 @@ impl Shown {
                 println!("{} (edited): {}", self.name(text(data, "/message/from")), text(data, "/message/text"))
             }
             "chat.deleted" => println!("* a message was deleted"),
+            "breakout.opened" | "breakout.changed" => {
+                self.put_rooms(data);
+                println!("* breakout rooms: {}", self.rooms.values().cloned().collect::<Vec<_>>().join(", "));
+            }
+            "breakout.closed" => {
+                self.put_rooms(data);
+                println!("* breakout rooms were closed");
+            }
+            "breakout.merged" => {
+                for from in data["from"].as_array().into_iter().flatten() {
+                    self.rooms.remove(from.as_str().unwrap_or_default());
+                }
+            }
+            "breakout.ending_soon" => println!("* the breakout rooms end in {} s", data["warn_s"]),
+            "breakout.broadcast" => println!("* to all rooms: {}", text(data, "/text")),
+            "breakout.help_requested" => {
+                println!("* {} asks for help in {}", self.name(text(data, "/by")), self.room(text(data, "/room")));
+            }
             "meeting.ended" => println!("* the meeting has ended"),
             _ => {}
         }
@@ -171,6 +210,19 @@ async fn say(client: &Client, shown: &Shown, line: &str) -> Result<(), Failure> 
             println!("* {}", shown.lobby.values().cloned().collect::<Vec<_>>().join(", "));
             None
         }
+        "/rooms" => {
+            println!("* {}", shown.rooms.values().cloned().collect::<Vec<_>>().join(", "));
+            None
+        }
+        "/open" => {
+            let count = rest.parse::<u32>().unwrap_or(2);
+            let rooms: Vec<Value> = (1..=count).map(|number| json!({ "name": format!("Room {number}") })).collect();
+            Some(("breakout.open", json!({ "rooms": rooms, "assign": "automatic" })))
+        }
+        "/go" => Shown::find(&shown.rooms, rest).map(|id| ("breakout.join", json!({ "room": id }))),
+        "/help-me" => Some(("breakout.help", json!({}))),
+        "/tell" => Some(("breakout.broadcast", json!({ "text": rest }))),
+        "/close" => Some(("breakout.close", json!({ "now": rest == "now" }))),
         "/hand" => Some(("hand.raise", json!({}))),
         "/lower" => Some(("hand.lower", json!({}))),
         "/admit" => whom(&shown.lobby).map(|data| ("lobby.admit", data)),

@@ -109,6 +109,8 @@ pub enum Notice {
     Entered {
         #[serde(rename = "self")]
         myself: Myself,
+        /// For hosts and cohosts: calls for help stand in it.
+        breakout: Option<ShownBreakout>,
         view: View,
         lobby: Option<Vec<LobbyEntry>>,
     },

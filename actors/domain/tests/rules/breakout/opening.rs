@@ -138,6 +138,27 @@ fn br4_who_is_not_there_is_expected_and_never_in_limbo() {
 }
 
 #[test]
+fn br4_who_waits_in_the_lobby_is_in_no_room_until_they_are_let_in() {
+    let mut scene = Scene::with(|settings| settings.lobby = convoke_domain::shapes::LobbyPolicy::Everyone);
+    let ann = scene.enters("Ann", Role::Host);
+    let bob = scene.waits("Bob");
+    let bobs = scene.id(&bob);
+    scene.refused(&ann, move_to(&[to(bobs, RoomId::Main)]), Code::WrongState);
+    let wanted = OpenRooms { assign: Some(Assign::Automatic), ..rooms(&[named("Room", &[bobs])]) };
+    scene.does(&ann, open(wanted));
+    let [only] = ids(&scene)[..] else { panic!() };
+    assert_eq!(scene.state.people_in(only).count(), 0);
+    scene.refused(&ann, move_to(&[to(bobs, only)]), Code::NotFound);
+    scene.refused(&bob, go(only), Code::WrongState);
+    scene.does(&ann, Command::AdmitGuest(one(bobs)));
+    assert_eq!(room_of(&scene, &bob), only, "let in, they come in by their room's door");
+    let cid = scene.waits("Cid");
+    let cids = scene.id(&cid);
+    scene.does(&ann, Command::AdmitGuest(one(cids)));
+    assert_eq!(room_of(&scene, &cid), RoomId::Main, "nobody meant them");
+}
+
+#[test]
 fn br4_the_removed_the_banned_and_services_have_no_room() {
     let mut scene = Scene::new();
     let ann = scene.enters("Ann", Role::Host);
