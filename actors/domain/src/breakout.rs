@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::shapes::{Room, RoomKind, RoomState};
 use crate::state::Meeting;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How people come into the rooms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub struct OpenRooms {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub warn_s: Option<BTreeSet<u32>>,
+    pub warn_s: Option<Vec<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_s: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,7 +113,7 @@ pub struct Breakout {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ends_at: Option<Millis>,
     /// How long before that clients are warned, in seconds.
-    pub warn_s: BTreeSet<u32>,
+    pub warn_s: Vec<u32>,
     pub grace_s: u32,
     pub assign: Assign,
     pub allow_return: bool,

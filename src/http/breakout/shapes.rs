@@ -5,7 +5,6 @@ use crate::projections::{Presence, Present};
 use convoke_domain::breakout::{Assign, Layout, OpenRooms, PlannedRoom};
 use convoke_domain::{ParticipantId, Seq, UserId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +38,7 @@ pub struct NewBreakout {
     /// How many seconds before the end people are told of it; 60 and 10 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<u32>>)]
-    pub warn_s: Option<BTreeSet<u32>>,
+    pub warn_s: Option<Vec<u32>>,
     /// How long the rooms are `closing` before they are closed, from 0 to 600 seconds; 10 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_s: Option<u32>,

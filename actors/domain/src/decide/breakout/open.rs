@@ -142,6 +142,12 @@ impl Placed {
     }
 }
 
+/// Warnings in the order they were given, each once.
+fn once_each(warnings: Vec<u32>) -> Vec<u32> {
+    let mut known = BTreeSet::new();
+    warnings.into_iter().filter(|warn_s| known.insert(*warn_s)).collect()
+}
+
 fn twice() -> Rejection {
     Rejection::bad_request("somebody is listed twice")
 }
@@ -202,7 +208,7 @@ pub fn open(turn: &mut Turn<'_>, caller: &Caller, wanted: OpenRooms) -> Result<R
     let breakout = Breakout {
         state: BreakoutState::Open,
         ends_at,
-        warn_s: wanted.warn_s.unwrap_or_else(|| WARN_S.into()),
+        warn_s: once_each(wanted.warn_s.unwrap_or_else(|| WARN_S.into())),
         grace_s: wanted.grace_s.unwrap_or(GRACE_S),
         assign,
         allow_return: wanted.allow_return.unwrap_or(true),

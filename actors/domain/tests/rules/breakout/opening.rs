@@ -14,7 +14,7 @@ fn br1_a_set_is_opened_and_told_whole() {
     assert!(rooms.iter().all(|room| room.state == RoomState::Open && room.ends_at == *ends_at));
     assert_eq!((*ends_at, *by), (Some(START + 600_000), Some(scene.id(&ann))));
     assert_eq!((breakout.grace_s, breakout.allow_return), (10, true));
-    assert_eq!(breakout.warn_s, [10, 60].into());
+    assert_eq!(breakout.warn_s, [60, 10]);
     let opened = scene.event("breakout.opened").seq;
     assert_eq!(scene.event("participants.moved").seq, opened.next());
     assert_eq!(scene.event("participants.moved").audience, Audience::Everyone);
@@ -45,7 +45,7 @@ fn br1_what_is_wrong_with_one_refuses_the_whole() {
         (lasting(0, automatic(2)), Code::BadRequest),
         (lasting(u32::MAX, automatic(2)), Code::BadRequest),
         (OpenRooms { grace_s: Some(601), ..automatic(2) }, Code::BadRequest),
-        (OpenRooms { warn_s: Some([0].into()), ..automatic(2) }, Code::BadRequest),
+        (OpenRooms { warn_s: Some(vec![0]), ..automatic(2) }, Code::BadRequest),
         (OpenRooms { warn_s: Some((1..=11).collect()), ..automatic(2) }, Code::BadRequest),
         (OpenRooms { from: Some(Layout::Plan), ..automatic(2) }, Code::BadRequest),
         (OpenRooms { from: Some(Layout::Plan), ..OpenRooms::default() }, Code::WrongState),
