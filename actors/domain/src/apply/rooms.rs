@@ -74,12 +74,10 @@ fn put(state: &mut Meeting, rooms: &[Room]) {
     }
 }
 
-/// A deadline that stays keeps the warnings that were given.
+/// What was due has fired before anything else happens, so the warnings to come are those after now.
 fn change(state: &mut Meeting, breakout: &Breakout, at: Millis) {
     let Some(set) = &mut state.breakout else { return };
-    if set.shown.ends_at != breakout.ends_at {
-        set.warnings = breakout.warnings_after(at);
-    }
+    set.warnings = breakout.warnings_after(at);
     if breakout.state == crate::breakout::BreakoutState::Closing {
         set.warnings.clear();
     }
