@@ -3,7 +3,7 @@
 use actix::Recipient;
 use convoke_actors::hub::{Deliver, Follow};
 use convoke_actors::ports::*;
-use convoke_actors::release::Batch;
+use convoke_actors::release::{Batch, Item, SocketId};
 use convoke_domain::{Millis, RoomId, SessionId, TenantId, UserId};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,6 +168,8 @@ pub struct FakeBus {
     overrun: Mutex<Vec<Arc<AtomicBool>>>,
     /// Batches to be lost.
     pub loses: AtomicU32,
+    /// The sockets that were given places, the latest last.
+    pub placed: Mutex<Vec<SocketId>>,
 }
 
 impl FakeBus {
@@ -185,6 +187,11 @@ impl Bus for FakeBus {
         if self.loses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, due).is_ok() {
             return;
         }
+        let placed = batch.items.iter().filter_map(|item| match item {
+            Item::Place { socket, .. } => Some(*socket),
+            _ => None,
+        });
+        self.placed.lock().unwrap().extend(placed);
         for hub in self.hubs.lock().unwrap().iter() {
             hub.try_send(Deliver(Arc::clone(&batch))).unwrap();
         }
