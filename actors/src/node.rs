@@ -9,6 +9,7 @@ use convoke_domain::event::EVENT_VERSION;
 use convoke_domain::shapes::MeetingInfo;
 use convoke_domain::{By, Command, Now, Rejection, Seq, UserId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// A command took effect and is durable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +54,11 @@ impl Node {
     /// Runs a command that came over REST, and answers when its effect is durable.
     pub async fn command(&self, key: &MeetingKey, by: By, command: Command) -> Result<Done, Rejection> {
         self.meetings.request(key, RequestInput::Command { by, command }).await
+    }
+
+    /// The same for a request that may come again under its id: it has one effect.
+    pub async fn once(&self, key: &MeetingKey, request: Uuid, by: By, command: Command) -> Result<Done, Rejection> {
+        self.meetings.request(key, RequestInput::Once { request, by, command }).await
     }
 
     /// Erases a person from a meeting.

@@ -12,6 +12,14 @@ ALTER TABLE messages_view ADD COLUMN trail TEXT;
 
 -- Whether somebody is host or cohost, as they left the meeting or are in it: those read every room.
 ALTER TABLE known_users ADD COLUMN leads BIGINT NOT NULL DEFAULT 0;
+UPDATE known_users SET leads = 1 WHERE EXISTS (
+    SELECT 1 FROM attendances a
+    WHERE a.tenant = known_users.tenant AND a.meeting = known_users.meeting
+      AND a.participant = known_users.participant AND a.role IN ('host', 'cohost')
+      AND a.seq = (SELECT MAX(b.seq) FROM attendances b
+                   WHERE b.tenant = a.tenant AND b.meeting = a.meeting AND b.participant = a.participant));
+-- Whether somebody was removed, or sent to the lobby, and not let in since: those read nothing.
+ALTER TABLE known_users ADD COLUMN is_out BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX known_people ON known_users (tenant, meeting, participant);
 
 -- The rooms of the latest set.

@@ -165,6 +165,7 @@ impl Config {
             gone_max: self.gone_max,
             closed_sessions_max: self.closed_sessions_max,
             answers_kept_max: self.answers_kept_max,
+            requests_kept_max: self.requests_kept_max,
             bans_max: self.bans_max,
             title_chars_max: self.title_chars_max,
             name_chars_max: self.name_chars_max,

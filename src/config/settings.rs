@@ -152,6 +152,8 @@ settings! {
         answers_kept_max: usize = "64", number("answers", 1, 1_024);
         /// People banned from one meeting.
         bans_max: usize = "1000", number("people", 1, 100_000);
+        /// Requests with an Idempotency-Key whose effect a meeting remembers.
+        requests_kept_max: usize = "256", number("requests", 1, 10_000);
         /// A meeting's title.
         title_chars_max: usize = "200", number("characters", 1, 10_000);
         /// A person's name.

@@ -8,7 +8,7 @@ mod shapes;
 pub use shapes::{After, NewBreakout, NewRoom, Refusals, Shown};
 
 use super::caller::Caller;
-use super::meetings::run;
+use super::meetings::{run, run_once};
 use super::people::{known, reader};
 use super::reads::{body, once, stored};
 use super::{Edge, Problem};
@@ -33,8 +33,8 @@ impl Asked<'_> {
     async fn run(self, status: StatusCode, command: Command) -> Result<HttpResponse, Problem> {
         let Self { edge, caller, request, bytes, id } = self;
         let key = caller.meeting(id)?;
-        once(edge, caller, request, bytes, |_| async {
-            let done = run(edge, &key, caller.by(), command).await?;
+        once(edge, caller, request, bytes, |request| async move {
+            let done = run_once(edge, &key, request, caller.by(), command).await?;
             let present = edge.projections.breakout(&key).await.map_err(stored)?;
             Ok((status, json!(After { seq: done.seq, present })))
         })

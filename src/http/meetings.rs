@@ -14,6 +14,7 @@ use convoke_domain::shapes::{Settings, SettingsPatch};
 use convoke_domain::{By, Code, Command, MeetingId};
 use serde::Deserialize;
 use serde_json::json;
+use uuid::Uuid;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +111,13 @@ pub async fn run(edge: &Edge, key: &MeetingKey, by: By, command: Command) -> Res
     Ok(done)
 }
 
+/// The same for a POST, which has one effect however often it comes under its key.
+pub async fn run_once(edge: &Edge, key: &MeetingKey, request: Uuid, by: By, command: Command) -> Result<Done, Problem> {
+    let done = edge.node.once(key, request, by, command).await?;
+    edge.projections.catch_up(key).await.map_err(stored)?;
+    Ok(done)
+}
+
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
@@ -174,8 +182,8 @@ async fn command(
     command: Command,
 ) -> Result<HttpResponse, Problem> {
     let key = caller.meeting(id)?;
-    once(edge, caller, request, bytes, |_| async {
-        let done = run(edge, &key, caller.by(), command).await?;
+    once(edge, caller, request, bytes, |resource| async move {
+        let done = run_once(edge, &key, resource, caller.by(), command).await?;
         Ok((StatusCode::OK, json!(done.meeting)))
     })
     .await

@@ -108,7 +108,9 @@ where
         Caller::Api(_) => String::new(),
         Caller::Join(claims) => claims.user.as_ref().map(|user| user.0.clone()).unwrap_or_default(),
     };
-    let route = format!("{} {}", request.path(), who);
+    // Two paths to one thing are one route.
+    let path = request.path().replacen("/api/v1/rooms/", "/api/v1/meetings/", 1);
+    let route = format!("{path} {who}");
     let clock = edge.node.meetings().env().clock.now();
     let reserved = edge.projections.reserve(tenant, &route, key, &digest(bytes), resource, clock).await;
     match reserved.map_err(stored)? {

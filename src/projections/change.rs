@@ -25,6 +25,11 @@ pub enum Change {
         participant: ParticipantId,
         at: Millis,
     },
+    /// Whether somebody was sent away and not let in since.
+    Out {
+        participant: ParticipantId,
+        is_out: bool,
+    },
     AllStaysEnd {
         at: Millis,
     },
@@ -92,15 +97,22 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         // A stand-in's role is given back by then; whoever is sent away has no more say.
         Event::ParticipantLeft { participant, reason, .. } => {
             let ends = Change::StayEnds { participant: participant.id, at };
-            vec![ends, leads(participant, participant.role.leads() && *reason != LeaveReason::ToLobby)]
+            let is_out = *reason == LeaveReason::ToLobby;
+            let out = is_out.then_some(Change::Out { participant: participant.id, is_out });
+            [ends, leads(participant, participant.role.leads() && !is_out)].into_iter().chain(out).collect()
         }
         Event::ParticipantRemoved { participant, .. } => {
-            vec![Change::StayEnds { participant: participant.id, at }, leads(participant, false)]
+            let out = Change::Out { participant: participant.id, is_out: true };
+            vec![Change::StayEnds { participant: participant.id, at }, leads(participant, false), out]
         }
+        // Whoever was sent away comes in by no other door.
+        Event::LobbyAdmitted { participant, .. } => vec![Change::Out { participant: *participant, is_out: false }],
         Event::Renamed { participant, .. } => vec![Change::Renamed { participant: Box::new(participant.clone()) }],
-        Event::RoleChanged { participant, .. } => {
+        Event::RoleChanged { participant, acting, .. } => {
             let renamed = Change::Renamed { participant: Box::new(participant.clone()) };
-            vec![renamed, leads(participant, participant.role.leads())]
+            // A stand-in reads as what they were: the meeting may end before they step back.
+            let leads = (!acting).then(|| leads(participant, participant.role.leads()));
+            [renamed].into_iter().chain(leads).collect()
         }
         Event::ParticipantsMoved { moves, .. } => {
             vec![Change::Moved { seq: recorded.seq, at, moves: moves.clone() }]

@@ -15,7 +15,9 @@ mod write;
 pub use idempotency::Reserved;
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
+pub use write::Stretch;
 
+use self::write::STRETCH;
 use crate::adapters::store::Db;
 use convoke_actors::meeting::{decode, row_of};
 use convoke_actors::ports::{EventRow, MeetingKey, Store, StoreError};
@@ -31,7 +33,6 @@ const PAGE: u32 = 500;
 /// What hints missed is found this often.
 const SCAN: Duration = Duration::from_secs(10);
 const GATHER: Duration = Duration::from_millis(500);
-const SCAN_MAX: i64 = 1_000;
 /// Cursors that are remembered between passes.
 const CURSORS_MAX: usize = 100_000;
 
@@ -66,12 +67,20 @@ impl Projections {
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut pass = tokio::time::interval(GATHER);
         pass.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Round and round, a stretch at a time.
+        let mut scanned = None;
         loop {
             let keys = tokio::select! {
-                _ = scan.tick() => self.behind(SCAN_MAX).await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the projections cannot be read");
-                    Vec::new()
-                }),
+                _ = scan.tick() => match self.behind(scanned.as_ref(), STRETCH).await {
+                    Ok(Stretch { behind, next }) => {
+                        scanned = next;
+                        behind
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the projections cannot be read");
+                        Vec::new()
+                    }
+                },
                 _ = pass.tick() => meetings.take_grown().into_iter().collect(),
             };
             if keys.is_empty() || self.follow(&keys).await.is_ok() {

@@ -276,7 +276,8 @@ impl Projections {
         Ok(rows.into_iter().map(attendance).collect())
     }
 
-    /// As whom somebody reads: by the role that the meeting gave them last. None who was never inside.
+    /// As whom somebody reads: by the role that the meeting gave them last. None who was never inside,
+    /// or was sent away and not let in since.
     pub async fn reader(&self, key: &MeetingKey, who: ParticipantId) -> Result<Option<Reader>, StoreError> {
         let leads: Option<i64> = ask!(
             self,
@@ -284,7 +285,9 @@ impl Projections {
             query_scalar(
                 "SELECT COALESCE((SELECT MAX(k.leads) FROM known_users k WHERE k.tenant = a.tenant \
                  AND k.meeting = a.meeting AND k.participant = a.participant), 0) FROM attendances a \
-                 WHERE a.tenant = $1 AND a.meeting = $2 AND a.participant = $3 LIMIT 1"
+                 WHERE a.tenant = $1 AND a.meeting = $2 AND a.participant = $3 AND NOT EXISTS (SELECT 1 \
+                 FROM known_users o WHERE o.tenant = a.tenant AND o.meeting = a.meeting \
+                 AND o.participant = a.participant AND o.is_out = 1) LIMIT 1"
             ),
             &key.tenant.0,
             key.meeting.0,

@@ -90,6 +90,12 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
             participant.0,
             *at
         )],
+        Change::Out { participant, is_out } => vec![of_meeting!(
+            key,
+            "UPDATE known_users SET is_out = $4 WHERE tenant = $1 AND meeting = $2 AND participant = $3",
+            participant.0,
+            u64::from(*is_out)
+        )],
         Change::Leads { participant, leads } => vec![of_meeting!(
             key,
             "UPDATE known_users SET leads = $4 WHERE tenant = $1 AND meeting = $2 AND participant = $3",
@@ -238,7 +244,7 @@ impl<'a> Gathered<'a> {
             Insert {
                 into: "INSERT INTO known_users (tenant, meeting, user_id, participant) ",
                 on_conflict: " ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET \
-                              participant = excluded.participant, leads = 0",
+                              participant = excluded.participant, leads = 0, is_out = 0",
                 rows: known.collect(),
             },
             Insert {

@@ -13,8 +13,25 @@ use uuid::Uuid;
 
 /// Rows of one statement.
 pub(super) const ROWS: usize = 500;
-/// Meetings that a rebuilding takes at a time.
-const REBUILD_MAX: i64 = 1_000;
+/// Meetings that are compared with their read models at a time.
+pub(super) const STRETCH: i64 = 10_000;
+
+/// Part of all meetings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Whose log has gone on.
+    pub behind: Vec<MeetingKey>,
+    /// The next stretch begins after this; absent where there is none.
+    pub next: Option<MeetingKey>,
+}
+
+macro_rules! behind {
+    () => {
+        "SELECT h.tenant, h.meeting FROM meeting_heads h LEFT JOIN projection_cursors c \
+         ON c.tenant = h.tenant AND c.meeting = h.meeting \
+         WHERE (h.tenant, h.meeting) > ($1, $2) AND h.seq > COALESCE(c.seq, 0)"
+    };
+}
 
 /// Runs one statement on a transaction of either database.
 macro_rules! run {
@@ -75,20 +92,42 @@ impl Projections {
         Ok(Seq(to_u64(seq.unwrap_or(0))))
     }
 
-    /// Meetings whose log has gone on since they were last read.
-    pub(super) async fn behind(&self, most: i64) -> Result<Vec<MeetingKey>, StoreError> {
-        let rows: Vec<(String, Uuid)> = on_pool!(&self.db, pool => {
+    /// A stretch of all meetings, in the order of their keys: those whose log has gone on since it was
+    /// last read, and where the next stretch begins. There may be millions that nothing happens in, so
+    /// they are never compared all at once.
+    pub async fn behind(&self, after: Option<&MeetingKey>, length: i64) -> Result<Stretch, StoreError> {
+        let (tenant, meeting) = after.map_or(("", Uuid::nil()), |key| (key.tenant.0.as_str(), key.meeting.0));
+        let key =
+            |(tenant, meeting): (String, Uuid)| MeetingKey { tenant: TenantId(tenant), meeting: MeetingId(meeting) };
+        let last: Option<(String, Uuid)> = on_pool!(&self.db, pool => {
             query_as(
-                "SELECT h.tenant, h.meeting FROM meeting_heads h LEFT JOIN projection_cursors c \
-                 ON c.tenant = h.tenant AND c.meeting = h.meeting WHERE h.seq > COALESCE(c.seq, 0) LIMIT $1",
+                "SELECT tenant, meeting FROM meeting_heads WHERE (tenant, meeting) > ($1, $2) \
+                 ORDER BY tenant, meeting LIMIT 1 OFFSET $3",
             )
-            .bind(most)
-            .fetch_all(pool)
+            .bind(tenant)
+            .bind(meeting)
+            .bind(length.saturating_sub(1))
+            .fetch_optional(pool)
             .await
             .map_err(unavailable)?
         });
-        let key = |(tenant, meeting)| MeetingKey { tenant: TenantId(tenant), meeting: MeetingId(meeting) };
-        Ok(rows.into_iter().map(key).collect())
+        let next = last.map(key);
+        let rows: Vec<(String, Uuid)> = on_pool!(&self.db, pool => {
+            let found = match &next {
+                Some(last) => {
+                    query_as(concat!(behind!(), " AND (h.tenant, h.meeting) <= ($3, $4)"))
+                        .bind(tenant)
+                        .bind(meeting)
+                        .bind(&last.tenant.0)
+                        .bind(last.meeting.0)
+                        .fetch_all(pool)
+                        .await
+                }
+                None => query_as(behind!()).bind(tenant).bind(meeting).fetch_all(pool).await,
+            };
+            found.map_err(unavailable)?
+        });
+        Ok(Stretch { behind: rows.into_iter().map(key).collect(), next })
     }
 
     /// Writes the steps in one transaction, each where its cursor is still where it was read:
@@ -156,14 +195,16 @@ impl Projections {
                 transaction.commit().await.map_err(unavailable)?;
             });
         }
+        let mut from = None;
         loop {
-            let behind = self.behind(REBUILD_MAX).await?;
-            if behind.is_empty() {
-                return Ok(());
-            }
+            let Stretch { behind, next } = self.behind(from.as_ref(), STRETCH).await?;
             for key in behind {
                 self.catch_up(&key).await?;
             }
+            if next.is_none() {
+                return Ok(());
+            }
+            from = next;
         }
     }
 }

@@ -3,8 +3,8 @@
 
 mod rooms;
 
-use crate::event::{Event, LeaveReason, Recorded, SessionEnd};
-use crate::ids::{Millis, ParticipantId, SessionId};
+use crate::event::{Cause, Event, LeaveReason, Recorded, SessionEnd};
+use crate::ids::{Millis, ParticipantId, Seq, SessionId};
 use crate::limits::Limits;
 use crate::shapes::{Connection, Media, Message, Participant, Role, Room, Source, Status};
 use crate::state::{LiveMessage, Meeting, Member, Permits, Session, Standing, new_member};
@@ -35,6 +35,7 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         empty_since: None,
         leaderless_since: None,
         invitations: 0,
+        requests: Vec::new(),
         breakout: None,
         breakout_plan: breakout.clone(),
         last_layout: Vec::new(),
@@ -44,18 +45,30 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
 pub fn apply(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
     state.seq = recorded.seq;
     state.at = recorded.at;
-    if let Some(cause) = recorded.cause
-        && let Some(session) = state.sessions.get_mut(&cause.session)
-    {
-        session.last_id = session.last_id.max(cause.id);
-        session.answers.insert(cause.id, recorded.seq);
-        while session.answers.len() > limits.answers_kept_max {
-            session.answers.pop_first();
-        }
+    if let Some(cause) = recorded.cause {
+        note(state, cause, recorded.seq, limits);
     }
     let was_led = !state.leads.is_empty();
     fold(state, recorded, limits);
     watch_presence(state, recorded.at, was_led);
+}
+
+/// What was asked had an effect, and has no second one.
+fn note(state: &mut Meeting, cause: Cause, seq: Seq, limits: &Limits) {
+    if cause.id == 0 {
+        if state.requests.last() != Some(&cause.session.0) {
+            state.requests.push(cause.session.0);
+            if state.requests.len() > limits.requests_kept_max {
+                state.requests.remove(0);
+            }
+        }
+    } else if let Some(session) = state.sessions.get_mut(&cause.session) {
+        session.last_id = session.last_id.max(cause.id);
+        session.answers.insert(cause.id, seq);
+        while session.answers.len() > limits.answers_kept_max {
+            session.answers.pop_first();
+        }
+    }
 }
 
 fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
@@ -171,6 +184,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 member.acting_from = None;
                 member.participant.media = Media::default();
                 member.participant.hand_at = None;
+                member.room_permits = Permits::default();
             }
             rooms::left(state, participant.id);
             stand(state, participant.id, Standing::Removed { at }, recorded, limits);
@@ -298,6 +312,7 @@ fn open_session(
         let guest = (person.user.is_none() && !person.erased).then_some(id);
         if let Some(user) = &person.user {
             state.users.insert(user.clone(), participant);
+            rooms::met(state, user, participant);
         }
         if let Some(session) = guest {
             state.guests.insert(session, participant);

@@ -194,7 +194,7 @@ impl Meeting {
         if self.is_open(room) { room } else { RoomId::Main }
     }
 
-    /// The names of the present set and who was in which room, for the next time.
+    /// The names of the rooms that are not closed, and who was in which of them last, for the next time.
     pub fn layout(&self) -> Vec<PlannedRoom> {
         let Some(set) = &self.breakout else { return Vec::new() };
         let planned = |room: &Room| PlannedRoom {
@@ -202,7 +202,7 @@ impl Meeting {
             participants: set.seats.iter().filter(|(_, seat)| **seat == room.id).map(|(id, _)| *id).collect(),
             users: Vec::new(),
         };
-        self.set_rooms().map(planned).collect()
+        self.set_rooms().filter(|room| room.state != RoomState::Closed).map(planned).collect()
     }
 
     /// Forgets the closed rooms of former sets beyond a limit, oldest first.

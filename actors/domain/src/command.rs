@@ -7,6 +7,7 @@ use crate::ids::{InvitationId, MeetingId, MessageId, Millis, ParticipantId, Room
 use crate::rejection::Rejection;
 use crate::shapes::{Role, Settings, SettingsPatch, Source};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,12 @@ pub enum Input {
     /// A lost session has a socket again.
     SessionBack(SessionId),
     Command {
+        by: By,
+        command: Command,
+    },
+    /// A backend's request that may come again, under an id of its own: it has one effect.
+    Once {
+        request: Uuid,
         by: By,
         command: Command,
     },

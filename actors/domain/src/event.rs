@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The version that new events are written in; old logs replay under new code by this number.
 pub const EVENT_VERSION: u16 = 1;
 
-/// The command that caused an event: what makes a retry have one effect.
+/// The command that caused an event: what makes a retry have one effect. A backend's request stands in
+/// place of a session, with the number 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cause {
     pub session: SessionId,

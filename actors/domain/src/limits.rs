@@ -17,6 +17,8 @@ pub struct Limits {
     pub closed_sessions_max: usize,
     /// Answers kept a session for retries.
     pub answers_kept_max: usize,
+    /// Requests of backends that are remembered, so that a repetition has no second effect.
+    pub requests_kept_max: usize,
     pub bans_max: usize,
     pub title_chars_max: usize,
     pub name_chars_max: usize,
@@ -48,6 +50,7 @@ impl Default for Limits {
             gone_max: 5_000,
             closed_sessions_max: 4_096,
             answers_kept_max: 64,
+            requests_kept_max: 256,
             bans_max: 1_000,
             title_chars_max: 200,
             name_chars_max: 128,

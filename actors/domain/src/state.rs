@@ -7,6 +7,7 @@ use crate::ids::{MessageId, Millis, ParticipantId, RoomId, Seq, SessionId, Tenan
 use crate::shapes::{Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
@@ -135,6 +136,9 @@ pub struct Meeting {
     /// Since when a live meeting that had a host or cohost has had none.
     pub leaderless_since: Option<Millis>,
     pub invitations: u32,
+    /// The latest requests of backends that had an effect, oldest first.
+    #[serde(default)]
+    pub requests: Vec<Uuid>,
     /// The present set of breakout rooms.
     #[serde(default)]
     pub breakout: Option<BreakoutSet>,

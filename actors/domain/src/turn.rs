@@ -11,7 +11,7 @@ use crate::deadlines;
 use crate::decide;
 use crate::effect::{Effect, Output};
 use crate::event::{Audience, Cause, Event, Recorded};
-use crate::ids::{Millis, ParticipantId, Seq};
+use crate::ids::{Millis, ParticipantId, Seq, SessionId};
 use crate::limits::Limits;
 use crate::rejection::Rejection;
 use crate::shapes::{Connection, Participant, Role};
@@ -81,9 +81,11 @@ pub fn execute(state: &mut Meeting, input: Input, now: Now, limits: &Limits) -> 
     if !matches!(input, Input::Recovered) {
         deadlines::fire_due(&mut turn);
     }
-    if let Input::Command { by: By::Session { session, id }, .. } = &input {
-        turn.cause = Some(Cause { session: *session, id: *id });
-    }
+    turn.cause = match &input {
+        Input::Command { by: By::Session { session, id }, .. } => Some(Cause { session: *session, id: *id }),
+        Input::Once { request, .. } => Some(Cause { session: SessionId(*request), id: 0 }),
+        _ => None,
+    };
     let before = turn.outputs.len();
     let reply = decide::decide(&mut turn, input);
     // All or nothing: a refusal after an effect would be a half-done command.

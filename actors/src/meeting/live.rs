@@ -223,9 +223,9 @@ impl Live {
     fn write(&mut self, recorded: &Recorded) {
         let row = row_of(recorded);
         let message = frame::event(row.seq, row.at, &row.kind, &row.data);
-        self.ring.push(row.seq, recorded.audience.clone(), message.clone());
         if recorded.audience != Audience::Nobody {
             let audience = recorded.audience.clone();
+            self.ring.push(row.seq, audience.clone(), message.clone());
             self.leave_at(recorded.seq, Leaving::Item(Item::Event { seq: recorded.seq, audience, message }));
         }
         let unseated = unseated(&recorded.event);
@@ -706,6 +706,7 @@ impl Live {
         self.active_at = self.env.clock.now();
         let input = match input {
             RequestInput::Command { by, command } => Input::Command { by, command },
+            RequestInput::Once { request, by, command } => Input::Once { request, by, command },
             RequestInput::Erase(user) => Input::Erase(user),
         };
         let (outcome, after) = self.execute(input);

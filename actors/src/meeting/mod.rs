@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::Span;
+use uuid::Uuid;
 
 const MAILBOX: usize = 4_096;
 /// A command that has brought its meeting down this often is refused from then on.
@@ -130,7 +131,16 @@ pub enum ToMeeting {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RequestInput {
-    Command { by: By, command: Command },
+    Command {
+        by: By,
+        command: Command,
+    },
+    /// The same, of a request that may come again under its id.
+    Once {
+        request: Uuid,
+        by: By,
+        command: Command,
+    },
     Erase(UserId),
 }
 

@@ -33,6 +33,50 @@ async fn on_postgres_a_sets_life_is_the_same() {
     }
 }
 
+/// Whoever waits in the lobby sees nothing of the meeting, by no door.
+#[tokio::test]
+async fn whoever_was_sent_away_reads_nothing_until_they_are_let_in() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let bob = joined(&server, &id, "bob", "participant").await;
+    let token = server.rest.key.join_token(&id, Some("bob"), "bob", "participant");
+    let bearer = format!("Bearer {token}");
+    let reads = async || {
+        let mut statuses = Vec::new();
+        for what in ["messages", "participants", "breakout"] {
+            let path = format!("/api/v1/meetings/{id}/{what}");
+            let answer = server.rest.send("GET", &path, &[("authorization", &bearer)], None).await.unwrap();
+            statuses.push(answer.status);
+        }
+        statuses
+    };
+    assert_eq!(reads().await, [200; 3]);
+    ok(&ada, "participant.to_lobby", json!({ "participant": id_of(&bob) })).await;
+    assert_eq!(reads().await, [403; 3], "sent to the lobby");
+    ok(&ada, "lobby.admit", json!({ "participant": id_of(&bob) })).await;
+    assert_eq!(reads().await, [200; 3], "let in again");
+    ok(&ada, "participant.remove", json!({ "participant": id_of(&bob) })).await;
+    assert_eq!(reads().await, [403; 3], "removed");
+}
+
+/// The two names of a path are one route, and a request that comes again by either has one effect.
+#[tokio::test]
+async fn a_request_that_comes_again_by_the_other_name_has_one_effect() {
+    let server = server(&[]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    ok(&ada, "breakout.open", json!({ "rooms": [{ "name": "One" }] })).await;
+    let bearer = format!("Bearer {}", server.rest.key.api_token());
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "again")];
+    for base in ["rooms", "meetings", "rooms"] {
+        let path = format!("/api/v1/{base}/{id}/breakout/rooms");
+        let answer = server.rest.send("POST", &path, &headers, Some(r#"{"name":"Two"}"#)).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        assert_eq!(answer.json()["rooms"].as_array().unwrap().len(), 2);
+    }
+}
+
 async fn lives(settings: &[(&str, &str)]) {
     let server = server(settings).await;
     // Both names of the path lead to the same.

@@ -43,6 +43,7 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 set.rooms.extend(new.collect::<Vec<_>>());
             }
             put(state, rooms);
+            state.forget_rooms(limits);
         }
         Event::BreakoutEndingSoon { ends_at, warn_s } => {
             if let Some(set) = &mut state.breakout {
@@ -55,10 +56,17 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             }
         }
         Event::BreakoutMerged { from, into, breakout, .. } => {
+            if breakout.is_none() {
+                state.last_layout = state.layout();
+            }
             merge(state, from, *into);
             what_is_left(state, breakout.as_ref(), recorded.at);
+            state.forget_rooms(limits);
         }
         Event::BreakoutClosed { rooms, breakout, .. } => {
+            if breakout.is_none() {
+                state.last_layout = state.layout();
+            }
             for room in rooms {
                 close(state, room.id);
             }
@@ -88,10 +96,7 @@ fn change(state: &mut Meeting, breakout: &Breakout, at: Millis) {
 fn what_is_left(state: &mut Meeting, breakout: Option<&Breakout>, at: Millis) {
     match breakout {
         Some(breakout) => change(state, breakout, at),
-        None => {
-            state.last_layout = state.layout();
-            state.breakout = None;
-        }
+        None => state.breakout = None,
     }
 }
 
@@ -115,6 +120,12 @@ fn merge(state: &mut Meeting, from: &[RoomId], into: RoomId) {
         if from.contains(&message.room) {
             message.origin.get_or_insert(message.room);
             message.room = into;
+        }
+    }
+    // Whoever is away comes back to where their room went.
+    for member in state.members.values_mut().filter(|member| !member.is_inside()) {
+        if from.contains(&member.participant.room) {
+            member.participant.room = into;
         }
     }
     // What goes into the main room is closed like any other; what goes into another breakout room
@@ -169,6 +180,16 @@ pub fn arrived(state: &mut Meeting, participant: &Participant) {
     }
 }
 
+/// The meeting meets a user that a room is kept for.
+pub fn met(state: &mut Meeting, user: &UserId, id: ParticipantId) {
+    if let Some(set) = &mut state.breakout
+        && let Some(room) = set.expected_users.remove(user)
+    {
+        set.expected.insert(id, room);
+        set.seats.insert(id, room);
+    }
+}
+
 /// Somebody is gone. Whoever went by themselves comes back to their room; whoever was sent, to main.
 pub fn left(state: &mut Meeting, id: ParticipantId) {
     if let Some(set) = &mut state.breakout {
@@ -178,6 +199,9 @@ pub fn left(state: &mut Meeting, id: ParticipantId) {
         && member.must_wait
     {
         member.participant.room = RoomId::Main;
+        if let Some(set) = &mut state.breakout {
+            set.expected.remove(&id);
+        }
     }
 }
 
@@ -188,7 +212,8 @@ pub fn forget(state: &mut Meeting, id: ParticipantId) {
         set.seats.remove(&id);
         set.help.retain(|help| help.participant != id);
     }
-    for room in &mut state.last_layout {
+    let planned = state.breakout_plan.iter_mut().flat_map(|plan| &mut plan.rooms);
+    for room in state.last_layout.iter_mut().chain(planned) {
         room.participants.retain(|other| *other != id);
     }
 }

@@ -27,7 +27,8 @@ pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
         Input::Recovered => lifecycle::recovered(turn),
         Input::Erase(user) => moderation::erase(turn, &user),
         Input::Tick => Ok(Reply::Done),
-        Input::Command { by, command } => {
+        Input::Once { request, .. } if turn.state.requests.contains(&request) => Ok(Reply::Done),
+        Input::Command { by, command } | Input::Once { by, command, .. } => {
             if turn.state.info.status.is_over() && !matches!(command, Command::DeleteMessage { .. }) {
                 let over = Rejection::wrong_state("the meeting is over").closing(CloseCode::MeetingEnded);
                 return Err(over);

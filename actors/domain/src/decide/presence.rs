@@ -3,7 +3,7 @@
 //! [`join`]: bans, the lock, the lobby, the host's absence and the number of seats are checked
 //! there and nowhere else.
 
-use super::{breakout, checked, close_sessions, lifecycle, lobby, roles};
+use super::{checked, close_sessions, lifecycle, lobby, roles};
 use crate::command::{By, Join};
 use crate::effect::{CloseCode, Effect};
 use crate::event::{Event, LeaveReason, Person, SessionEnd};
@@ -67,9 +67,6 @@ fn come_in(turn: &mut Turn<'_>, join: &Join, name: String, known: Option<Member>
         None => Some(Person { user: join.user.clone(), name, role, erased: false }),
     };
     open_session(turn, join.session, id, person)?;
-    if let Some(user) = &join.user {
-        breakout::meet(turn, user, id);
-    }
     if must_wait || awaits_host {
         lobby::enter(turn, id, !must_wait, None);
         return Ok(Reply::Waiting(id));

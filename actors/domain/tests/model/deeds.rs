@@ -288,6 +288,7 @@ impl Roster {
         self.go_out(i, Place::Waiting { since: self.now, for_host: false });
         self.people[i].is_held = true;
         self.people[i].room = MAIN;
+        self.forget_expected(i);
         self.people[i].was_admitted = false;
         self.succeed();
         true

@@ -394,7 +394,8 @@ impl Roster {
             _ => None,
         };
         let cut = self.cut(wanted);
-        if wanted.is_none() || self.rooms.is_closing() || (cut == present && cut != wanted) {
+        let week = self.now + 7 * 24 * 3_600_000;
+        if wanted.is_none_or(|at| at > week) || self.rooms.is_closing() || (cut == present && cut != wanted) {
             return false;
         }
         self.rooms.set.iter_mut().for_each(|set| set.ends_at = cut);
@@ -422,6 +423,9 @@ impl Roster {
             if self.people[i].is_inside() && rooms.contains(&self.people[i].room) {
                 self.put(i, into);
             }
+        }
+        for p in self.people.iter_mut().filter(|p| rooms.contains(&p.room)) {
+            p.room = into;
         }
         if let Some(set) = &mut self.rooms.set
             && into != MAIN

@@ -328,6 +328,7 @@ impl Roster {
         self.people[i].is_held = true;
         self.people[i].was_removed = true;
         self.people[i].room = MAIN;
+        self.forget_expected(i);
         self.people[i].was_admitted = false;
     }
 

@@ -16,6 +16,28 @@ fn last_id(scene: &Scene, device: &Device) -> u64 {
 }
 
 #[test]
+fn cm5_a_backends_request_that_comes_again_has_one_effect() {
+    let mut scene = Scene::new();
+    let ann = scene.enters("Ann", Role::Host);
+    let request = uuid::Uuid::from_u128(77);
+    let once = |title: &str| Input::Once {
+        request,
+        by: By::Operator,
+        command: Command::UpdateMeeting { title: Some(title.to_owned()), settings: None, scheduled_at: None },
+    };
+    scene.take(once("First")).expect("taken");
+    assert_eq!(scene.kinds(), ["meeting.updated"]);
+    scene.take(once("Second")).expect("answered as the first time");
+    assert!(scene.recorded.is_empty());
+    assert_eq!(scene.state.info.title, "First");
+    scene.does(&ann, say("sessions count on"));
+    let refused = Input::Once { request: uuid::Uuid::from_u128(78), by: By::Operator, command: say("nobody") };
+    scene.take(refused.clone()).expect_err("a backend is nobody who chats");
+    scene.take(refused).expect_err("what was refused is not taken");
+    assert_eq!(scene.state.requests, [request]);
+}
+
+#[test]
 fn cm1_events_name_their_cause_and_deadlines_name_none() {
     let mut scene = Scene::new();
     let ann = scene.enters("Ann", Role::Host);

@@ -1,6 +1,6 @@
 //! The end of rooms: the deadline of the set and its warnings, the grace period, the return to main.
 
-use super::{all_from, at_most_meeting, breakout_room, change, relocate, set, shown_with};
+use super::{DURATION_S_MAX, all_from, at_most_meeting, breakout_room, change, relocate, set, shown_with};
 use crate::breakout::{Breakout, BreakoutState, ms};
 use crate::event::Event;
 use crate::ids::{Millis, ParticipantId, RoomId};
@@ -30,6 +30,9 @@ pub fn extend(
     };
     if shown.state == BreakoutState::Closing {
         return Err(Rejection::wrong_state("the breakout rooms are closing"));
+    }
+    if wanted > turn.now.at.saturating_add(ms(DURATION_S_MAX)) {
+        return Err(Rejection::bad_request(format!("the deadline is at most {DURATION_S_MAX} s away")));
     }
     let ends_at = at_most_meeting(turn, Some(wanted));
     if ends_at == shown.ends_at {

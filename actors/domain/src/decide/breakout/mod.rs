@@ -9,11 +9,14 @@ use super::{checked, person};
 use crate::breakout::{Breakout, BreakoutSet, BreakoutState, Move};
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::ids::{MessageId, Millis, ParticipantId, RoomId, To, UserId};
+use crate::ids::{MessageId, Millis, ParticipantId, RoomId, To};
 use crate::rejection::Rejection;
 use crate::shapes::{Message, Room, RoomKind, RoomState};
 use crate::turn::{Caller, Reply, Turn};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A week: no set is to last longer.
+const DURATION_S_MAX: u32 = 7 * 24 * 3_600;
 
 fn set<'a>(turn: &'a Turn<'_>) -> Result<&'a BreakoutSet, Rejection> {
     turn.state.breakout.as_ref().ok_or_else(|| Rejection::wrong_state("no breakout rooms are open"))
@@ -75,17 +78,6 @@ fn relocate(turn: &mut Turn<'_>, moves: Vec<Move>, by: Option<ParticipantId>) {
             turn.tell(Effect::Entered(id));
         }
     }
-}
-
-/// The meeting meets somebody that a room was kept for.
-pub fn meet(turn: &mut Turn<'_>, user: &UserId, id: ParticipantId) {
-    let Some(set) = &turn.state.breakout else { return };
-    let Some(room) = set.expected_users.get(user).copied() else { return };
-    let mut participants = set.expected.clone();
-    participants.insert(id, room);
-    let mut users = set.expected_users.clone();
-    users.remove(user);
-    turn.emit(Event::BreakoutAssigned { participants, users });
 }
 
 /// Everybody inside who is in one of these rooms, services included, on the way to another.

@@ -1,7 +1,7 @@
 //! Opening a set of rooms: as listed, as planned beforehand, or as the last time; and changing what
 //! is open by one more room or another name.
 
-use super::{at_most_meeting, breakout_room, change, checked, relocate, set};
+use super::{DURATION_S_MAX, at_most_meeting, breakout_room, change, checked, relocate, set};
 use crate::breakout::{Assign, Breakout, BreakoutState, Layout, Move, OpenRooms, PlannedRoom, ms};
 use crate::event::Event;
 use crate::ids::{Millis, ParticipantId, RoomId, UserId};
@@ -12,7 +12,6 @@ use crate::state::{Member, Standing};
 use crate::turn::{Caller, Reply, Turn};
 use std::collections::{BTreeMap, BTreeSet};
 
-const DURATION_S_MAX: u32 = 7 * 24 * 3_600;
 const GRACE_S_MAX: u32 = 600;
 const GRACE_S: u32 = 10;
 const WARNINGS_MAX: usize = 10;
@@ -192,7 +191,7 @@ pub fn open(turn: &mut Turn<'_>, caller: &Caller, wanted: OpenRooms) -> Result<R
     if turn.state.breakout.is_some() {
         return Err(Rejection::wrong_state("breakout rooms are open already"));
     }
-    let is_reused = wanted.from == Some(Layout::Last);
+    let is_reused = wanted.from.is_some();
     let wanted = filled(turn, wanted)?;
     let names = check(&wanted, turn.limits)?;
     if names.is_empty() {

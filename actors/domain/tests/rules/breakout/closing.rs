@@ -102,6 +102,7 @@ fn br12_a_deadline_is_moved_later_or_earlier_and_not_into_the_past() {
     scene.refused(&ann, extend(Some(1), Some(START + 9)), Code::BadRequest);
     scene.refused(&ann, extend(Some(0), None), Code::BadRequest);
     scene.refused(&ann, extend(None, Some(START)), Code::BadRequest);
+    scene.refused(&ann, extend(None, Some(u64::MAX)), Code::BadRequest);
     scene.refused(&bob, extend(Some(60), None), Code::NotPermitted);
     scene.does(&ann, extend(None, Some(START + 200_000)));
     assert_eq!(told(&scene), Some(START + 200_000));

@@ -63,7 +63,7 @@ fn br14_whoever_is_expected_goes_along() {
     scene.does(&bob, leave());
     scene.does(&ann, merge(&[first], second));
     scene.join(&bob).expect("back");
-    assert_eq!(room_of(&scene, &bob), RoomId::Main, "the room that was left is closed");
+    assert_eq!(room_of(&scene, &bob), second, "where the room that was left has gone");
 
     let mut scene = Scene::new();
     let ann = scene.enters("Ann", Role::Host);

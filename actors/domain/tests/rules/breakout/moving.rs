@@ -174,6 +174,22 @@ fn br9_a_lock_of_the_main_room_does_not_silence_the_others() {
 }
 
 #[test]
+fn br8_what_was_said_to_a_room_ends_with_the_stay_however_it_ends() {
+    let Two { mut scene, ann, bob, cid, first, .. } = Two::open();
+    scene.settings(&ann, SettingsPatch { allow_screen_share: Some(false), ..SettingsPatch::default() });
+    let share = Command::SetMedia { audio: false, video: false, screen: true };
+    scene.does(&ann, go(first));
+    scene.does(&ann, Command::Permit { whom: all(), source: Source::Screen, allowed: true });
+    scene.does(&bob, share.clone());
+    scene.refused(&cid, share.clone(), Code::NotPermitted);
+    let bobs = scene.id(&bob);
+    scene.does(&ann, remove(bobs));
+    scene.join(&bob).expect("waits");
+    scene.does(&ann, Command::AdmitGuest(one(bobs)));
+    scene.refused(&bob, share, Code::NotPermitted);
+}
+
+#[test]
 fn br8_several_sessions_of_one_person_move_together() {
     let Two { mut scene, ann, bob, .. } = Two::open();
     scene.join(&bob.other(1)).expect("a second device");

@@ -240,10 +240,19 @@ fn br17_ids_are_never_used_again_and_old_rooms_are_forgotten() {
         scene.does(&ann, CLOSE_NOW);
     }
     scene.does(&ann, open(automatic(3)));
+    let more = || Command::AddRoom { name: "More".to_owned() };
     for _ in 0..4 {
-        scene.does(&ann, Command::AddRoom { name: "More".to_owned() });
+        scene.does(&ann, more());
     }
-    scene.refused(&ann, Command::AddRoom { name: "More".to_owned() }, Code::Capacity);
+    scene.refused(&ann, more(), Code::Capacity);
+    // What is merged away is forgotten, too.
+    let into = ids(&scene)[0];
+    for _ in 0..10 {
+        let from = vec![ids(&scene)[1]];
+        scene.does(&ann, Command::MergeRooms { from, into });
+        scene.does(&ann, more());
+        assert!(scene.state.rooms.len() <= 8, "{}", scene.state.rooms.len());
+    }
 }
 
 #[test]
@@ -268,6 +277,30 @@ fn br18_a_plan_is_stored_with_the_meeting_and_opened_later() {
     assert_eq!(room_of(&scene, &dan), first, "planned for, and met only now");
     scene.does(&ann, Command::PlanBreakout(OpenRooms::default()));
     assert!(scene.state.breakout_plan.is_none(), "no rooms take the plan back");
+}
+
+#[test]
+fn br18_the_last_layout_is_of_the_rooms_that_were_there_last() {
+    let mut scene = Scene::new();
+    let ann = scene.enters("Ann", Role::Host);
+    scene.does(&ann, open(automatic(100)));
+    let first = ids(&scene)[0];
+    scene.does(&ann, Command::CloseRooms { room: Some(first), now: true });
+    scene.does(&ann, Command::AddRoom { name: "Late".to_owned() });
+    scene.does(&ann, CLOSE_NOW);
+    scene.does(&ann, open(OpenRooms { from: Some(Layout::Last), ..OpenRooms::default() }));
+    assert_eq!(ids(&scene).len(), 100, "the one that was closed before is not opened again");
+}
+
+#[test]
+fn br18_a_plan_can_be_opened_though_somebody_of_it_was_erased() {
+    let mut scene = Scene::new();
+    let ann = scene.enters("Ann", Role::Host);
+    let bob = scene.enters("Bob", Role::Participant);
+    let bobs = scene.id(&bob);
+    scene.does(&ann, Command::PlanBreakout(rooms(&[named("Room", &[bobs])])));
+    scene.take(Input::Erase(UserId("user-Bob".to_owned()))).expect("erased");
+    scene.does(&ann, open(OpenRooms { from: Some(Layout::Plan), ..OpenRooms::default() }));
 }
 
 #[test]
