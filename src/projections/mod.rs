@@ -1,5 +1,5 @@
 //! The read models: what REST shows, built from the log. One projector a node follows the meetings
-//! that grow, by hints and, once a second, by comparing heads with cursors. Each meeting's events
+//! that grow, by hints and by comparing heads with cursors, a stretch at a time. Each meeting's events
 //! are applied in one transaction with its cursor, so nothing is applied twice; dropping the tables
 //! and the cursors rebuilds everything. Erasure in the log is carried out here too, driven by the
 //! log, so a crash in the middle only means that it is done again.

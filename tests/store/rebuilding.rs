@@ -3,7 +3,8 @@
 use super::read_models::{Story, TABLES, dump, each, follow, projections, story};
 use super::{Database, key, ready};
 use convoke::adapters::store::{Db, Opened};
-use convoke_actors::ports::Commit;
+use convoke::projections::Stretch;
+use convoke_actors::ports::{Commit, MeetingKey};
 use convoke_domain::command::Join;
 use convoke_domain::shapes::Role;
 use convoke_domain::{Input, MeetingId, Seq, SessionId, UserId};
@@ -283,6 +284,40 @@ async fn a_node_that_follows_while_another_rebuilds_leaves_nothing_out() {
         let followed = dump(&opened.db).await;
         follower.rebuild().await.unwrap();
         assert_eq!(dump(&opened.db).await, followed, "{name}");
+    })
+    .await;
+}
+
+/// There may be millions of meetings that nothing happens in: they are walked through by stretches.
+#[tokio::test]
+async fn what_is_behind_is_found_a_stretch_at_a_time_and_each_once() {
+    each(async |name, opened| {
+        let mut keys: Vec<MeetingKey> = (0..25).map(|_| key()).collect();
+        for key in &keys {
+            opened.store.create(key, &Story::begin(key).rows[0], None).await.unwrap();
+        }
+        let follower = projections(&opened);
+        let walk = async |length| {
+            let (mut found, mut stretches, mut from) = (Vec::new(), 0, None);
+            loop {
+                let Stretch { behind, next } = follower.behind(from.as_ref(), length).await.unwrap();
+                found.extend(behind);
+                stretches += 1;
+                from = next;
+                if from.is_none() {
+                    return (found, stretches);
+                }
+            }
+        };
+        keys.sort();
+        for (length, wanted) in [(10, 3), (25, 2), (100, 1), (1, 26)] {
+            let (mut found, stretches) = walk(length).await;
+            found.sort();
+            assert_eq!((&found, stretches), (&keys, wanted), "{length} at a time in {name}");
+        }
+        follower.catch_up(&keys[12]).await.unwrap();
+        let (found, _) = walk(10).await;
+        assert!(found.len() == 24 && !found.contains(&keys[12]), "who was followed is not behind in {name}");
     })
     .await;
 }
