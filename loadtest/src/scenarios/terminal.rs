@@ -164,7 +164,8 @@ impl Shown {
             "chat.deleted" => println!("* a message was deleted"),
             "breakout.opened" | "breakout.changed" => {
                 self.put_rooms(data);
-                println!("* breakout rooms: {}", self.rooms.values().cloned().collect::<Vec<_>>().join(", "));
+                let rooms = self.rooms.iter().filter(|(id, _)| *id != "main").map(|(_, name)| name.as_str());
+                println!("* breakout rooms: {}", rooms.collect::<Vec<_>>().join(", "));
             }
             "breakout.closed" => {
                 self.put_rooms(data);
