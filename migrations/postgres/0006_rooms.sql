@@ -40,3 +40,11 @@ CREATE TABLE breakouts_view (
     data    TEXT NOT NULL,
     PRIMARY KEY (tenant, meeting)
 );
+
+-- Users who stand on a list of rooms, whether or not they ever came: so that they can be found.
+CREATE TABLE listed_users (
+    tenant  TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    meeting UUID NOT NULL,
+    PRIMARY KEY (tenant, user_id, meeting)
+);

@@ -7,9 +7,10 @@ use crate::projections::{Attendance, Reader};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use convoke_actors::ports::MeetingKey;
-use convoke_domain::{Rejection, UserId};
+use convoke_domain::{MeetingId, Rejection, UserId};
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// There is such a meeting, and what happened in it until now can be read.
 pub async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
@@ -80,13 +81,18 @@ pub async fn messages(
 pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
-    let meetings = edge.projections.meetings_of(tenant, &user).await.map_err(stored)?;
+    let known = edge.projections.meetings_of(tenant, &user).await.map_err(stored)?;
+    let listed = edge.projections.meetings_listing(tenant, &user).await.map_err(stored)?;
+    let meetings: BTreeSet<&MeetingKey> = known.iter().map(|(key, _)| key).chain(&listed).collect();
     if meetings.is_empty() {
         return Err(Problem::not_found());
     }
-    for (key, _) in &meetings {
-        edge.node.erase(key, user.clone()).await?;
+    for key in &meetings {
+        let done = edge.node.erase(key, user.clone()).await?;
         edge.projections.catch_up(key).await.map_err(stored)?;
+        if listed.contains(key) {
+            edge.projections.unlist(key, done.seq, &user).await.map_err(stored)?;
+        }
     }
     Ok(HttpResponse::Ok().json(json!({ "meetings": meetings.len() })))
 }
@@ -98,7 +104,8 @@ pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Res
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
     let known = edge.projections.meetings_of(tenant, &user).await.map_err(stored)?;
-    if known.is_empty() {
+    let listed = edge.projections.meetings_listing(tenant, &user).await.map_err(stored)?;
+    if known.is_empty() && listed.is_empty() {
         return Err(Problem::not_found());
     }
     let mut meetings = Vec::new();
@@ -110,5 +117,7 @@ pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Res
             "meeting": meeting, "participant": participant, "attendance": attendance, "messages": messages,
         }));
     }
-    Ok(HttpResponse::Ok().json(json!({ "user": user, "meetings": meetings })))
+    // Where a room was kept for them, or is.
+    let listed: Vec<MeetingId> = listed.into_iter().map(|key| key.meeting).collect();
+    Ok(HttpResponse::Ok().json(json!({ "user": user, "meetings": meetings, "listed": listed })))
 }

@@ -1,6 +1,6 @@
 //! What an event changes in the read models: pure, so that it can be read and tested by itself.
 
-use convoke_domain::breakout::{Breakout, Move};
+use convoke_domain::breakout::{Breakout, Move, OpenRooms};
 use convoke_domain::event::{LeaveReason, Recorded};
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant, Room};
 use convoke_domain::{Event, MessageId, Millis, ParticipantId, RoomId, Seq, UserId};
@@ -24,6 +24,10 @@ pub enum Change {
     StayEnds {
         participant: ParticipantId,
         at: Millis,
+    },
+    /// Users who stand on a list of rooms.
+    Listed {
+        users: Vec<UserId>,
     },
     /// Whether somebody was sent away and not let in since.
     Out {
@@ -77,8 +81,12 @@ pub enum Change {
 pub fn changes(recorded: &Recorded) -> Vec<Change> {
     let at = recorded.at;
     match &recorded.event {
-        Event::MeetingCreated { meeting, .. }
-        | Event::MeetingStarted { meeting, .. }
+        Event::MeetingCreated { meeting, breakout, .. } => {
+            [Change::Meeting(Box::new(meeting.clone()))].into_iter().chain(breakout.as_ref().map(listed)).collect()
+        }
+        Event::BreakoutPlanned { plan, .. } => plan.iter().map(listed).collect(),
+        Event::BreakoutAssigned { users, .. } => vec![Change::Listed { users: users.keys().cloned().collect() }],
+        Event::MeetingStarted { meeting, .. }
         | Event::MeetingUpdated { meeting, .. }
         | Event::MeetingCancelled { meeting } => vec![Change::Meeting(Box::new(meeting.clone()))],
         Event::MeetingEnded { meeting, .. } => {
@@ -138,6 +146,10 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
         _ => Vec::new(),
     }
+}
+
+fn listed(plan: &OpenRooms) -> Change {
+    Change::Listed { users: plan.rooms.iter().flat_map(|room| room.users.clone()).collect() }
 }
 
 fn left(breakout: Option<&Breakout>) -> Change {

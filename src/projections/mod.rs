@@ -158,6 +158,13 @@ impl Projections {
         }
     }
 
+    /// Takes a user off the lists of rooms in a meeting's log. Until this is done the meeting is found
+    /// again by `meetings_listing`, so an erasure that broke off is finished by repeating it.
+    pub async fn unlist(&self, key: &MeetingKey, upto: Seq, user: &UserId) -> Result<(), StoreError> {
+        self.overwrite(key, upto, |event| redact::user(event, user)).await?;
+        self.forget_listed(key, user).await
+    }
+
     /// The users that the log up to there says this person is.
     async fn users_of(&self, key: &MeetingKey, upto: Seq, id: ParticipantId) -> Result<BTreeSet<UserId>, StoreError> {
         let mut users = BTreeSet::new();

@@ -241,6 +241,19 @@ impl Projections {
     }
 
     /// The meetings that a user has been in.
+    /// Meetings where a user stands on a list of rooms, or stood.
+    pub async fn meetings_listing(&self, tenant: &TenantId, user: &UserId) -> Result<Vec<MeetingKey>, StoreError> {
+        let rows: Vec<Uuid> = ask!(
+            self,
+            fetch_all,
+            query_scalar("SELECT meeting FROM listed_users WHERE tenant = $1 AND user_id = $2 ORDER BY meeting"),
+            &tenant.0,
+            &user.0
+        );
+        let key = |meeting| MeetingKey { tenant: tenant.clone(), meeting: MeetingId(meeting) };
+        Ok(rows.into_iter().map(key).collect())
+    }
+
     pub async fn meetings_of(
         &self,
         tenant: &TenantId,

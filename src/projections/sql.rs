@@ -9,8 +9,8 @@ use convoke_domain::redact::ERASED_NAME;
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant};
 use convoke_domain::{MessageId, ParticipantId, Seq, UserId};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Something that is bound to a placeholder.
@@ -132,7 +132,7 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
         Change::AllRoomsClose => rooms::all_close(key),
         Change::Invitation(invitation) => vec![invited(key, invitation)],
         Change::Erased { participant } => erased(key, *participant),
-        Change::Known { .. } | Change::StayBegins { .. } | Change::Message { .. } => Vec::new(),
+        Change::Known { .. } | Change::Listed { .. } | Change::StayBegins { .. } | Change::Message { .. } => Vec::new(),
     }
 }
 
@@ -165,6 +165,12 @@ fn erased(key: &MeetingKey, participant: ParticipantId) -> Vec<Statement> {
     let whom = participant.0;
     vec![
         of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND sender = $3", whom),
+        of_meeting!(
+            key,
+            "DELETE FROM listed_users WHERE tenant = $1 AND meeting = $2 AND user_id IN \
+             (SELECT user_id FROM known_users WHERE tenant = $1 AND meeting = $2 AND participant = $3)",
+            whom
+        ),
         of_meeting!(key, "DELETE FROM known_users WHERE tenant = $1 AND meeting = $2 AND participant = $3", whom),
         of_meeting!(
             key,
@@ -186,6 +192,7 @@ pub struct Insert {
 #[derive(Default)]
 pub struct Gathered<'a> {
     known: BTreeMap<(&'a MeetingKey, UserId), ParticipantId>,
+    listed: BTreeSet<(&'a MeetingKey, UserId)>,
     stays: Vec<(&'a MeetingKey, Seq, Box<Participant>)>,
     messages: BTreeMap<(&'a MeetingKey, MessageId), (Seq, Box<Message>)>,
 }
@@ -197,6 +204,7 @@ impl<'a> Gathered<'a> {
             Change::Known { user, participant } => {
                 self.known.insert((key, user), participant);
             }
+            Change::Listed { users } => self.listed.extend(users.into_iter().map(|user| (key, user))),
             Change::StayBegins { seq, participant } => self.stays.push((key, seq, participant)),
             // Of one that is edited meanwhile the last state counts, where it stood first.
             Change::Message { seq, message } => match self.messages.entry((key, message.id)) {
@@ -210,13 +218,14 @@ impl<'a> Gathered<'a> {
         None
     }
 
-    pub fn inserts(self) -> [Insert; 3] {
+    pub fn inserts(self) -> [Insert; 4] {
         let row = |key: &MeetingKey, rest: Vec<Value>| {
             let mut values = vec![key.tenant.0.as_str().into(), key.meeting.0.into()];
             values.extend(rest);
             values
         };
         let known = self.known.into_iter().map(|((key, user), who)| row(key, vec![user.0.into(), who.0.into()]));
+        let listed = self.listed.into_iter().map(|(key, user)| row(key, vec![user.0.into()]));
         let stays = self.stays.into_iter().map(|(key, seq, who)| {
             let user = who.user.map(|user| user.0);
             let (role, room) = (who.role.as_str(), who.room.to_string());
@@ -246,6 +255,11 @@ impl<'a> Gathered<'a> {
                 on_conflict: " ON CONFLICT (tenant, user_id, meeting) DO UPDATE SET \
                               participant = excluded.participant, leads = 0, is_out = 0",
                 rows: known.collect(),
+            },
+            Insert {
+                into: "INSERT INTO listed_users (tenant, meeting, user_id) ",
+                on_conflict: " ON CONFLICT DO NOTHING",
+                rows: listed.collect(),
             },
             Insert {
                 into: "INSERT INTO attendances \

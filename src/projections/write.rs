@@ -5,7 +5,7 @@ use super::{Projections, Step};
 use crate::adapters::store::secrets::on_pool;
 use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
-use convoke_domain::{MeetingId, Seq, TenantId};
+use convoke_domain::{MeetingId, Seq, TenantId, UserId};
 use sqlx::{AssertSqlSafe, QueryBuilder, query, query_as, query_scalar};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -130,6 +130,19 @@ impl Projections {
         Ok(Stretch { behind: rows.into_iter().map(key).collect(), next })
     }
 
+    pub(super) async fn forget_listed(&self, key: &MeetingKey, user: &UserId) -> Result<(), StoreError> {
+        on_pool!(&self.db, pool => {
+            query("DELETE FROM listed_users WHERE tenant = $1 AND user_id = $2 AND meeting = $3")
+                .bind(&key.tenant.0)
+                .bind(&user.0)
+                .bind(key.meeting.0)
+                .execute(pool)
+                .await
+                .map_err(unavailable)?;
+        });
+        Ok(())
+    }
+
     /// Writes the steps in one transaction, each where its cursor is still where it was read:
     /// otherwise another node has done it. Answers the cursors that were moved.
     pub(super) async fn write(&self, steps: Vec<Step<'_>>) -> Result<HashMap<MeetingKey, Seq>, StoreError> {
@@ -189,6 +202,7 @@ impl Projections {
                     "DELETE FROM breakouts_view",
                     "DELETE FROM invitations_view",
                     "DELETE FROM known_users",
+                    "DELETE FROM listed_users",
                 ] {
                     query(statement).execute(&mut *transaction).await.map_err(unavailable)?;
                 }

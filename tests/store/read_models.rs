@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 9] = [
     "meetings_view",
     "attendances",
     "messages_view",
@@ -26,6 +26,7 @@ pub const TABLES: [&str; 8] = [
     "breakouts_view",
     "invitations_view",
     "known_users",
+    "listed_users",
     "projection_cursors",
 ];
 

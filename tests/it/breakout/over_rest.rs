@@ -60,6 +60,29 @@ async fn whoever_was_sent_away_reads_nothing_until_they_are_let_in() {
     assert_eq!(reads().await, [403; 3], "removed");
 }
 
+/// Erasure reaches those who were expected and never came.
+#[tokio::test]
+async fn whoever_never_came_is_erased_from_the_lists() {
+    let server = server(&[]).await;
+    let plan = json!({ "rooms": [{ "name": "One", "users": ["dan", "eve"] }] });
+    let made = done(&server, "/meetings", json!({ "title": "Planned", "breakout": plan })).await;
+    let id = made["id"].as_str().unwrap();
+    let ada = joined(&server, id, "ada", "host").await;
+    ok(&ada, "breakout.open", json!({ "from": "plan" })).await;
+    let says =
+        async |what: &str| server.rest.log(id).await.unwrap().iter().any(|event| event.to_string().contains(what));
+    assert!(says("\"dan\"").await);
+    let export = server.rest.api("GET", "/users/dan/export", None).await.unwrap();
+    assert_eq!((export.status, &export.json()["listed"]), (200, &json!([id])));
+    let erased = server.rest.api("DELETE", "/users/dan", None).await.unwrap();
+    assert_eq!((erased.status, erased.json()), (200, json!({ "meetings": 1 })));
+    assert!(!says("\"dan\"").await, "nowhere in the log");
+    assert!(says("\"eve\"").await, "the others stay");
+    assert_eq!(server.rest.api("DELETE", "/users/dan", None).await.unwrap().status, 404);
+    let dan = joined(&server, id, "dan", "participant").await;
+    assert_eq!(dan.record().snapshot.as_ref().unwrap()["view"]["room"], "main", "nobody expects them");
+}
+
 /// The two names of a path are one route, and a request that comes again by either has one effect.
 #[tokio::test]
 async fn a_request_that_comes_again_by_the_other_name_has_one_effect() {

@@ -1,7 +1,7 @@
 //! What hosts do to keep order, and what people do with their own media. The meeting records what
 //! may be published; the media server is brought in line with it, never the other way round.
 
-use super::{checked, person, roles};
+use super::{breakout, checked, person, roles};
 use crate::command::{By, OneOrAll};
 use crate::effect::{CloseCode, Effect, Signal};
 use crate::event::Event;
@@ -188,7 +188,10 @@ pub fn mesh(turn: &mut Turn<'_>, by: &By, caller: &Caller, to: SessionId, data: 
 
 /// Forgets a person: name, user and words. Their place in the log stays.
 pub fn erase(turn: &mut Turn<'_>, user: &UserId) -> Result<Reply, Rejection> {
-    let Some(id) = turn.state.users.get(user).copied() else { return Ok(Reply::Done) };
+    let Some(id) = turn.state.users.get(user).copied() else {
+        breakout::unlist(turn, user);
+        return Ok(Reply::Done);
+    };
     let member = turn.member(id)?;
     if member.is_inside() || member.is_waiting() {
         throw_out(turn, id, false, CloseCode::Removed, None)?;

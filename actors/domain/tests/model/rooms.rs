@@ -29,6 +29,12 @@ pub struct Set {
     expected_users: BTreeMap<UserId, usize>,
 }
 
+impl Set {
+    pub fn unlist(&mut self, user: &UserId) {
+        self.expected_users.remove(user);
+    }
+}
+
 #[derive(Default)]
 pub struct Rooms {
     pub list: Vec<ModelRoom>,

@@ -363,7 +363,12 @@ impl Roster {
     }
 
     pub fn erase(&mut self, user: &UserId) {
-        let Some(i) = self.people.iter().position(|p| p.user.as_ref() == Some(user)) else { return };
+        let Some(i) = self.people.iter().position(|p| p.user.as_ref() == Some(user)) else {
+            if let Some(set) = &mut self.rooms.set {
+                set.unlist(user);
+            }
+            return;
+        };
         if self.people[i].place != Place::Gone {
             self.throw_out(i);
         }

@@ -93,7 +93,13 @@ impl Live {
             RequestInput::Once { request, by, command } => Input::Once { request, by, command },
             RequestInput::Erase(user) => Input::Erase(user),
         };
+        let is_erasure = matches!(input, Input::Erase(_));
         let (outcome, after) = self.execute(input);
+        if is_erasure {
+            // What is to be forgotten is not replayed, and leaves the snapshot with the next one.
+            self.ring.forget(self.state.seq);
+            self.snapshot_wanted = true;
+        }
         let done = outcome.map(|_| Done { seq: self.state.seq, meeting: self.state.info.clone() });
         self.leave_at(self.state.seq, Leaving::Reply(reply, done));
         self.effects(after);

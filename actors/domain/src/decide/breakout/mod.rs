@@ -9,7 +9,7 @@ use super::{checked, person};
 use crate::breakout::{Breakout, BreakoutSet, BreakoutState, Move};
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::ids::{MessageId, Millis, ParticipantId, RoomId, To};
+use crate::ids::{MessageId, Millis, ParticipantId, RoomId, To, UserId};
 use crate::rejection::Rejection;
 use crate::shapes::{Message, Room, RoomKind, RoomState};
 use crate::turn::{Caller, Reply, Turn};
@@ -76,6 +76,21 @@ fn relocate(turn: &mut Turn<'_>, moves: Vec<Move>, by: Option<ParticipantId>) {
         turn.emit(Event::ParticipantsMoved { moves, by });
         for id in entered {
             turn.tell(Effect::Entered(id));
+        }
+    }
+}
+
+/// Takes a user whom the meeting has not met off the lists they stand on.
+pub fn unlist(turn: &mut Turn<'_>, user: &UserId) {
+    if let Some(mut plan) = turn.state.breakout_plan.clone()
+        && plan.forget_user(user)
+    {
+        turn.emit(Event::BreakoutPlanned { plan: Some(plan), by: None });
+    }
+    if let Some(set) = &turn.state.breakout {
+        let (participants, mut users) = (set.expected.clone(), set.expected_users.clone());
+        if users.remove(user).is_some() {
+            turn.emit(Event::BreakoutAssigned { participants, users });
         }
     }
 }

@@ -304,6 +304,22 @@ fn br18_a_plan_can_be_opened_though_somebody_of_it_was_erased() {
 }
 
 #[test]
+fn br18_whoever_is_erased_before_they_came_stands_on_no_list() {
+    let mut scene = Scene::new();
+    let ann = scene.enters("Ann", Role::Host);
+    let dan = UserId("user-Dan".to_owned());
+    let listed = || PlannedRoom { users: vec![dan.clone()], ..named("Room", &[]) };
+    scene.does(&ann, Command::PlanBreakout(rooms(&[listed()])));
+    scene.does(&ann, open(rooms(&[listed()])));
+    scene.take(Input::Erase(dan.clone())).expect("erased");
+    assert_eq!(scene.kinds(), ["breakout.planned", "breakout.assigned"]);
+    let state = serde_json::to_string(&scene.state).expect("a state");
+    assert!(!state.contains("user-Dan"), "{state}");
+    let dans = scene.enters("Dan", Role::Participant);
+    assert_eq!(room_of(&scene, &dans), RoomId::Main);
+}
+
+#[test]
 fn br18_the_last_layout_is_used_again() {
     let Two { mut scene, ann, bob, cid, second, .. } = Two::open();
     let bobs = scene.id(&bob);
