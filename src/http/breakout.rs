@@ -8,38 +8,28 @@ mod shapes;
 pub use shapes::{After, NewBreakout, NewRoom, Refusals, Shown};
 
 use super::caller::Caller;
-use super::meetings::{run, run_once};
+use super::meetings::run;
 use super::people::{known, reader};
-use super::reads::{body, once, stored};
+use super::post::Post;
+use super::reads::{body, stored};
 use super::{Edge, Problem};
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
 use convoke_domain::breakout::Destination;
 use convoke_domain::{Command, Millis, ParticipantId, RoomId};
 use serde::Deserialize;
 use serde_json::json;
 
-/// One request, on its way to the meeting.
-struct Asked<'a> {
-    edge: &'a Edge,
-    caller: &'a Caller,
-    request: &'a HttpRequest,
-    bytes: &'a Bytes,
-    id: &'a str,
-}
-
-impl Asked<'_> {
-    async fn run(self, status: StatusCode, command: Command) -> Result<HttpResponse, Problem> {
-        let Self { edge, caller, request, bytes, id } = self;
-        let key = caller.meeting(id)?;
-        once(edge, caller, request, bytes, |request| async move {
-            let done = run_once(edge, &key, request, caller.by(), command).await?;
-            let present = edge.projections.breakout(&key).await.map_err(stored)?;
-            Ok((status, json!(After { seq: done.seq, present })))
-        })
-        .await
-    }
+/// Runs a command, and answers with the set as it is then.
+async fn changed(post: &Post, id: &str, status: StatusCode, command: Command) -> Result<HttpResponse, Problem> {
+    let key = &post.caller.meeting(id)?;
+    post.once(|request| async move {
+        let done = post.run(key, request, command).await?;
+        let present = post.edge.projections.breakout(key).await.map_err(stored)?;
+        Ok((status, json!(After { seq: done.seq, present })))
+    })
+    .await
 }
 
 fn room_of(id: &str) -> Result<RoomId, Problem> {
@@ -61,16 +51,9 @@ pub async fn show(edge: Data<Edge>, caller: Caller, id: Path<String>) -> Result<
 /// Opens breakout rooms, and moves people into them. All these paths stand under `/rooms/{id}/breakout` too.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout", tag = "breakout", params(("id" = String, Path)),
     request_body = NewBreakout, responses((status = 201, description = "the set that was opened", body = After), Refusals))]
-pub async fn open(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let new: NewBreakout = body(&bytes)?;
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::CREATED, Command::OpenBreakout(new.into())).await
+pub async fn open(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let new: NewBreakout = post.body()?;
+    changed(&post, &id, StatusCode::CREATED, Command::OpenBreakout(new.into())).await
 }
 
 /// Stores what is to be opened later, in place of what was stored before; no rooms take it back. It is
@@ -93,16 +76,9 @@ pub struct RoomName {
 /// Adds a room to the set.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/rooms", tag = "breakout", params(("id" = String, Path)),
     request_body = RoomName, responses((status = 201, description = "the set, with the new room at its end", body = After), Refusals))]
-pub async fn add(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let RoomName { name } = body(&bytes)?;
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::CREATED, Command::AddRoom { name }).await
+pub async fn add(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let RoomName { name } = post.body()?;
+    changed(&post, &id, StatusCode::CREATED, Command::AddRoom { name }).await
 }
 
 /// Gives a room another name.
@@ -135,17 +111,11 @@ pub struct Whom {
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/{room}/join", tag = "breakout",
     params(("id" = String, Path), ("room" = String, Path, description = "`main`, or a breakout room's id")),
     request_body = Whom, responses((status = 200, description = "the set", body = After), Refusals))]
-pub async fn join(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    path: Path<(String, String)>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
+pub async fn join(post: Post, path: Path<(String, String)>) -> Result<HttpResponse, Problem> {
     let (id, room) = path.into_inner();
     let room = room_of(&room)?;
-    let Whom { participant } = body(&bytes)?;
-    let command = match (&caller, participant) {
+    let Whom { participant } = post.body()?;
+    let command = match (&post.caller, participant) {
         (Caller::Join(_), None) => Command::JoinRoom { room },
         (Caller::Join(_), Some(_)) => {
             return Err(Problem::wrong_data("a join token acts for its own person; leave participant out"));
@@ -153,8 +123,7 @@ pub async fn join(
         (Caller::Api(_), Some(participant)) => Command::MovePeople { moves: vec![Destination { participant, room }] },
         (Caller::Api(_), None) => return Err(Problem::wrong_data("an API token names the participant")),
     };
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::OK, command).await
+    changed(&post, &id, StatusCode::OK, command).await
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -176,17 +145,10 @@ pub struct Moves {
 /// Moves people: all of them, or nobody.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/move", tag = "breakout", params(("id" = String, Path)),
     request_body = Moves, responses((status = 200, description = "the set", body = After), Refusals))]
-pub async fn relocate(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let Moves { moves } = body(&bytes)?;
+pub async fn relocate(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let Moves { moves } = post.body()?;
     let moves = moves.into_iter().map(|OneMove { participant, room }| Destination { participant, room }).collect();
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::OK, Command::MovePeople { moves }).await
+    changed(&post, &id, StatusCode::OK, Command::MovePeople { moves }).await
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -202,16 +164,9 @@ pub struct Merge {
 /// Merges rooms into another, with their people and what was said there.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/merge", tag = "breakout", params(("id" = String, Path)),
     request_body = Merge, responses((status = 200, description = "the set", body = After), Refusals))]
-pub async fn merge(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let Merge { from, into } = body(&bytes)?;
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::OK, Command::MergeRooms { from, into }).await
+pub async fn merge(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let Merge { from, into } = post.body()?;
+    changed(&post, &id, StatusCode::OK, Command::MergeRooms { from, into }).await
 }
 
 /// Either of them.
@@ -227,16 +182,9 @@ pub struct Extend {
 /// Gives the set another deadline.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/extend", tag = "breakout", params(("id" = String, Path)),
     request_body = Extend, responses((status = 200, description = "the set", body = After), Refusals))]
-pub async fn extend(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let Extend { by_s, ends_at } = body(&bytes)?;
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::OK, Command::ExtendBreakout { by_s, ends_at }).await
+pub async fn extend(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let Extend { by_s, ends_at } = post.body()?;
+    changed(&post, &id, StatusCode::OK, Command::ExtendBreakout { by_s, ends_at }).await
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -249,16 +197,9 @@ pub struct Broadcast {
 /// Says something in all rooms at once; it is kept with the messages.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/broadcast", tag = "breakout", params(("id" = String, Path)),
     request_body = Broadcast, responses((status = 200, description = "the set", body = After), Refusals))]
-pub async fn broadcast(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let Broadcast { text } = body(&bytes)?;
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::OK, Command::Broadcast { text }).await
+pub async fn broadcast(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let Broadcast { text } = post.body()?;
+    changed(&post, &id, StatusCode::OK, Command::Broadcast { text }).await
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -277,31 +218,17 @@ pub struct Close {
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/{room}/close", tag = "breakout",
     params(("id" = String, Path), ("room" = String, Path)),
     request_body = Close, responses((status = 200, description = "the set", body = After), Refusals))]
-pub async fn close(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    path: Path<(String, String)>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
+pub async fn close(post: Post, path: Path<(String, String)>) -> Result<HttpResponse, Problem> {
     let (id, room) = path.into_inner();
     let room = Some(room_of(&room)?);
-    let Close { now, .. } = body(&bytes)?;
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::OK, Command::CloseRooms { room, now }).await
+    let Close { now, .. } = post.body()?;
+    changed(&post, &id, StatusCode::OK, Command::CloseRooms { room, now }).await
 }
 
 /// Closes all rooms.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/breakout/close", tag = "breakout", params(("id" = String, Path)),
     request_body = Close, responses((status = 200, description = "the set", body = After), Refusals))]
-pub async fn close_all(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let Close { now, .. } = body(&bytes)?;
-    let asked = Asked { edge: &edge, caller: &caller, request: &request, bytes: &bytes, id: &id };
-    asked.run(StatusCode::OK, Command::CloseRooms { room: None, now }).await
+pub async fn close_all(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let Close { now, .. } = post.body()?;
+    changed(&post, &id, StatusCode::OK, Command::CloseRooms { room: None, now }).await
 }

@@ -1,8 +1,8 @@
 //! Invitations: made, listed, accepted.
 
 use super::caller::Caller;
-use super::meetings::run;
-use super::reads::{Paging, body, digest, list, once, stored};
+use super::post::Post;
+use super::reads::{Paging, body, digest, list, stored};
 use super::tokens::{TTL_S, Token, base_url, minted};
 use super::{Edge, Problem};
 use crate::auth::Mint;
@@ -31,15 +31,9 @@ pub struct NewInvitations {
 /// mail server is configured.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/invitations", tag = "invitations", params(("id" = String, Path)),
     request_body = NewInvitations, responses((status = 201, description = "the invitations, with their codes")))]
-pub async fn invite(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let key = caller.meeting(&id)?;
-    let NewInvitations { emails, role } = body(&bytes)?;
+pub async fn invite(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let key = post.caller.meeting(&id)?;
+    let NewInvitations { emails, role } = post.body()?;
     let role = role.unwrap_or(Role::Participant);
     if emails.is_empty() || emails.len() > AT_ONCE_MAX {
         return Err(Problem::wrong_data(format!("emails has from 1 to {AT_ONCE_MAX} entries")));
@@ -47,24 +41,20 @@ pub async fn invite(
     if let Some(wrong) = emails.iter().position(|email| !looks_like_email(email)) {
         return Err(Problem::wrong_data(format!("emails[{wrong}] is not an address")));
     }
-    if role.is_service() || (role == Role::Host && !matches!(caller, Caller::Api(_))) {
+    if role.is_service() || (role == Role::Host && !matches!(post.caller, Caller::Api(_))) {
         return Err(Problem::from(Rejection::not_permitted("an invitation cannot give this role")));
     }
-    let (edge, caller, request, key) = (&edge, &caller, &request, &key);
-    once(edge, caller, request, &bytes, |resource| async move {
+    let (post, edge, key) = (&post, &post.edge, &key);
+    post.once(|resource| async move {
         let mut shown = Vec::new();
         let mut invitations = Vec::new();
         for (id, email) in ids_from(resource).zip(emails) {
             let code = edge.codes.code(&key.tenant, id).ok_or_else(Problem::not_found)?;
-            let url = format!("{}/invite#code={code}", base_url(edge, request));
+            let url = format!("{}/invite#code={code}", base_url(edge, &post.request));
             shown.push(json!({ "id": id, "email": email, "role": role, "code": code, "url": url }));
             invitations.push(NewInvitation { id, email, role, code_digest: digest(code.as_bytes()) });
         }
-        // The same key once more, after a crash between the effect and its answer.
-        edge.projections.catch_up(key).await.map_err(stored)?;
-        if !edge.projections.is_invited(key, InvitationId(resource)).await.map_err(stored)? {
-            run(edge, key, caller.by(), Command::Invite { invitations }).await?;
-        }
+        post.run(key, resource, Command::Invite { invitations }).await?;
         Ok((StatusCode::CREATED, json!({ "items": shown })))
     })
     .await

@@ -2,11 +2,12 @@
 
 use super::breakout::NewBreakout;
 use super::caller::Caller;
-use super::reads::{Paging, body, list, once, stored};
+use super::post::Post;
+use super::reads::{Paging, body, list, stored};
 use super::{Edge, Problem};
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
 use convoke_actors::node::Done;
 use convoke_actors::ports::MeetingKey;
 use convoke_domain::command::{Create, Nothing};
@@ -14,7 +15,6 @@ use convoke_domain::shapes::{Settings, SettingsPatch};
 use convoke_domain::{By, Code, Command, MeetingId};
 use serde::Deserialize;
 use serde_json::json;
-use uuid::Uuid;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,16 +33,11 @@ pub struct NewMeeting {
 /// Makes a meeting, with what is planned for it or not at all.
 #[utoipa::path(post, path = "/api/v1/meetings", tag = "meetings", request_body = NewMeeting,
     responses((status = 201, description = "the meeting")))]
-pub async fn create(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let tenant = caller.tenant()?.clone();
-    let new: NewMeeting = body(&bytes)?;
-    let edge = &edge;
-    once(edge, &caller, &request, &bytes, |id| async move {
+pub async fn create(post: Post) -> Result<HttpResponse, Problem> {
+    let tenant = post.caller.tenant()?.clone();
+    let new: NewMeeting = post.body()?;
+    let edge = &post.edge;
+    post.once(|id| async move {
         let key = MeetingKey { tenant: tenant.clone(), meeting: MeetingId(id) };
         let create = Create {
             tenant,
@@ -111,13 +106,6 @@ pub async fn run(edge: &Edge, key: &MeetingKey, by: By, command: Command) -> Res
     Ok(done)
 }
 
-/// The same for a POST, which has one effect however often it comes under its key.
-pub async fn run_once(edge: &Edge, key: &MeetingKey, request: Uuid, by: By, command: Command) -> Result<Done, Problem> {
-    let done = edge.node.once(key, request, by, command).await?;
-    edge.projections.catch_up(key).await.map_err(stored)?;
-    Ok(done)
-}
-
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
@@ -150,40 +138,21 @@ pub async fn cancel(edge: Data<Edge>, caller: Caller, id: Path<String>) -> Resul
 /// Starts a meeting.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/start", tag = "meetings", params(("id" = String, Path)), request_body = (),
     responses((status = 200, description = "the meeting, live"), (status = 409, description = "it is not scheduled")))]
-pub async fn start(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    command(&edge, &caller, &request, &bytes, &id, Command::StartMeeting(Nothing {})).await
+pub async fn start(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    command(&post, &id, Command::StartMeeting(Nothing {})).await
 }
 
 /// Ends a meeting for everybody.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/end", tag = "meetings", params(("id" = String, Path)), request_body = (),
     responses((status = 200, description = "the meeting, ended"), (status = 409, description = "it is over already")))]
-pub async fn end(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    command(&edge, &caller, &request, &bytes, &id, Command::EndMeeting(Nothing {})).await
+pub async fn end(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    command(&post, &id, Command::EndMeeting(Nothing {})).await
 }
 
-async fn command(
-    edge: &Edge,
-    caller: &Caller,
-    request: &HttpRequest,
-    bytes: &Bytes,
-    id: &str,
-    command: Command,
-) -> Result<HttpResponse, Problem> {
-    let key = caller.meeting(id)?;
-    once(edge, caller, request, bytes, |resource| async move {
-        let done = run_once(edge, &key, resource, caller.by(), command).await?;
+async fn command(post: &Post, id: &str, command: Command) -> Result<HttpResponse, Problem> {
+    let key = &post.caller.meeting(id)?;
+    post.once(|request| async move {
+        let done = post.run(key, request, command).await?;
         Ok((StatusCode::OK, json!(done.meeting)))
     })
     .await

@@ -11,6 +11,7 @@ pub mod log;
 pub mod meetings;
 pub mod origin;
 pub mod people;
+pub mod post;
 pub mod problem;
 pub mod reads;
 pub mod routes;

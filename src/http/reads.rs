@@ -1,20 +1,14 @@
-//! What the handlers have in common: bodies, pages, idempotent POSTs.
+//! What the handlers have in common: bodies, pages, and what the store says.
 
-use super::caller::Caller;
-use super::{Edge, Problem};
-use crate::projections::{Page, Place, Reserved};
-use actix_web::http::StatusCode;
+use super::Problem;
+use crate::projections::{Page, Place};
+use actix_web::HttpResponse;
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse};
 use convoke_actors::ports::StoreError;
-use convoke_domain::{Code, TenantId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::future::Future;
 use uuid::Uuid;
-
-const KEY_CHARS_MAX: usize = 255;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct Paging {
@@ -77,57 +71,6 @@ pub fn stored(error: StoreError) -> Problem {
 
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Runs a POST once for each `Idempotency-Key`: a repetition is given the first answer again. The
-/// effect is handed the id reserved for what it makes, so that a crash in between makes one thing.
-pub async fn once<F>(
-    edge: &Edge,
-    caller: &Caller,
-    request: &HttpRequest,
-    bytes: &Bytes,
-    effect: impl FnOnce(Uuid) -> F,
-) -> Result<HttpResponse, Problem>
-where
-    F: Future<Output = Result<(StatusCode, serde_json::Value), Problem>>,
-{
-    let resource = Uuid::now_v7();
-    let Some(key) = request.headers().get("idempotency-key") else {
-        let (status, value) = effect(resource).await?;
-        return Ok(HttpResponse::build(status).json(value));
-    };
-    let key = key.to_str().map_err(|_| Problem::wrong_data("the Idempotency-Key is not text"))?;
-    if key.is_empty() || key.len() > KEY_CHARS_MAX {
-        return Err(Problem::wrong_data("the Idempotency-Key is from 1 to 255 characters"));
-    }
-    let tenant: &TenantId = match caller {
-        Caller::Api(tenant) => tenant,
-        Caller::Join(claims) => &claims.tenant,
-    };
-    let who = match caller {
-        Caller::Api(_) => String::new(),
-        Caller::Join(claims) => claims.user.as_ref().map(|user| user.0.clone()).unwrap_or_default(),
-    };
-    // Two paths to one thing are one route.
-    let path = request.path().replacen("/api/v1/rooms/", "/api/v1/meetings/", 1);
-    let route = format!("{path} {who}");
-    let clock = edge.node.meetings().env().clock.now();
-    let reserved = edge.projections.reserve(tenant, &route, key, &digest(bytes), resource, clock).await;
-    match reserved.map_err(stored)? {
-        Reserved::OtherBody => {
-            Err(Problem::new(StatusCode::CONFLICT, Code::Conflict, "this Idempotency-Key was used with another body"))
-        }
-        Reserved::Answered { status, response } => {
-            let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-            Ok(HttpResponse::build(status.unwrap_or(StatusCode::OK)).content_type("application/json").body(response))
-        }
-        Reserved::Do { resource, .. } => {
-            let (status, value) = effect(resource).await?;
-            let text = value.to_string();
-            edge.projections.keep_answer(tenant, &route, key, status.as_u16(), &text).await.map_err(stored)?;
-            Ok(HttpResponse::build(status).content_type("application/json").body(text))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Join tokens: the way into a meeting.
 
-use super::caller::Caller;
-use super::reads::{body, once, stored};
+use super::post::Post;
+use super::reads::stored;
 use super::{Edge, Problem};
 use crate::auth::{JOIN_TTL_S_MAX, Mint};
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use convoke_domain::shapes::Role;
 use convoke_domain::{TenantId, UserId};
@@ -47,16 +47,10 @@ pub fn base_url(edge: &Edge, request: &HttpRequest) -> String {
 /// A join token for somebody.
 #[utoipa::path(post, path = "/api/v1/meetings/{id}/tokens", tag = "meetings", params(("id" = String, Path)), request_body = NewToken,
     responses((status = 200, description = "the token", body = Token)))]
-pub async fn token(
-    edge: Data<Edge>,
-    caller: Caller,
-    request: HttpRequest,
-    id: Path<String>,
-    bytes: Bytes,
-) -> Result<HttpResponse, Problem> {
-    let tenant = caller.tenant()?.clone();
-    let key = caller.meeting(&id)?;
-    let new: NewToken = body(&bytes)?;
+pub async fn token(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let tenant = post.caller.tenant()?.clone();
+    let key = post.caller.meeting(&id)?;
+    let new: NewToken = post.body()?;
     let ttl_s = new.ttl_s.unwrap_or(TTL_S);
     if ttl_s == 0 || ttl_s > JOIN_TTL_S_MAX {
         return Err(Problem::wrong_data(format!("ttl_s is from 1 to {JOIN_TTL_S_MAX}")));
@@ -64,11 +58,11 @@ pub async fn token(
     if new.name.trim().is_empty() || new.name.chars().count() > NAME_CHARS_MAX {
         return Err(Problem::wrong_data("name is from 1 to 128 characters"));
     }
-    edge.projections.meeting(&key).await.map_err(stored)?.ok_or_else(Problem::not_found)?;
-    once(&edge, &caller, &request, &bytes, |_| async {
+    post.edge.projections.meeting(&key).await.map_err(stored)?.ok_or_else(Problem::not_found)?;
+    post.once(|_| async {
         let mint =
             Mint { meeting: key.meeting, user: new.user.map(UserId), name: Some(new.name), role: new.role, ttl_s };
-        Ok((StatusCode::OK, json!(minted(&edge, &request, &tenant, mint)?)))
+        Ok((StatusCode::OK, json!(minted(&post.edge, &post.request, &tenant, mint)?)))
     })
     .await
 }

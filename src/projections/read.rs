@@ -346,18 +346,6 @@ impl Projections {
         Ok(Page::cut(rows.into_iter().map(row).collect(), limit, |row: &InvitationRow| row.id.to_string()))
     }
 
-    pub async fn is_invited(&self, key: &MeetingKey, id: InvitationId) -> Result<bool, StoreError> {
-        let found: Option<i64> = ask!(
-            self,
-            fetch_optional,
-            query_scalar("SELECT created_at FROM invitations_view WHERE tenant = $1 AND meeting = $2 AND id = $3"),
-            &key.tenant.0,
-            key.meeting.0,
-            id.0
-        );
-        Ok(found.is_some())
-    }
-
     /// The invitation behind a code's digest. The digest is the secret here, so it names the tenant.
     pub async fn invitation(&self, digest: &str) -> Result<Option<(MeetingKey, InvitationId, Role)>, StoreError> {
         let row: Option<(String, Uuid, Uuid, String)> = ask!(
