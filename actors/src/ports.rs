@@ -191,7 +191,7 @@ pub trait Store: Send + Sync + 'static {
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Millis;
     /// Fresh chance for one turn.
-    fn entropy(&self) -> u64;
+    fn entropy(&self) -> u128;
     /// A fresh id, of a socket or a call: greater than those before it on this node.
     fn id(&self) -> Uuid {
         Uuid::now_v7()

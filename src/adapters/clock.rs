@@ -38,7 +38,7 @@ impl Clock for SystemClock {
         u64::try_from((self.machine)().saturating_add(self.correction.load(Ordering::Relaxed))).unwrap_or(0)
     }
 
-    fn entropy(&self) -> u64 {
+    fn entropy(&self) -> u128 {
         rand::random()
     }
 

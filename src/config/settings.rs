@@ -166,6 +166,26 @@ settings! {
         reactions_per_message_max: usize = "20", number("reactions", 1, 1_000);
         /// Messages that can still be edited, deleted or reacted to.
         live_messages_max: usize = "2000", number("messages", 50, 100_000);
+        /// A question.
+        question_chars_max: usize = "500", number("characters", 1, 10_000);
+        /// Open questions of one room.
+        questions_open_max: usize = "200", number("questions", 1, 10_000);
+        /// Open questions of one person.
+        questions_of_one_max: usize = "20", number("questions", 1, 10_000);
+        /// Questions that are remembered; the earliest that is not open is forgotten first.
+        questions_kept_max: usize = "1000", number("questions", 1, 100_000);
+        /// Options of one poll.
+        poll_options_max: usize = "20", number("options", 2, 100);
+        /// An option of a poll.
+        poll_option_chars_max: usize = "200", number("characters", 1, 1_000);
+        /// Open polls of one room.
+        polls_open_max: usize = "10", number("polls", 1, 1_000);
+        /// Polls that are remembered; the earliest that is closed is forgotten first.
+        polls_kept_max: usize = "500", number("polls", 1, 10_000);
+        /// People in the spotlight at once.
+        spotlight_max: usize = "25", number("people", 1, 1_000);
+        /// A caption.
+        caption_chars_max: usize = "1000", number("characters", 1, 10_000);
         /// Invitations to one meeting.
         invitations_max: usize = "1000", number("invitations", 1, 100_000);
         /// Breakout rooms of a meeting that are not closed.

@@ -257,8 +257,8 @@ impl Clock for NodeClock {
     fn now(&self) -> Millis {
         self.clock.now()
     }
-    fn entropy(&self) -> u64 {
-        self.chance.number()
+    fn entropy(&self) -> u128 {
+        self.chance.number().into()
     }
     fn id(&self) -> Uuid {
         self.chance.id(self.time.now())

@@ -69,7 +69,7 @@ impl Story {
     /// A refused input has no effect, but what was due by then has happened.
     pub fn attempt(&mut self, input: Input) -> Result<turn::Reply, Rejection> {
         self.pass(1_000);
-        let now = Now { at: self.at, entropy: self.at };
+        let now = Now { at: self.at, entropy: self.at.into() };
         let outcome = turn::execute(&mut self.state, input, now, &Limits::default());
         self.rows.extend(outcome.outputs.iter().filter_map(|output| match output {
             Output::Event(recorded) => Some(row_of(recorded)),

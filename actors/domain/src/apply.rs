@@ -1,6 +1,7 @@
 //! Folding one event into the state. Pure and total: whatever is in the log was decided once, so
 //! `apply` never refuses; what it does not know it leaves alone. Nothing else writes to the state.
 
+mod interaction;
 mod rooms;
 
 use crate::event::{Cause, Event, LeaveReason, Recorded, SessionEnd};
@@ -32,6 +33,12 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         hands: Vec::new(),
         messages: BTreeMap::new(),
         counts_due: BTreeMap::new(),
+        questions: BTreeMap::new(),
+        polls: BTreeMap::new(),
+        veils: BTreeMap::new(),
+        timer: None,
+        spotlight: Vec::new(),
+        screen_requests: Vec::new(),
         empty_since: None,
         leaderless_since: None,
         invitations: 0,
@@ -45,7 +52,9 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
 pub fn apply(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
     state.seq = recorded.seq;
     state.at = recorded.at;
-    if let Some(cause) = recorded.cause {
+    if let Some(cause) = recorded.cause
+        && !interaction::note_veiled(state, recorded, cause)
+    {
         note(state, cause, recorded.seq, limits);
     }
     let was_led = !state.leads.is_empty();
@@ -164,6 +173,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             each(state, participants, |member| set_source(&mut member.participant.media, *source, false));
         }
         Event::ParticipantsPermitted { participants, source, allowed, all, .. } => {
+            interaction::permitted(state, participants, *source);
             each(state, participants, |member| {
                 // The last word holds; one to all is forgotten with the stay in the room.
                 *member.permits.of(*source) = (!all).then_some(*allowed);
@@ -224,7 +234,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             react(state, message, *participant, emoji, *on, at, limits);
         }
         Event::ChatReacted { message } => {
-            state.counts_due.remove(&message.id);
+            state.counts_due.remove(&message.id.0);
             if let Some(live) = state.messages.get_mut(&message.id) {
                 live.counted_at = at;
                 live.message.reactions = message.reactions.clone();
@@ -240,6 +250,22 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         | Event::BreakoutMerged { .. }
         | Event::BreakoutClosed { .. } => rooms::fold(state, recorded, limits),
         Event::BreakoutBroadcast { message, .. } => keep_message(state, message, limits),
+        Event::QuestionAsked { .. }
+        | Event::QuestionVoteSet { .. }
+        | Event::QuestionVoted { .. }
+        | Event::QuestionAnswered { .. }
+        | Event::QuestionDismissed { .. }
+        | Event::PollOpened { .. }
+        | Event::PollVoted { .. }
+        | Event::PollCounted { .. }
+        | Event::PollClosed { .. }
+        | Event::AnonymityBegun { .. }
+        | Event::AnonymityEnded { .. }
+        | Event::TimerStarted { .. }
+        | Event::TimerEnded { .. }
+        | Event::SpotlightChanged { .. }
+        | Event::ScreenAsked { .. } => interaction::fold(state, recorded, limits),
+        Event::CaptionRecorded { .. } => {}
         Event::InvitationCreated { .. } => state.invitations = state.invitations.saturating_add(1),
         Event::PersonErased { participant } => erase(state, *participant),
     }
@@ -261,6 +287,9 @@ fn stand(state: &mut Meeting, id: ParticipantId, standing: Standing, recorded: &
     set(&mut state.inside, id, standing == Standing::Inside);
     set(&mut state.waiting, id, matches!(standing, Standing::Waiting { .. }));
     set(&mut state.leads, id, leads);
+    if standing != Standing::Inside {
+        interaction::left(state, id);
+    }
     state.gone.retain(|other| *other != id);
     if matches!(standing, Standing::Gone { .. } | Standing::Removed { .. }) {
         state.gone.push(id);
@@ -323,7 +352,7 @@ fn open_session(
     let remembered = state.closed.iter().position(|(known, s)| *known == id && s.participant == participant);
     let mut session = match remembered {
         Some(position) => state.closed.remove(position).1,
-        None => Session { participant, last_id: 0, answers: BTreeMap::new(), lost_at: None },
+        None => Session { participant, last_id: 0, answers: BTreeMap::new(), lost_at: None, untold_upto: 0 },
     };
     session.lost_at = None;
     state.sessions.insert(id, session);
@@ -338,7 +367,9 @@ fn close_session(state: &mut Meeting, id: SessionId, end: SessionEnd, limits: &L
     if let Some(member) = state.members.get_mut(&session.participant) {
         member.sessions.remove(&id);
     }
-    if end != SessionEnd::Left {
+    if end == SessionEnd::Left {
+        interaction::forget_session(state, id);
+    } else {
         state.closed.push((id, session));
         if state.closed.len() > limits.closed_sessions_max {
             state.closed.remove(0);
@@ -351,6 +382,7 @@ fn drop_sessions(state: &mut Meeting, participant: ParticipantId) {
     for session in std::mem::take(&mut member.sessions) {
         state.sessions.remove(&session);
         state.lost.remove(&session);
+        interaction::forget_session(state, session);
     }
 }
 
@@ -363,6 +395,7 @@ fn empty_out(state: &mut Meeting, at: Millis) {
     state.counts_due.clear();
     state.leads.clear();
     rooms::end(state);
+    interaction::end(state);
     let inside = std::mem::take(&mut state.inside);
     let waiting = std::mem::take(&mut state.waiting);
     for id in inside.into_iter().chain(waiting) {
@@ -410,13 +443,13 @@ fn keep_message(state: &mut Meeting, message: &Message, limits: &Limits) {
     state.messages.insert(message.id, live);
     while state.messages.len() > limits.live_messages_max {
         if let Some((oldest, _)) = state.messages.pop_first() {
-            state.counts_due.remove(&oldest);
+            state.counts_due.remove(&oldest.0);
         }
     }
 }
 
 fn forget_message(state: &mut Meeting, message: &Message) {
-    state.counts_due.remove(&message.id);
+    state.counts_due.remove(&message.id.0);
     if let Some(live) = state.messages.get_mut(&message.id) {
         live.message = message.clone();
         live.reactors.clear();
@@ -442,7 +475,7 @@ fn react(
         }
     }
     let due = at.max(live.counted_at.saturating_add(limits.count_interval_ms));
-    state.counts_due.entry(*message).or_insert(due);
+    state.counts_due.entry(message.0).or_insert(due);
 }
 
 fn erase(state: &mut Meeting, id: ParticipantId) {
@@ -456,10 +489,11 @@ fn erase(state: &mut Meeting, id: ParticipantId) {
     }
     member.participant.name = crate::redact::ERASED_NAME.to_owned();
     rooms::forget(state, id);
+    interaction::erase(state, id);
     for live in state.messages.values_mut().filter(|live| live.message.from == Some(id)) {
         crate::redact::blank(&mut live.message);
         live.reactors.clear();
-        state.counts_due.remove(&live.message.id);
+        state.counts_due.remove(&live.message.id.0);
     }
 }
 

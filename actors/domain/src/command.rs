@@ -3,7 +3,12 @@
 //! passing of time included.
 
 use crate::breakout::{Destination, OpenRooms};
-use crate::ids::{InvitationId, MeetingId, MessageId, Millis, ParticipantId, RoomId, SessionId, TenantId, To, UserId};
+use crate::caption::PublishCaption;
+use crate::ids::{
+    InvitationId, MeetingId, MessageId, Millis, ParticipantId, PollId, QuestionId, RoomId, SessionId, TenantId, To,
+    UserId,
+};
+use crate::poll::OpenPoll;
 use crate::rejection::Rejection;
 use crate::shapes::{Role, Settings, SettingsPatch, Source};
 use serde::{Deserialize, Serialize};
@@ -188,6 +193,44 @@ pub enum Command {
     DeleteMessage { message: MessageId },
     #[serde(rename = "chat.react")]
     ReactToMessage { message: MessageId, emoji: String, on: bool },
+    #[serde(rename = "question.ask")]
+    AskQuestion {
+        text: String,
+        #[serde(default)]
+        anonymous: bool,
+    },
+    #[serde(rename = "question.vote")]
+    VoteForQuestion { question: QuestionId, up: bool },
+    #[serde(rename = "question.answer")]
+    AnswerQuestion {
+        question: QuestionId,
+        #[serde(default)]
+        text: Option<String>,
+        #[serde(default)]
+        live: bool,
+    },
+    #[serde(rename = "question.dismiss")]
+    DismissQuestion { question: QuestionId },
+    #[serde(rename = "poll.open")]
+    OpenPoll(OpenPoll),
+    #[serde(rename = "poll.vote")]
+    Vote { poll: PollId, choices: Vec<u32> },
+    #[serde(rename = "poll.close")]
+    ClosePoll { poll: PollId },
+    #[serde(rename = "timer.start")]
+    StartTimer {
+        duration_s: u32,
+        #[serde(default)]
+        title: Option<String>,
+    },
+    #[serde(rename = "timer.stop")]
+    StopTimer(Nothing),
+    #[serde(rename = "spotlight.set")]
+    SetSpotlight { participants: Vec<ParticipantId> },
+    #[serde(rename = "screen.request")]
+    RequestScreen(Nothing),
+    #[serde(rename = "caption.publish")]
+    PublishCaption(PublishCaption),
     #[serde(rename = "breakout.plan")]
     PlanBreakout(OpenRooms),
     #[serde(rename = "breakout.open")]
@@ -260,6 +303,18 @@ pub const COMMAND_TYPES: &[&str] = &[
     "chat.edit",
     "chat.delete",
     "chat.react",
+    "question.ask",
+    "question.vote",
+    "question.answer",
+    "question.dismiss",
+    "poll.open",
+    "poll.vote",
+    "poll.close",
+    "timer.start",
+    "timer.stop",
+    "spotlight.set",
+    "screen.request",
+    "caption.publish",
     "breakout.plan",
     "breakout.open",
     "breakout.move",

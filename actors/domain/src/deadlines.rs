@@ -1,21 +1,23 @@
 //! What happens by itself, at an absolute time that the state holds: the end of a grace period, of
-//! breakout rooms, of
-//! an empty meeting, of one whose hosts are gone, of one that has lasted its time; and the counts
-//! of what many do to one thing. Each deadline takes effect once, because firing it changes the
+//! breakout rooms, of a poll, of the timer, of an empty meeting, of one whose hosts are gone, of one
+//! that has lasted its time; and the counts of what many do to one thing. Each deadline takes effect once, because firing it changes the
 //! state that it was computed from.
 
 use crate::breakout::BreakoutState;
-use crate::decide::{breakout::closing, lifecycle, presence, roles};
+use crate::decide::{attention, breakout::closing, lifecycle, polls, presence, questions, roles};
 use crate::event::{EndReason, Event};
-use crate::ids::{MessageId, Millis, SessionId};
+use crate::ids::{MessageId, Millis, PollId, QuestionId, SessionId};
 use crate::limits::Limits;
 use crate::shapes::{RoomState, Status};
 use crate::state::Meeting;
 use crate::turn::Turn;
+use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Deadline {
-    Count(MessageId),
+    Count(Uuid),
+    PollDue(PollId),
+    TimerDue,
     GraceOver(SessionId),
     RoomsWarned,
     RoomsDue,
@@ -48,6 +50,11 @@ fn next(state: &Meeting, limits: &Limits) -> Option<(Millis, Deadline)> {
             found = Some(found.map_or(this, |other| other.min(this)));
         }
     };
+    let polls = state.polls.values().filter(|live| live.is_open());
+    if let Some((at, id)) = polls.filter_map(|live| Some((live.poll.ends_at?, live.poll.id))).min() {
+        consider(Some(at), Deadline::PollDue(id));
+    }
+    consider(state.timer.as_ref().map(|timer| timer.ends_at), Deadline::TimerDue);
     if let Some(set) = &state.breakout {
         consider(set.warnings.keys().next().copied(), Deadline::RoomsWarned);
         let is_open = set.shown.state == BreakoutState::Open;
@@ -75,7 +82,9 @@ pub fn fire_due(turn: &mut Turn<'_>) {
             return;
         }
         match deadline {
-            Deadline::Count(id) => tell_count(turn, id),
+            Deadline::Count(of) => tell_count(turn, of),
+            Deadline::PollDue(id) => polls::deadline(turn, id),
+            Deadline::TimerDue => attention::end_timer(turn, None),
             Deadline::GraceOver(session) => {
                 presence::grace_over(turn, session);
                 roles::succeed(turn);
@@ -95,9 +104,19 @@ pub fn fire_due(turn: &mut Turn<'_>) {
     }
 }
 
-fn tell_count(turn: &mut Turn<'_>, id: MessageId) {
+fn tell_count(turn: &mut Turn<'_>, of: Uuid) {
+    if turn.state.questions.contains_key(&QuestionId(of)) {
+        questions::tell_count(turn, QuestionId(of));
+    } else if turn.state.polls.contains_key(&PollId(of)) {
+        polls::tell_count(turn, PollId(of));
+    } else {
+        tell_reactions(turn, MessageId(of));
+    }
+}
+
+fn tell_reactions(turn: &mut Turn<'_>, id: MessageId) {
     let Some(live) = turn.state.messages.get(&id) else {
-        turn.state.counts_due.remove(&id);
+        turn.state.counts_due.remove(&id.0);
         return;
     };
     let mut message = live.message.clone();

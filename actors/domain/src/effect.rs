@@ -1,6 +1,7 @@
 //! What leaves a turn, in one order: events, and the effects that go with them. Effects are told
 //! once and have no place in the log; whatever they tell is in the next snapshot too.
 
+use crate::caption::Caption;
 use crate::event::Recorded;
 use crate::ids::{ParticipantId, RoomId, SessionId};
 use crate::shapes::Media;
@@ -98,6 +99,8 @@ pub enum Effect {
     },
     /// Everybody's socket is closed, with those who wait.
     CloseAll(CloseCode),
+    /// Those who lead are told that this person would like to share their screen.
+    ScreenRequested(ParticipantId),
     /// The participant's credentials for the media are to be renewed.
     GrantMedia(ParticipantId),
     Signal {
@@ -116,6 +119,7 @@ pub enum Effect {
 pub enum Signal {
     ReactionShown { participant: ParticipantId, emoji: String },
     MediaStates { participant: ParticipantId, media: Media },
+    CaptionShown { caption: Caption },
 }
 
 // Outputs live for one turn; a box for every event would cost more than the room it saves.

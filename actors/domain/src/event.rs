@@ -3,10 +3,16 @@
 //! Events whose audience is nobody are the meeting's own bookkeeping; clients never see them.
 
 use crate::breakout::{Breakout, Move, OpenRooms};
-use crate::ids::{MessageId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, UserId};
-use crate::shapes::{Hand, Invitation, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source};
+use crate::caption::Caption;
+use crate::ids::{MessageId, Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId, TenantId, UserId};
+use crate::poll::Poll;
+use crate::question::Question;
+use crate::shapes::{
+    Hand, Invitation, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source, Timer,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// The version that new events are written in; old logs replay under new code by this number.
 pub const EVENT_VERSION: u16 = 1;
@@ -338,6 +344,87 @@ pub enum Event {
         by: ById,
     },
 
+    #[serde(rename = "question.asked")]
+    QuestionAsked { question: Question },
+    /// One person's vote for a question; clients are told the number by `question.voted`.
+    #[serde(rename = "question.vote_set")]
+    QuestionVoteSet {
+        question: QuestionId,
+        /// The participant, or the pseudonym where the question was asked anonymously.
+        voter: Uuid,
+        up: bool,
+    },
+    #[serde(rename = "question.voted")]
+    QuestionVoted { question: Question },
+    #[serde(rename = "question.answered")]
+    QuestionAnswered {
+        question: Question,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "question.dismissed")]
+    QuestionDismissed {
+        question: Question,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+
+    #[serde(rename = "poll.opened")]
+    PollOpened {
+        poll: Poll,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// One person's vote; clients are told the counts by `poll.counted`.
+    #[serde(rename = "poll.voted")]
+    PollVoted {
+        poll: PollId,
+        /// The participant, or the pseudonym where the poll is anonymous.
+        voter: Uuid,
+        choices: Vec<u32>,
+    },
+    #[serde(rename = "poll.counted")]
+    PollCounted { poll: Poll },
+    #[serde(rename = "poll.closed")]
+    PollClosed {
+        poll: Poll,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+
+    /// The key of the pseudonyms that this poll or question is kept under. It is overwritten when that is
+    /// closed.
+    #[serde(rename = "anonymity.begun")]
+    AnonymityBegun { of: Uuid, key: Uuid },
+    /// The keys are destroyed, and with them who it was. What each session's number is by now is told
+    /// of all of them alike.
+    #[serde(rename = "anonymity.ended")]
+    AnonymityEnded { of: BTreeSet<Uuid>, numbers: BTreeMap<SessionId, u64> },
+
+    #[serde(rename = "timer.started")]
+    TimerStarted {
+        timer: Timer,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "timer.ended")]
+    TimerEnded {
+        timer: Timer,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "spotlight.changed")]
+    SpotlightChanged {
+        participants: Vec<ParticipantId>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// Somebody would like to share their screen; those who lead are told by a notice.
+    #[serde(rename = "screen.asked")]
+    ScreenAsked { participant: ParticipantId },
+    #[serde(rename = "caption.recorded")]
+    CaptionRecorded { caption: Caption },
+
     #[serde(rename = "invitation.created")]
     InvitationCreated { invitation: Invitation },
     #[serde(rename = "participant.erased")]
@@ -390,8 +477,34 @@ impl Event {
             Self::BreakoutMerged { .. } => "breakout.merged",
             Self::BreakoutClosed { .. } => "breakout.closed",
             Self::BreakoutBroadcast { .. } => "breakout.broadcast",
+            Self::QuestionAsked { .. } => "question.asked",
+            Self::QuestionVoteSet { .. } => "question.vote_set",
+            Self::QuestionVoted { .. } => "question.voted",
+            Self::QuestionAnswered { .. } => "question.answered",
+            Self::QuestionDismissed { .. } => "question.dismissed",
+            Self::PollOpened { .. } => "poll.opened",
+            Self::PollVoted { .. } => "poll.voted",
+            Self::PollCounted { .. } => "poll.counted",
+            Self::PollClosed { .. } => "poll.closed",
+            Self::AnonymityBegun { .. } => "anonymity.begun",
+            Self::AnonymityEnded { .. } => "anonymity.ended",
+            Self::TimerStarted { .. } => "timer.started",
+            Self::TimerEnded { .. } => "timer.ended",
+            Self::SpotlightChanged { .. } => "spotlight.changed",
+            Self::ScreenAsked { .. } => "screen.asked",
+            Self::CaptionRecorded { .. } => "caption.recorded",
             Self::InvitationCreated { .. } => "invitation.created",
             Self::PersonErased { .. } => "participant.erased",
+        }
+    }
+
+    /// What this is a part of that may be veiled: its cause is covered if it is.
+    pub fn veiled_by(&self) -> Option<Uuid> {
+        match self {
+            Self::PollVoted { poll, .. } => Some(poll.0),
+            Self::QuestionAsked { question } => Some(question.id.0),
+            Self::QuestionVoteSet { question, .. } => Some(question.0),
+            _ => None,
         }
     }
 }

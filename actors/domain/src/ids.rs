@@ -49,6 +49,14 @@ uuid_id!(
     MessageId
 );
 uuid_id!(
+    /// A question to whoever leads.
+    QuestionId
+);
+uuid_id!(
+    /// A poll.
+    PollId
+);
+uuid_id!(
     /// An invitation to a meeting.
     InvitationId
 );

@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod breakout;
+pub mod caption;
 pub mod command;
 pub mod deadlines;
 pub mod decide;
@@ -14,12 +15,15 @@ pub mod effect;
 pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod poll;
+pub mod question;
 pub mod redact;
 pub mod rejection;
 pub mod rights;
 pub mod shapes;
 pub mod state;
 pub mod turn;
+pub mod veil;
 
 pub use command::{By, Command, Input};
 pub use effect::{CloseCode, Effect, Output};

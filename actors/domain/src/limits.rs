@@ -28,6 +28,22 @@ pub struct Limits {
     pub reactions_per_message_max: usize,
     /// Messages that can still be edited, deleted or reacted to; older ones are history.
     pub live_messages_max: usize,
+    pub question_chars_max: usize,
+    /// Open questions of one room.
+    pub questions_open_max: usize,
+    /// Open questions of one person.
+    pub questions_of_one_max: usize,
+    /// Questions that are remembered; the earliest that is not open is forgotten first.
+    pub questions_kept_max: usize,
+    pub poll_options_max: usize,
+    pub poll_option_chars_max: usize,
+    /// Open polls of one room.
+    pub polls_open_max: usize,
+    /// Polls that are remembered; the earliest that is closed is forgotten first.
+    pub polls_kept_max: usize,
+    /// People in the spotlight at once.
+    pub spotlight_max: usize,
+    pub caption_chars_max: usize,
     pub invitations_max: usize,
     /// Breakout rooms that are not closed, at once.
     pub breakout_rooms_max: usize,
@@ -58,6 +74,16 @@ impl Default for Limits {
             emoji_chars_max: 16,
             reactions_per_message_max: 20,
             live_messages_max: 2_000,
+            question_chars_max: 500,
+            questions_open_max: 200,
+            questions_of_one_max: 20,
+            questions_kept_max: 1_000,
+            poll_options_max: 20,
+            poll_option_chars_max: 200,
+            polls_open_max: 10,
+            polls_kept_max: 500,
+            spotlight_max: 25,
+            caption_chars_max: 1_000,
             invitations_max: 1_000,
             breakout_rooms_max: 100,
             rooms_kept_max: 500,

@@ -2,9 +2,12 @@
 //! event keeps its place, its time and its kind, and loses its words. Replaying the overwritten log
 //! gives the state that the deletion had left, so neither order nor replay breaks.
 
-use crate::event::Event;
+use crate::event::{Event, Recorded};
 use crate::ids::{MessageId, ParticipantId, UserId};
+use crate::poll::PollState;
 use crate::shapes::{Message, Participant};
+use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// The name that an erased person is shown by.
 pub const ERASED_NAME: &str = "Erased";
@@ -70,7 +73,21 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
             message.text.clear();
             text.clear();
         }
+        Event::QuestionAsked { question }
+        | Event::QuestionVoted { question }
+        | Event::QuestionAnswered { question, .. }
+        | Event::QuestionDismissed { question, .. }
+            if question.by == Some(id) =>
+        {
+            question.text.clear();
+        }
+        Event::CaptionRecorded { caption } if caption.participant == id => caption.text.clear(),
         _ => {}
+    }
+    if let Event::QuestionAnswered { question, by } = event
+        && *by == Some(id)
+    {
+        question.answer = None;
     }
     *event != before
 }
@@ -92,6 +109,37 @@ pub fn user(event: &mut Event, user: &UserId) -> bool {
         }
         Event::BreakoutAssigned { users, .. } => users.remove(user).is_some(),
         _ => false,
+    }
+}
+
+/// Takes away what ties people to polls and questions that were anonymous: the key, the votes, the
+/// commands that they came of, and the counts in between, which would tell a vote by its time. True if
+/// anything changed.
+pub fn anonymous(recorded: &mut Recorded, of: &BTreeSet<Uuid>) -> bool {
+    if recorded.event.veiled_by().is_some_and(|id| of.contains(&id)) && recorded.cause.take().is_some() {
+        forget_vote(&mut recorded.event);
+        return true;
+    }
+    match &mut recorded.event {
+        Event::AnonymityBegun { of: id, key } if of.contains(id) && !key.is_nil() => {
+            *key = Uuid::nil();
+            true
+        }
+        Event::PollCounted { poll } if of.contains(&poll.id.0) && poll.state == PollState::Open => {
+            (poll.counts.take().is_some(), poll.voters.take().is_some()) != (false, false)
+        }
+        _ => false,
+    }
+}
+
+fn forget_vote(event: &mut Event) {
+    match event {
+        Event::PollVoted { voter, choices, .. } => {
+            *voter = Uuid::nil();
+            choices.clear();
+        }
+        Event::QuestionVoteSet { voter, .. } => *voter = Uuid::nil(),
+        _ => {}
     }
 }
 

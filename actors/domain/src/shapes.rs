@@ -315,6 +315,16 @@ pub struct Hand {
     pub at: Millis,
 }
 
+/// A countdown that everybody sees. Both times are absolute, so no client's drifts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Timer {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub title: Option<String>,
+    pub started_at: Millis,
+    pub ends_at: Millis,
+}
+
 /// An invitation as the log keeps it: the code itself is a secret and only its digest is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

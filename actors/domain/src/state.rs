@@ -3,8 +3,15 @@
 //! that only speed up a question (`inside`, `waiting`, `leads`) are kept by `apply` alone.
 
 use crate::breakout::{BreakoutSet, OpenRooms, PlannedRoom};
-use crate::ids::{MessageId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, UserId};
-use crate::shapes::{Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source};
+use crate::ids::{MessageId, Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId, TenantId, UserId};
+use crate::limits::Limits;
+use crate::poll::{LivePoll, Poll};
+use crate::question::{LiveQuestion, Question};
+use crate::rejection::Rejection;
+use crate::shapes::{
+    Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source, Timer,
+};
+use crate::veil::Veil;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -94,6 +101,10 @@ pub struct Session {
     pub answers: BTreeMap<u64, Seq>,
     /// Since when it has had no socket.
     pub lost_at: Option<Millis>,
+    /// Of the numbers up to here, those without an answer may have had an effect that nobody knows
+    /// any more: what was done anonymously.
+    #[serde(default)]
+    pub untold_upto: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,8 +140,23 @@ pub struct Meeting {
     /// Raised hands, in the order they were raised.
     pub hands: Vec<Hand>,
     pub messages: BTreeMap<MessageId, LiveMessage>,
-    /// Messages whose counts changed and are not told yet, with the time they are due.
-    pub counts_due: BTreeMap<MessageId, Millis>,
+    /// Messages, questions and polls whose counts changed and are not told yet, with the time they are due.
+    pub counts_due: BTreeMap<Uuid, Millis>,
+    #[serde(default)]
+    pub questions: BTreeMap<QuestionId, LiveQuestion>,
+    #[serde(default)]
+    pub polls: BTreeMap<PollId, LivePoll>,
+    /// The anonymous polls and questions that are open, with the keys of their pseudonyms.
+    #[serde(default)]
+    pub veils: BTreeMap<Uuid, Veil>,
+    #[serde(default)]
+    pub timer: Option<Timer>,
+    /// Who is to be seen first, in that order.
+    #[serde(default)]
+    pub spotlight: Vec<ParticipantId>,
+    /// Who asked to share their screen and was not answered, in that order.
+    #[serde(default)]
+    pub screen_requests: Vec<ParticipantId>,
     /// Since when nobody has been inside a live meeting.
     pub empty_since: Option<Millis>,
     /// Since when a live meeting that had a host or cohost has had none.
@@ -217,6 +243,58 @@ impl Meeting {
     pub fn hands_in(&self, room: RoomId) -> Vec<Hand> {
         let in_room = |hand: &&Hand| self.members.get(&hand.participant).is_some_and(|m| m.participant.room == room);
         self.hands.iter().filter(in_room).copied().collect()
+    }
+
+    /// The questions of a room that are open, and the latest that are not: those with the most votes
+    /// first, then the earlier ones.
+    pub fn questions_in(&self, room: RoomId, settled_most: usize) -> Vec<Question> {
+        let here = || self.questions.values().filter(|live| live.question.room == room);
+        let mut settled: Vec<&LiveQuestion> = here().filter(|live| !live.is_open()).collect();
+        settled.sort_by_key(|live| std::cmp::Reverse(live.asked));
+        settled.truncate(settled_most);
+        let mut found: Vec<&LiveQuestion> = here().filter(|live| live.is_open()).chain(settled).collect();
+        found.sort_by_key(|live| (std::cmp::Reverse(live.votes), live.asked));
+        found.into_iter().map(LiveQuestion::counted).collect()
+    }
+
+    /// The polls of a room that are open, and the latest that are closed, in the order they were opened.
+    pub fn polls_in(&self, room: RoomId, leads: bool, closed_most: usize) -> Vec<Poll> {
+        let here = || self.polls.values().filter(|live| live.poll.room == room);
+        let closed = here().filter(|live| !live.is_open()).count();
+        let mut skip = closed.saturating_sub(closed_most);
+        let is_shown = |live: &&LivePoll| {
+            live.is_open() || {
+                let is_skipped = skip > 0;
+                skip = skip.saturating_sub(1);
+                !is_skipped
+            }
+        };
+        here().filter(is_shown).map(|live| live.shown(leads)).collect()
+    }
+
+    /// As whom somebody takes part in a poll or stands behind a question: themselves, or a pseudonym.
+    pub fn known_as(&self, of: Uuid, participant: ParticipantId) -> Uuid {
+        self.veils.get(&of).map_or(participant.0, |veil| veil.pseudonym(participant))
+    }
+
+    /// What came of a number that a session has taken: the seq of its last event, if that may be told.
+    pub fn outcome_of(&self, session: SessionId, id: u64, limits: &Limits) -> Result<Option<Seq>, Rejection> {
+        let nothing = || Rejection::unavailable("this command had no effect; send it as a new one");
+        let known = self.sessions.get(&session).ok_or_else(nothing)?;
+        if let Some(seq) = known.answers.get(&id) {
+            return Ok(Some(*seq));
+        }
+        let is_veiled = |veil: &Veil| veil.taken.get(&session).is_some_and(|taken| taken.contains(&id));
+        if self.veils.values().any(is_veiled) {
+            return Ok(None);
+        }
+        // What may be in flight is kept; of what is older nobody knows any more.
+        let is_full = known.answers.len() >= limits.answers_kept_max;
+        let is_older = known.answers.first_key_value().is_some_and(|(first, _)| id < *first);
+        if id <= known.untold_upto || (is_full && is_older) {
+            return Err(Rejection::bad_request("this number is too old to be answered again"));
+        }
+        Err(nothing())
     }
 
     /// Whether this person may publish from this source just now.

@@ -13,6 +13,7 @@ use crate::effect::{Effect, Output};
 use crate::event::{Audience, Cause, Event, Recorded};
 use crate::ids::{Millis, ParticipantId, Seq, SessionId};
 use crate::limits::Limits;
+use crate::poll::Results;
 use crate::rejection::Rejection;
 use crate::shapes::{Connection, Participant, Role};
 use crate::state::{Meeting, Member};
@@ -22,7 +23,8 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     pub at: Millis,
-    pub entropy: u64,
+    /// Unknown to anybody, and never the same: ids and keys are made of it.
+    pub entropy: u128,
 }
 
 /// What a command's caller is answered beyond `ok`.
@@ -109,9 +111,39 @@ impl Turn<'_> {
     /// Writes an event down: numbers it, resolves its audience, applies it.
     pub fn emit(&mut self, event: Event) {
         let audience = self.audience(&event);
-        let recorded = Recorded { seq: self.state.seq.next(), at: self.now.at, cause: self.cause, audience, event };
+        let seq = self.state.seq.next();
+        let cause = self.cause_of(&event, seq);
+        let recorded = Recorded { seq, at: self.now.at, cause, audience, event };
         apply(self.state, &recorded, self.limits);
         self.outputs.push(Output::Event(recorded));
+    }
+
+    /// The command that this comes of; under a veil it cannot be told whose that is.
+    fn cause_of(&self, event: &Event, seq: Seq) -> Option<Cause> {
+        if matches!(event, Event::AnonymityBegun { .. }) {
+            return None;
+        }
+        let cause = self.cause?;
+        let veil = event.veiled_by().and_then(|of| self.state.veils.get(&of));
+        Some(veil.map_or(cause, |veil| Cause { session: veil.cover(seq, cause.session), ..cause }))
+    }
+
+    /// Destroys the keys of these, and tells each session's number instead of who took which.
+    pub fn unveil(&mut self, of: std::collections::BTreeSet<Uuid>) {
+        if of.is_empty() {
+            return;
+        }
+        let open = self.state.sessions.iter();
+        let all = open.chain(self.state.closed.iter().map(|(id, session)| (id, session)));
+        let numbers = all.filter(|(_, session)| session.last_id > 0).map(|(id, session)| (*id, session.last_id));
+        let numbers = numbers.collect();
+        self.emit(Event::AnonymityEnded { of, numbers });
+    }
+
+    /// A key for pseudonyms that nothing else tells anything about.
+    pub fn key(&self) -> Uuid {
+        let position = self.state.seq.next().0;
+        Uuid::new_v5(&Uuid::from_u128(self.now.entropy), &position.to_be_bytes())
     }
 
     /// Something to tell that is not in the log, at this point of the order.
@@ -131,10 +163,15 @@ impl Turn<'_> {
         self.after.contains(&Effect::Admitted(id))
     }
 
+    /// What this turn leaves to chance. Ids are made of it too, so it is no secret.
+    pub fn chance(&self) -> u64 {
+        u64::try_from(self.now.entropy & u128::from(u64::MAX)).unwrap_or(0)
+    }
+
     /// A fresh UUIDv7, ordered as the events are: time, then position in the log, then chance.
     pub fn id(&self) -> Uuid {
         let position = self.state.seq.next().0;
-        let mut chance = self.now.entropy ^ position.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut chance = self.chance() ^ position.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         chance = (chance ^ (chance >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         chance ^= chance >> 31;
         let bits = [
@@ -227,7 +264,24 @@ impl Turn<'_> {
             | Event::MediaSet { .. }
             | Event::ReactionSet { .. }
             | Event::InvitationCreated { .. } => Audience::Nobody,
-            Event::BreakoutAssigned { .. } => Audience::Nobody,
+            Event::BreakoutAssigned { .. }
+            | Event::QuestionVoteSet { .. }
+            | Event::PollVoted { .. }
+            | Event::AnonymityBegun { .. }
+            | Event::AnonymityEnded { .. }
+            | Event::ScreenAsked { .. } => Audience::Nobody,
+            Event::TimerStarted { .. } | Event::TimerEnded { .. } | Event::SpotlightChanged { .. } => {
+                Audience::Everyone
+            }
+            Event::QuestionAsked { question }
+            | Event::QuestionVoted { question }
+            | Event::QuestionAnswered { question, .. }
+            | Event::QuestionDismissed { question, .. } => Audience::Room(question.room),
+            Event::PollCounted { poll } if poll.results == Results::Hosts => Audience::Only(self.leads_in(poll.room)),
+            Event::PollOpened { poll, .. } | Event::PollCounted { poll } | Event::PollClosed { poll, .. } => {
+                Audience::Room(poll.room)
+            }
+            Event::CaptionRecorded { caption } => Audience::Room(caption.room),
             Event::BreakoutOpened { .. }
             | Event::BreakoutChanged { .. }
             | Event::BreakoutEndingSoon { .. }
@@ -281,8 +335,17 @@ impl Turn<'_> {
         }
     }
 
+    /// Where whoever asks is; a backend, in the main room.
+    pub fn room_of_caller(&self, caller: &Caller) -> crate::ids::RoomId {
+        caller.participant.map(|id| self.room_of(id)).unwrap_or_default()
+    }
+
     fn room_of(&self, id: ParticipantId) -> crate::ids::RoomId {
         self.state.member(id).map(|member| member.participant.room).unwrap_or_default()
+    }
+
+    fn leads_in(&self, room: crate::ids::RoomId) -> std::collections::BTreeSet<ParticipantId> {
+        self.state.leads.iter().filter(|id| self.room_of(**id) == room).copied().collect()
     }
 
     /// Writes down that somebody came in, whoever they are and by whatever door.

@@ -232,8 +232,12 @@ impl Live {
         self.unsent.push(row);
         self.roster_changed(&recorded.event);
         self.rooms.note(recorded, &self.state);
-        if matches!(recorded.event, Event::ChatDeleted { .. } | Event::PersonErased { .. }) {
-            // Words that were deleted are not replayed, and leave the snapshot with the next one.
+        let is_forgotten = matches!(
+            recorded.event,
+            Event::ChatDeleted { .. } | Event::PersonErased { .. } | Event::AnonymityEnded { .. }
+        );
+        if is_forgotten {
+            // What is overwritten in the log is not replayed, and leaves the snapshot with the next one.
             self.ring.forget(recorded.seq);
             self.snapshot_wanted = true;
         }

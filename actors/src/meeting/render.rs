@@ -4,9 +4,11 @@
 use crate::frame;
 use crate::ports::{Doors, Media, MediaRequest, MeetingKey, Ticket};
 use convoke_domain::breakout::{Breakout, Help};
-use convoke_domain::shapes::{LobbyEntry, Media as Publishing, Message, Participant, Room};
+use convoke_domain::poll::LivePoll;
+use convoke_domain::question::LiveQuestion;
+use convoke_domain::shapes::{LobbyEntry, Media as Publishing, Message, Participant, Room, Timer};
 use convoke_domain::state::Member;
-use convoke_domain::{Meeting, Millis, ParticipantId, RoomId, Seq, SessionId, To, rights};
+use convoke_domain::{Meeting, Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId, To, rights};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +18,8 @@ use std::sync::Arc;
 pub const PAGE: usize = 200;
 /// The latest messages in a view.
 const MESSAGES: usize = 50;
+/// The latest questions in a view that are not open any more; and polls.
+const SETTLED: usize = 20;
 
 #[derive(Serialize)]
 struct Myself<'a> {
@@ -44,9 +48,12 @@ struct View<'a> {
     room: RoomId,
     hands: &'a RawValue,
     messages: &'a RawValue,
-    questions: [(); 0],
-    polls: [(); 0],
+    questions: &'a RawValue,
+    polls: &'a RawValue,
     whiteboards: [(); 0],
+    /// What this person chose in polls that are open, and the open questions that they are for.
+    votes: BTreeMap<PollId, &'a [u32]>,
+    upvotes: Vec<QuestionId>,
     /// What people in the room publish; whoever is not listed, nothing.
     states: &'a RawValue,
     media: &'a RawValue,
@@ -71,6 +78,13 @@ struct Snapshot<'a> {
     breakout: Option<ShownBreakout<'a>>,
     view: View<'a>,
     recordings: [(); 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timer: Option<&'a Timer>,
+    /// Who is to be seen first, in that order.
+    spotlight: &'a [ParticipantId],
+    /// For hosts and cohosts: who would like to share their screen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    screen_requests: Option<&'a [ParticipantId]>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +97,8 @@ struct Entered<'a> {
     view: View<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lobby: Option<Vec<LobbyEntry>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    screen_requests: Option<&'a [ParticipantId]>,
 }
 
 /// The first page of the roster, encoded, until somebody on it changes.
@@ -123,15 +139,24 @@ impl Roster {
 #[derive(Default)]
 pub struct Views {
     at: Seq,
-    rooms: BTreeMap<RoomId, RoomView>,
+    /// By room, and by whether one leads.
+    rooms: BTreeMap<(RoomId, bool), SharedView>,
     /// Whoever wrote or was written to in private is shown more than that.
     whispering: BTreeSet<ParticipantId>,
 }
 
-#[derive(Clone)]
 struct RoomView {
-    hands: Arc<RawValue>,
     messages: Arc<RawValue>,
+    shared: SharedView,
+}
+
+#[derive(Clone)]
+struct SharedView {
+    hands: Arc<RawValue>,
+    /// For whoever neither wrote nor was written to in private.
+    messages: Option<Arc<RawValue>>,
+    questions: Arc<RawValue>,
+    polls: Arc<RawValue>,
     states: Arc<RawValue>,
 }
 
@@ -145,21 +170,21 @@ impl Views {
             let whispering = state.messages.values().flat_map(|live| private(&live.message)).flatten();
             *self = Self { at: state.seq, rooms: BTreeMap::new(), whispering: whispering.collect() };
         }
-        let room = member.participant.room;
+        let (room, leads) = (member.participant.room, member.leads());
         let messages = || raw(&state.readable_messages(member, MESSAGES)).into();
-        if self.whispering.contains(&member.participant.id) {
-            let shared = self.rooms.entry(room).or_insert_with(|| {
-                let nothing: Arc<RawValue> = raw(&[(); 0]).into();
-                RoomView { hands: raw(&state.hands_in(room)).into(), messages: nothing, states: states(state, room) }
-            });
-            return RoomView { messages: messages(), ..shared.clone() };
-        }
-        let shared = self.rooms.entry(room).or_insert_with(|| RoomView {
+        let whispers = self.whispering.contains(&member.participant.id);
+        let shared = self.rooms.entry((room, leads)).or_insert_with(|| SharedView {
             hands: raw(&state.hands_in(room)).into(),
-            messages: messages(),
+            messages: None,
+            questions: raw(&state.questions_in(room, SETTLED)).into(),
+            polls: raw(&state.polls_in(room, leads, SETTLED)).into(),
             states: states(state, room),
         });
-        shared.clone()
+        let messages = match whispers {
+            true => messages(),
+            false => Arc::clone(shared.messages.get_or_insert_with(messages)),
+        };
+        RoomView { messages, shared: shared.clone() }
     }
 }
 
@@ -226,17 +251,32 @@ impl<'a> Shown<'a> {
         }
     }
 
-    fn view<'b>(&self, shared: &'b RoomView, media: &'b RawValue) -> View<'b> {
+    fn view<'b>(&'b self, view: &'b RoomView, media: &'b RawValue) -> View<'b> {
+        let RoomView { messages, shared } = view;
+        let (room, own) = (self.member.participant.room, self.member.participant.id);
+        let polls = self.state.polls.values().filter(|live| live.is_open() && live.poll.room == room);
+        let choices = |live: &'b LivePoll| {
+            let voter = self.state.known_as(live.poll.id.0, own);
+            Some((live.poll.id, live.votes.get(&voter)?.as_slice()))
+        };
+        let questions = self.state.questions.values().filter(|live| live.is_open() && live.question.room == room);
+        let is_for = |live: &&LiveQuestion| live.voters.contains(&self.state.known_as(live.question.id.0, own));
         View {
-            room: self.member.participant.room,
+            room,
             hands: &shared.hands,
-            messages: &shared.messages,
-            questions: [],
-            polls: [],
+            messages,
+            questions: &shared.questions,
+            polls: &shared.polls,
             whiteboards: [],
+            votes: polls.filter_map(choices).collect(),
+            upvotes: questions.filter(is_for).map(|live| live.question.id).collect(),
             states: &shared.states,
             media,
         }
+    }
+
+    fn screen_requests(&self) -> Option<&'a [ParticipantId]> {
+        self.member.leads().then_some(self.state.screen_requests.as_slice())
     }
 
     fn breakout(&self) -> Option<ShownBreakout<'a>> {
@@ -266,6 +306,9 @@ impl<'a> Shown<'a> {
             breakout: self.breakout(),
             view: self.view(&shared, &media),
             recordings: [],
+            timer: self.state.timer.as_ref(),
+            spotlight: &self.state.spotlight,
+            screen_requests: self.screen_requests(),
         })
     }
 
@@ -274,7 +317,8 @@ impl<'a> Shown<'a> {
         let shared = views.of(self.state, self.member);
         let breakout = self.breakout().filter(|_| self.member.leads());
         let (view, lobby) = (self.view(&shared, &media), self.lobby());
-        frame::json(&Entered { myself: self.myself(), breakout, view, lobby })
+        let screen_requests = self.screen_requests();
+        frame::json(&Entered { myself: self.myself(), breakout, view, lobby, screen_requests })
     }
 
     pub fn waiting(&self, last_id: u64) -> String {

@@ -24,7 +24,7 @@ impl Clock for FakeClock {
         }
         1_700_000_000_000 + u64::try_from(self.began.elapsed().as_millis()).unwrap()
     }
-    fn entropy(&self) -> u64 {
+    fn entropy(&self) -> u128 {
         4
     }
 }

@@ -122,6 +122,7 @@ fn merge(state: &mut Meeting, from: &[RoomId], into: RoomId) {
             message.room = into;
         }
     }
+    super::interaction::merge(state, from, into);
     // Whoever is away comes back to where their room went.
     for member in state.members.values_mut().filter(|member| !member.is_inside()) {
         if from.contains(&member.participant.room) {

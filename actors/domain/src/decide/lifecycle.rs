@@ -1,11 +1,11 @@
 //! A meeting's own life: made, started, changed, ended, cancelled. It starts with the first person
 //! inside or on a host's word, and ends on a host's word or by one of its deadlines.
 
-use super::{breakout, checked, lobby, person, roles};
+use super::{breakout, checked, lobby, person, polls, questions, roles};
 use crate::command::{Create, NewInvitation};
 use crate::effect::{CloseCode, Effect};
 use crate::event::{EndReason, Event};
-use crate::ids::ParticipantId;
+use crate::ids::{ParticipantId, RoomId};
 use crate::limits::Limits;
 use crate::rejection::Rejection;
 use crate::shapes::{Invitation, MeetingInfo, Role, Settings, SettingsPatch, Status};
@@ -104,6 +104,9 @@ pub fn end(turn: &mut Turn<'_>, reason: EndReason, by: Option<ParticipantId>) {
     meeting.status = Status::Ended;
     meeting.ended_at = Some(turn.now.at);
     meeting.started_at = meeting.started_at.or(Some(turn.now.at));
+    let rooms: Vec<RoomId> = turn.state.rooms.keys().copied().collect();
+    polls::finish_in(turn, &rooms, by);
+    questions::finish_all(turn);
     turn.emit(Event::MeetingEnded { meeting, reason, by });
     turn.tell_after(Effect::CloseAll(CloseCode::MeetingEnded));
 }

@@ -1,13 +1,17 @@
 //! The decisions, one file a concern. Each checks everything first and then emits; the table of
 //! `rights` is asked here, once, for every command.
 
+pub mod attention;
 pub mod breakout;
+pub mod captions;
 pub mod chat;
 pub mod hands;
 pub mod lifecycle;
 pub mod lobby;
 pub mod moderation;
+pub mod polls;
 pub mod presence;
+pub mod questions;
 pub mod roles;
 
 use crate::command::{Command, Input};
@@ -54,10 +58,7 @@ fn answered(turn: &Turn<'_>, session: crate::ids::SessionId, id: u64) -> Option<
     if known.last_id == 0 || id > known.last_id {
         return None;
     }
-    Some(match known.answers.contains_key(&id) {
-        true => Ok(Reply::Done),
-        false => Err(Rejection::unavailable("this command had no effect; send it as a new one")),
-    })
+    Some(turn.state.outcome_of(session, id, turn.limits).map(|_| Reply::Done))
 }
 
 fn command_of(
@@ -98,6 +99,18 @@ fn command_of(
         Command::EditMessage { message, text } => chat::edit(turn, caller, message, text),
         Command::DeleteMessage { message } => chat::delete(turn, caller, message),
         Command::ReactToMessage { message, emoji, on } => chat::react(turn, caller, message, emoji, on),
+        Command::AskQuestion { text, anonymous } => questions::ask(turn, caller, &text, anonymous),
+        Command::VoteForQuestion { question, up } => questions::vote(turn, caller, question, up),
+        Command::AnswerQuestion { question, text, live } => questions::answer(turn, caller, question, text, live),
+        Command::DismissQuestion { question } => questions::dismiss(turn, caller, question),
+        Command::OpenPoll(wanted) => polls::open(turn, caller, wanted),
+        Command::Vote { poll, choices } => polls::vote(turn, caller, poll, choices),
+        Command::ClosePoll { poll } => polls::close(turn, caller, poll),
+        Command::StartTimer { duration_s, title } => attention::start_timer(turn, caller, duration_s, title),
+        Command::StopTimer(_) => attention::stop_timer(turn, caller),
+        Command::SetSpotlight { participants } => attention::spotlight(turn, caller, participants),
+        Command::RequestScreen(_) => attention::ask_for_screen(turn, caller),
+        Command::PublishCaption(caption) => captions::publish(turn, caller, caption),
         Command::PlanBreakout(plan) => breakout::open::plan(turn, caller, plan),
         Command::OpenBreakout(wanted) => breakout::open::open(turn, caller, wanted),
         Command::MovePeople { moves } => breakout::moving::move_people(turn, caller, &moves),
@@ -152,6 +165,18 @@ fn action_of(command: &Command) -> &'static str {
         Command::EditMessage { .. } => "chat.edit",
         Command::DeleteMessage { .. } => "chat.delete",
         Command::ReactToMessage { .. } => "chat.react",
+        Command::AskQuestion { .. } => "question.ask",
+        Command::VoteForQuestion { .. } => "question.vote",
+        Command::AnswerQuestion { .. } => "question.answer",
+        Command::DismissQuestion { .. } => "question.dismiss",
+        Command::OpenPoll(_) => "poll.open",
+        Command::Vote { .. } => "poll.vote",
+        Command::ClosePoll { .. } => "poll.close",
+        Command::StartTimer { .. } => "timer.start",
+        Command::StopTimer(_) => "timer.stop",
+        Command::SetSpotlight { .. } => "spotlight.set",
+        Command::RequestScreen(_) => "screen.request",
+        Command::PublishCaption(_) => "caption.publish",
         Command::PlanBreakout(_) => "breakout.plan",
         Command::OpenBreakout(_) => "breakout.open",
         Command::MovePeople { .. } => "breakout.move",

@@ -90,7 +90,7 @@ impl Scene {
 
     /// Takes an input and proves what is true of every one.
     pub fn take(&mut self, input: Input) -> Result<Reply, Rejection> {
-        let now = Now { at: self.now, entropy: self.log.len() as u64 };
+        let now = Now { at: self.now, entropy: self.log.len() as u128 };
         let before = self.state.clone();
         let is_recovery = input == Input::Recovered;
         let outcome = execute(&mut self.state, input, now, &self.limits);

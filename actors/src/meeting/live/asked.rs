@@ -13,8 +13,7 @@ use bytestring::ByteString;
 use convoke_domain::command::Input;
 use convoke_domain::effect::Signal;
 use convoke_domain::turn::Reply;
-use convoke_domain::{By, Command, Effect, ParticipantId, Rejection, RoomId, Seq, SessionId, rights};
-use std::collections::BTreeMap;
+use convoke_domain::{By, Cause, Command, Effect, Rejection, RoomId, SessionId, rights};
 use tokio::sync::oneshot;
 
 impl Live {
@@ -40,13 +39,15 @@ impl Live {
             Err(rejection) => Input::Refused { rejection },
         };
         let (reply, effects) = span.in_scope(|| tracing::info_span!("decide").in_scope(|| self.execute(input)));
-        let caused = self.unsent.iter().rev().find(|row| row.seq > before && row.cause.is_some()).map(|row| row.seq);
+        // What was done anonymously has no seq: nobody is to know where in the log it stands.
+        let own = Some(Cause { session, id });
+        let caused = self.unsent.iter().rev().find(|row| row.seq > before && row.cause == own).map(|row| row.seq);
         let message = match &reply {
             Ok(Reply::Roster { after }) => frame::answer(id, None, &roster_page(&self.state, *after)),
             Ok(_) => frame::answer(id, caused, "{}"),
             Err(rejection) => frame::refusal(id, rejection),
         };
-        if caused.is_some() {
+        if self.state.seq > before {
             self.unsent_spans.push(span);
         }
         let outcome = reply.as_ref().map_or_else(|rejection| rejection.code.as_str(), |_| "ok");
@@ -71,18 +72,9 @@ impl Live {
         if let Some((_, message)) = remembered {
             return message.clone();
         }
-        let known = self.state.sessions.get(&session).map(|known| &known.answers);
-        let kept = self.env.limits.answers_kept_max;
-        // What may be in flight is kept; of what is older nobody knows any more.
-        let is_too_old = |answers: &BTreeMap<u64, Seq>| {
-            answers.len() >= kept && answers.first_key_value().is_some_and(|(first, _)| id < *first)
-        };
-        match known.and_then(|answers| answers.get(&id)) {
-            Some(seq) => frame::answer(id, Some(*seq), "{}"),
-            None if known.is_some_and(is_too_old) => {
-                frame::refusal(id, &Rejection::bad_request("this number is too old to be answered again"))
-            }
-            None => frame::refusal(id, &Rejection::unavailable("this command had no effect; send it as a new one")),
+        match self.state.outcome_of(session, id, &self.env.limits) {
+            Ok(seq) => frame::answer(id, seq, "{}"),
+            Err(rejection) => frame::refusal(id, &rejection),
         }
     }
 
@@ -139,10 +131,7 @@ impl Live {
         let Some(missing) = self.rooms.hear(room, word) else { return };
         let data = format!(r#"{{"room":"{room}","missing":{}}}"#, frame::json(&missing.all));
         let message = frame::notice("room.arrivals", &data);
-        let leads: Vec<ParticipantId> = self.state.leads.iter().copied().collect();
-        for (_, socket) in leads.into_iter().flat_map(|lead| self.sockets_of(lead)).collect::<Vec<_>>() {
-            self.tell(socket, message.clone());
-        }
+        self.tell_leads(&message);
         self.effects(missing.late.into_iter().map(Effect::GrantMedia).collect());
     }
 }

@@ -3,6 +3,7 @@
 use super::Live;
 use crate::frame;
 use crate::release::{Item, Placing, SocketId};
+use bytestring::ByteString;
 use convoke_domain::effect::Signal;
 use convoke_domain::{Effect, ParticipantId, RoomId, SessionId};
 
@@ -55,6 +56,10 @@ impl Live {
                 self.numbers.clear();
                 self.leave(Item::CloseAll { code });
             }
+            Effect::ScreenRequested(participant) => {
+                let message = frame::notice("screen.requested", &format!(r#"{{"participant":"{participant}"}}"#));
+                self.tell_leads(&message);
+            }
             Effect::GrantMedia(participant) => {
                 for (session, socket) in self.sockets_of(participant) {
                     let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) else { continue };
@@ -72,6 +77,14 @@ impl Live {
                     self.tell(socket, frame::notice("mesh.signal", &data));
                 }
             }
+        }
+    }
+
+    /// A notice to everybody who leads.
+    pub(super) fn tell_leads(&mut self, message: &ByteString) {
+        let leads: Vec<ParticipantId> = self.state.leads.iter().copied().collect();
+        for (_, socket) in leads.into_iter().flat_map(|lead| self.sockets_of(lead)).collect::<Vec<_>>() {
+            self.tell(socket, message.clone());
         }
     }
 
@@ -98,6 +111,11 @@ pub(super) fn signal_item(room: RoomId, signal: &Signal) -> Item {
         Signal::ReactionShown { participant, emoji } => {
             let data = format!(r#"{{"participant":"{participant}","emoji":{}}}"#, frame::json(emoji));
             Item::Signal { room, key: format!("r{participant}"), message: frame::notice("reaction.shown", &data) }
+        }
+        Signal::CaptionShown { caption } => {
+            let (speaker, lang) = (caption.participant, &caption.lang);
+            let data = format!(r#"{{"caption":{}}}"#, frame::json(caption));
+            Item::Signal { room, key: format!("c{speaker}{lang}"), message: frame::notice("caption.shown", &data) }
         }
         Signal::MediaStates { participant, media } => {
             let media = frame::json(media);

@@ -36,7 +36,7 @@ impl Party {
 
     fn take(&mut self, input: Input) {
         let at = self.state.at + 1;
-        let outcome = execute(&mut self.state, input, Now { at, entropy: at }, &Limits::default());
+        let outcome = execute(&mut self.state, input, Now { at, entropy: at.into() }, &Limits::default());
         outcome.reply.unwrap();
         for output in outcome.outputs {
             if let Output::Event(recorded) = output {

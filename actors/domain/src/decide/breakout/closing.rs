@@ -2,6 +2,7 @@
 
 use super::{DURATION_S_MAX, all_from, at_most_meeting, breakout_room, change, relocate, set, shown_with};
 use crate::breakout::{Breakout, BreakoutState, ms};
+use crate::decide::polls;
 use crate::event::Event;
 use crate::ids::{Millis, ParticipantId, RoomId};
 use crate::rejection::Rejection;
@@ -115,6 +116,7 @@ fn shut(turn: &mut Turn<'_>, chosen: &[RoomId], by: Option<ParticipantId>) {
     let closed = turn.state.set_rooms().filter(|room| chosen.contains(&room.id)).cloned();
     let rooms = closed.map(|room| Room { state: RoomState::Closed, ends_at: None, ..room }).collect();
     let moves = all_from(turn, chosen, RoomId::Main);
+    polls::finish_in(turn, chosen, by);
     turn.emit(Event::BreakoutClosed { rooms, breakout, by });
     relocate(turn, moves, by);
 }

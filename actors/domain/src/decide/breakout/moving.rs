@@ -3,6 +3,7 @@
 
 use super::{all_from, breakout_room, check_open, person, relocate, set, shown_with};
 use crate::breakout::{Assign, Breakout, Destination, Move};
+use crate::decide::polls;
 use crate::event::Event;
 use crate::ids::RoomId;
 use crate::rejection::Rejection;
@@ -76,6 +77,7 @@ pub fn merge(turn: &mut Turn<'_>, caller: &Caller, from: Vec<RoomId>, into: Room
     let left: Vec<Room> = turn.state.set_rooms().filter(is_left).cloned().collect();
     let breakout = (!left.is_empty()).then(|| shown_with(shown, &left));
     let moves = all_from(turn, &from, into);
+    polls::finish_in(turn, &from, caller.participant);
     turn.emit(Event::BreakoutMerged { from, into, breakout, by: caller.participant });
     relocate(turn, moves, caller.participant);
     Ok(Reply::Done)

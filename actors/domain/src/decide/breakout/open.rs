@@ -166,7 +166,7 @@ fn spread(turn: &Turn<'_>, rooms: usize, placed: &mut Placed) {
         .state
         .people()
         .filter(is_free)
-        .map(|member| (shuffled(member.participant.id, turn.now.entropy), member.participant.id))
+        .map(|member| (shuffled(member.participant.id, turn.chance()), member.participant.id))
         .collect();
     people.sort_unstable();
     for (_, id) in people {
