@@ -1,6 +1,7 @@
 //! A client as the contract wants it. It numbers its commands, keeps what was not answered, comes
 //! back to any node after every close that allows it, and writes down what it was given and told.
 
+use crate::interaction::{Deed, Interaction};
 use crate::node::{Down, Socket, Up};
 use crate::rooms::Rooms;
 use crate::world::World;
@@ -58,6 +59,7 @@ pub struct Record {
     pub replays: u32,
     pub roster: Value,
     pub rooms: Rooms,
+    pub interaction: Interaction,
 }
 
 impl Record {
@@ -72,6 +74,8 @@ struct Pending {
     id: u64,
     frame: (&'static str, Value),
     mark: Option<String>,
+    /// Which of the votes that were sent this is.
+    vote: Option<usize>,
 }
 
 enum Ended {
@@ -244,7 +248,16 @@ impl Client {
             return self.send(post(&mark), Some(mark), socket);
         }
         let me = self.record.borrow().participant.clone();
-        match (chance.below(24), self.last_message.clone()) {
+        match (chance.below(36), self.last_message.clone()) {
+            (24..=26, _) if self.number == 0 => {
+                let deed = self.record.borrow().interaction.lead(&mark, &chance);
+                self.interact(deed, mark, socket);
+            }
+            (24..=33, _) => {
+                let now = self.world.time.now();
+                let deed = self.record.borrow().interaction.take_part(&mark, &me, now, &chance);
+                self.interact(deed, mark, socket);
+            }
             (0 | 1, _) => {
                 self.send(("participant.rename", json!({ "participant": me, "name": mark })), Some(mark), socket)
             }
@@ -292,9 +305,24 @@ impl Client {
         self.send(frame, mark, socket);
     }
 
+    fn interact(&mut self, deed: Deed, mark: String, socket: &Socket) {
+        match deed {
+            Deed::Command(kind, data) => self.send((kind, data), None, socket),
+            Deed::Marked(kind, data) => self.send((kind, data), Some(mark), socket),
+            Deed::Vote(data, sent) => {
+                let mut record = self.record.borrow_mut();
+                record.interaction.votes.push(sent);
+                let number = record.interaction.votes.len() - 1;
+                drop(record);
+                self.send(("poll.vote", data), None, socket);
+                self.pending.back_mut().unwrap().vote = Some(number);
+            }
+        }
+    }
+
     fn send(&mut self, frame: (&'static str, Value), mark: Option<String>, socket: &Socket) {
         self.record.borrow_mut().marks.extend(mark.clone());
-        let pending = Pending { id: self.next_id, frame, mark };
+        let pending = Pending { id: self.next_id, frame, mark, vote: None };
         self.next_id += 1;
         self.put_pending(&pending, socket);
         self.pending.push_back(pending);
@@ -313,7 +341,9 @@ impl Client {
                 (Some(id), _) => self.answer(id, &message),
                 (None, Some(seq)) => self.event(seq, message),
                 (None, None) if message["type"] == "self.entered" => {
-                    self.record.borrow_mut().rooms.enter(&message["data"]);
+                    let mut record = self.record.borrow_mut();
+                    record.rooms.enter(&message["data"]);
+                    record.interaction.enter(&message["data"]);
                 }
                 (None, None) => {}
             }
@@ -347,6 +377,7 @@ impl Client {
             let people = data["participants"].as_array().unwrap();
             record.roster = people.iter().map(|person| person["id"].clone()).collect();
             record.rooms.show(data);
+            record.interaction.show(data);
         }
         let last_id = data["last_id"].as_u64().unwrap_or(0);
         let mut next = last_id + 1;
@@ -369,6 +400,9 @@ impl Client {
         if let Some(seq) = seq.filter(|seq| *seq > cursor) {
             self.record.borrow_mut().early.push((cursor, seq));
         }
+        if let Some(number) = pending.vote {
+            self.record.borrow_mut().interaction.votes[number].is_ok = Some(is_ok);
+        }
         if let Some(mark) = pending.mark {
             self.record.borrow_mut().answers.push(Answer { mark, is_ok, seq });
         }
@@ -386,6 +420,7 @@ impl Client {
         }
         let mut record = self.record.borrow_mut();
         record.rooms.event(&kind, &data);
+        record.interaction.event(&kind, &data);
         record.cursor = cursor.max(seq);
         record.told.push(Told { seq, kind, data });
     }

@@ -9,6 +9,7 @@ mod chance;
 mod client;
 mod database;
 mod ether;
+mod interaction;
 mod link;
 mod node;
 mod plan;

@@ -3,11 +3,13 @@
 
 use crate::client::Record;
 use crate::database::Meeting;
+use crate::interaction::{Truth, recount, votes_are_kept};
 use convoke_actors::meeting::decode;
 use convoke_domain::apply::{apply, create};
 use convoke_domain::shapes::RoomState;
 use convoke_domain::{Audience, Event, Limits, ParticipantId, Recorded, RoomId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 type State = convoke_domain::Meeting;
 
@@ -16,12 +18,16 @@ pub struct Story {
     places: Vec<BTreeMap<ParticipantId, (RoomId, bool)>>,
     /// The rooms, and when their set ends, after each event.
     rooms: Vec<(BTreeMap<String, String>, Option<u64>)>,
+    /// What polls, questions and the timer were, after each event.
+    truths: Vec<Rc<Truth>>,
+    log: Vec<Recorded>,
     violations: Vec<String>,
 }
 
 impl Story {
     pub fn of(meeting: &Meeting) -> Self {
-        let mut story = Self { places: Vec::new(), rooms: Vec::new(), violations: Vec::new() };
+        let mut story =
+            Self { places: Vec::new(), rooms: Vec::new(), truths: Vec::new(), log: Vec::new(), violations: Vec::new() };
         let limits = Limits::default();
         let mut state: Option<State> = None;
         let mut fired = BTreeSet::new();
@@ -47,8 +53,17 @@ impl Story {
             };
             let rooms = state.rooms.values().map(|room| (room.id.to_string(), named(room.state).to_owned())).collect();
             story.rooms.push((rooms, state.breakout.as_ref().and_then(|set| set.shown.ends_at)));
+            let truth = match story.truths.last() {
+                Some(truth) if !Truth::is_another_after(recorded) => Rc::clone(truth),
+                before => Rc::new(Truth::of(state, before.map(Rc::as_ref))),
+            };
+            story.truths.push(truth);
         }
         story.places.push(state.iter().flat_map(places).collect());
+        if let Some(state) = &state {
+            recount(&log, state, &mut |what| story.violations.push(what));
+        }
+        story.log = log;
         story
     }
 
@@ -58,6 +73,8 @@ impl Story {
             Event::BreakoutClosed { rooms, .. } => rooms.iter().map(|room| format!("close {}", room.id)).collect(),
             Event::BreakoutMerged { from, .. } => from.iter().map(|room| format!("close {room}")).collect(),
             Event::BreakoutEndingSoon { ends_at, warn_s } => vec![format!("warn {warn_s} of {ends_at}")],
+            Event::PollClosed { poll, .. } => vec![format!("close {}", poll.id)],
+            Event::TimerEnded { timer, .. } => vec![format!("end the timer of {}", timer.started_at)],
             Event::BreakoutOpened { ends_at, .. } | Event::BreakoutChanged { ends_at, .. }
                 if self.rooms.last().is_none_or(|(_, before)| before != ends_at) =>
             {
@@ -98,6 +115,10 @@ impl Story {
         self.violations.iter().cloned().for_each(say);
     }
 
+    pub fn votes_are_kept(&self, record: &Record, say: &mut impl FnMut(String)) {
+        votes_are_kept(&self.log, record, say);
+    }
+
     /// What a client shows of rooms is what the log says, as far as the client has heard it.
     pub fn is_shown(&self, record: &Record, say: &mut impl FnMut(String)) {
         let Some(place) = usize::try_from(record.cursor).unwrap().checked_sub(1) else { return };
@@ -114,6 +135,11 @@ impl Story {
             && room.to_string() != record.rooms.own
         {
             say(format!("shows itself in {}; the log has it in {room}", record.rooms.own));
+        }
+        if let Some(own) = self.places.get(place + 1).and_then(|places| places.get(&participant))
+            && let Some(truth) = self.truths.get(place)
+        {
+            truth.is_shown(record, *own, say);
         }
     }
 }

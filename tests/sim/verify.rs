@@ -2,6 +2,7 @@
 
 use crate::client::Record;
 use crate::database::Meeting;
+use crate::interaction::mark_of;
 use crate::told::Story;
 use crate::world::End;
 use convoke_actors::ports::EventRow;
@@ -28,6 +29,7 @@ pub fn violations(end: &End) -> Vec<String> {
             marks(&log, &record, &mut say);
             is_what_the_log_says(&log, &record, &mut say);
             log.story.is_shown(&record, &mut say);
+            log.story.votes_are_kept(&record, &mut say);
             is_not_stuck(&log, &record, &mut say);
         }
     }
@@ -125,13 +127,13 @@ fn shows(kind: &str) -> Option<bool> {
 
 /// What was acknowledged is there once; what was refused is not; nothing is there twice.
 fn marks(log: &Log<'_>, record: &Record, say: &mut impl FnMut(String)) {
-    let mut places: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    let mut places: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (row, _, data) in &log.rows {
         let mark = match row.kind.as_str() {
-            "chat.posted" | "chat.edited" => data["message"]["text"].as_str(),
-            "participant.renamed" => data["participant"]["name"].as_str(),
-            "breakout.broadcast" => data["text"].as_str(),
-            _ => None,
+            "chat.posted" | "chat.edited" => data["message"]["text"].as_str().map(str::to_owned),
+            "participant.renamed" => data["participant"]["name"].as_str().map(str::to_owned),
+            "breakout.broadcast" => data["text"].as_str().map(str::to_owned),
+            _ => mark_of(row, data),
         };
         if let Some(mark) = mark {
             places.entry(mark).or_default().push(row.seq.0);

@@ -352,7 +352,7 @@ fn open_session(
     let remembered = state.closed.iter().position(|(known, s)| *known == id && s.participant == participant);
     let mut session = match remembered {
         Some(position) => state.closed.remove(position).1,
-        None => Session { participant, last_id: 0, answers: BTreeMap::new(), lost_at: None, untold_upto: 0 },
+        None => Session { participant, last_id: 0, answers: BTreeMap::new(), lost_at: None, untold: BTreeSet::new() },
     };
     session.lost_at = None;
     state.sessions.insert(id, session);

@@ -396,10 +396,10 @@ pub enum Event {
     /// closed.
     #[serde(rename = "anonymity.begun")]
     AnonymityBegun { of: Uuid, key: Uuid },
-    /// The keys are destroyed, and with them who it was. What each session's number is by now is told
-    /// of all of them alike.
+    /// The keys are destroyed, and with them who it was. Which of the latest numbers of every session had
+    /// an effect is told of all alike, in runs from a number to a number.
     #[serde(rename = "anonymity.ended")]
-    AnonymityEnded { of: BTreeSet<Uuid>, numbers: BTreeMap<SessionId, u64> },
+    AnonymityEnded { of: BTreeSet<Uuid>, numbers: BTreeMap<SessionId, Vec<(u64, u64)>> },
 
     #[serde(rename = "timer.started")]
     TimerStarted {

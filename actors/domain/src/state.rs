@@ -101,10 +101,23 @@ pub struct Session {
     pub answers: BTreeMap<u64, Seq>,
     /// Since when it has had no socket.
     pub lost_at: Option<Millis>,
-    /// Of the numbers up to here, those without an answer may have had an effect that nobody knows
-    /// any more: what was done anonymously.
+    /// Numbers that had an effect, and nobody knows any more which: what was done anonymously is among
+    /// them.
     #[serde(default)]
-    pub untold_upto: u64,
+    pub untold: BTreeSet<u64>,
+}
+
+impl Session {
+    /// A number that had an effect, of which nobody is told where it is.
+    pub fn had_effect(&mut self, id: u64, limits: &Limits) {
+        self.last_id = self.last_id.max(id);
+        if !self.answers.contains_key(&id) {
+            self.untold.insert(id);
+        }
+        while self.untold.len() > limits.answers_kept_max {
+            self.untold.pop_first();
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,16 +298,34 @@ impl Meeting {
             return Ok(Some(*seq));
         }
         let is_veiled = |veil: &Veil| veil.taken.get(&session).is_some_and(|taken| taken.contains(&id));
-        if self.veils.values().any(is_veiled) {
+        if known.untold.contains(&id) || self.veils.values().any(is_veiled) {
             return Ok(None);
         }
         // What may be in flight is kept; of what is older nobody knows any more.
-        let is_full = known.answers.len() >= limits.answers_kept_max;
-        let is_older = known.answers.first_key_value().is_some_and(|(first, _)| id < *first);
-        if id <= known.untold_upto || (is_full && is_older) {
+        let kept = u64::try_from(limits.answers_kept_max).unwrap_or(u64::MAX);
+        if id <= known.last_id.saturating_sub(kept) {
             return Err(Rejection::bad_request("this number is too old to be answered again"));
         }
         Err(nothing())
+    }
+
+    /// The latest numbers of each session that had an effect, in runs.
+    pub fn numbers(&self, limits: &Limits) -> BTreeMap<SessionId, Vec<(u64, u64)>> {
+        let closed = self.closed.iter().map(|(id, session)| (id, session));
+        let all = self.sessions.iter().chain(closed).filter(|(_, session)| session.last_id > 0);
+        let runs = |(id, session): (&SessionId, &Session)| {
+            let veiled = self.veils.values().filter_map(|veil| veil.taken.get(id)).flatten();
+            let numbers: BTreeSet<u64> = session.answers.keys().chain(&session.untold).chain(veiled).copied().collect();
+            let mut runs: Vec<(u64, u64)> = Vec::new();
+            for number in numbers.into_iter().rev().take(limits.answers_kept_max) {
+                match runs.last_mut() {
+                    Some((first, _)) if *first == number.saturating_add(1) => *first = number,
+                    _ => runs.push((number, number)),
+                }
+            }
+            (*id, runs)
+        };
+        all.map(runs).collect()
     }
 
     /// Whether this person may publish from this source just now.

@@ -128,15 +128,13 @@ impl Turn<'_> {
         Some(veil.map_or(cause, |veil| Cause { session: veil.cover(seq, cause.session), ..cause }))
     }
 
-    /// Destroys the keys of these, and tells each session's number instead of who took which.
+    /// Destroys the keys of these. The log will not say any more which command did what, so it is told
+    /// which had an effect at all.
     pub fn unveil(&mut self, of: std::collections::BTreeSet<Uuid>) {
         if of.is_empty() {
             return;
         }
-        let open = self.state.sessions.iter();
-        let all = open.chain(self.state.closed.iter().map(|(id, session)| (id, session)));
-        let numbers = all.filter(|(_, session)| session.last_id > 0).map(|(id, session)| (*id, session.last_id));
-        let numbers = numbers.collect();
+        let numbers = self.state.numbers(self.limits);
         self.emit(Event::AnonymityEnded { of, numbers });
     }
 

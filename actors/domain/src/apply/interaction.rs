@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::poll::{LivePoll, Poll};
 use crate::question::{LiveQuestion, Question};
 use crate::shapes::Source;
-use crate::state::{Meeting, Session};
+use crate::state::Meeting;
 use crate::veil::Veil;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -79,7 +79,7 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 state.veils.insert(*of, Veil::new(*key));
             }
         }
-        Event::AnonymityEnded { of, numbers } => unveil(state, of, numbers),
+        Event::AnonymityEnded { of, numbers } => unveil(state, of, numbers, limits),
         Event::TimerStarted { timer, .. } => state.timer = Some(timer.clone()),
         Event::TimerEnded { .. } => state.timer = None,
         Event::SpotlightChanged { participants, .. } => state.spotlight.clone_from(participants),
@@ -139,8 +139,8 @@ fn close(state: &mut Meeting, poll: &Poll, at: Millis) {
 }
 
 /// Nobody can tell any more who took part: neither from the state nor, once it is overwritten, from
-/// the log. So the numbers that were taken have no answers, and each session's is written down anew.
-fn unveil(state: &mut Meeting, of: &BTreeSet<Uuid>, numbers: &BTreeMap<SessionId, u64>) {
+/// the log. That a number had an effect is still known.
+fn unveil(state: &mut Meeting, of: &BTreeSet<Uuid>, numbers: &BTreeMap<SessionId, Vec<(u64, u64)>>, limits: &Limits) {
     for id in of {
         state.veils.remove(id);
         state.counts_due.remove(id);
@@ -152,18 +152,10 @@ fn unveil(state: &mut Meeting, of: &BTreeSet<Uuid>, numbers: &BTreeMap<SessionId
             live.asker = Uuid::nil();
         }
     }
-    let raise = |session: &mut Session, number: u64| {
-        session.last_id = session.last_id.max(number);
-        session.untold_upto = session.untold_upto.max(number);
-    };
-    for (id, session) in &mut state.sessions {
-        if let Some(number) = numbers.get(id) {
-            raise(session, *number);
-        }
-    }
-    for (id, session) in &mut state.closed {
-        if let Some(number) = numbers.get(id) {
-            raise(session, *number);
+    let open = state.sessions.iter_mut();
+    for (id, session) in open.chain(state.closed.iter_mut().map(|(id, session)| (&*id, session))) {
+        for (first, last) in numbers.get(id).into_iter().flatten() {
+            (*first..=*last).for_each(|number| session.had_effect(number, limits));
         }
     }
 }

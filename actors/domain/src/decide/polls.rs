@@ -125,20 +125,15 @@ pub fn finish_in(turn: &mut Turn<'_>, rooms: &[RoomId], by: Option<ParticipantId
 
 /// Closes polls with their exact counts, and destroys the keys of those that are anonymous.
 pub fn finish(turn: &mut Turn<'_>, polls: &[PollId], by: Option<ParticipantId>) {
-    let mut veiled = BTreeSet::new();
-    for id in polls {
-        let Some(live) = turn.state.polls.get(id) else { continue };
-        let mut closed = live.clone();
-        closed.poll.state = PollState::Closed;
-        turn.emit(Event::PollClosed { poll: closed.shown(false), by });
-        if closed.poll.results == Results::Hosts {
-            turn.emit(Event::PollCounted { poll: closed.shown(true) });
-        }
-        if closed.poll.anonymous {
-            veiled.insert(id.0);
+    let mut closed: Vec<LivePoll> = polls.iter().filter_map(|id| turn.state.polls.get(id)).cloned().collect();
+    turn.unveil(closed.iter().filter(|live| live.poll.anonymous).map(|live| live.poll.id.0).collect());
+    for live in &mut closed {
+        live.poll.state = PollState::Closed;
+        turn.emit(Event::PollClosed { poll: live.shown(false), by });
+        if live.poll.results == Results::Hosts {
+            turn.emit(Event::PollCounted { poll: live.shown(true) });
         }
     }
-    turn.unveil(veiled);
 }
 
 /// The counts of a poll that changed, for those who see them.

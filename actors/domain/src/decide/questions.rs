@@ -82,18 +82,16 @@ pub fn answer(
     };
     question.live = live;
     question.state = QuestionState::Answered;
-    let veiled = veiled(&question);
+    turn.unveil(veiled(&question));
     turn.emit(Event::QuestionAnswered { question, by: caller.participant });
-    turn.unveil(veiled);
     Ok(Reply::Done)
 }
 
 pub fn dismiss(turn: &mut Turn<'_>, caller: &Caller, id: QuestionId) -> Result<Reply, Rejection> {
     let mut question = open(turn, id)?.counted();
     question.state = QuestionState::Dismissed;
-    let veiled = veiled(&question);
+    turn.unveil(veiled(&question));
     turn.emit(Event::QuestionDismissed { question, by: caller.participant });
-    turn.unveil(veiled);
     Ok(Reply::Done)
 }
 

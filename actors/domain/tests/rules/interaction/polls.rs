@@ -137,7 +137,7 @@ fn po3_a_poll_in_a_breakout_room_ends_with_it_and_its_result_stays() {
     scene.does(&bob, vote(id, &[1]));
     scene.does(&ann, go(RoomId::Main));
     scene.does(&ann, CLOSE_NOW);
-    assert_eq!(scene.kinds()[..3], ["poll.closed", "anonymity.ended", "breakout.closed"]);
+    assert_eq!(scene.kinds()[..3], ["anonymity.ended", "poll.closed", "breakout.closed"]);
     assert_eq!(scene.event("poll.closed").audience, Audience::Room(first), "while they are there");
     let kept = scene.state.polls_in(first, true, 20);
     assert_eq!((kept[0].state, kept[0].counts.clone()), (PollState::Closed, Some(vec![0, 1])));
