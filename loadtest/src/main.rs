@@ -3,7 +3,7 @@
 mod scenarios;
 
 use clap::{Parser, Subcommand};
-use scenarios::{breakout, broadcast, cluster, crash, idle, joins, meeting, terminal};
+use scenarios::{breakout, broadcast, cluster, crash, idle, joins, meeting, terminal, voters};
 use std::process::ExitCode;
 
 /// Real WebSocket clients against a Convoke server: load, and the proof that nothing was lost.
@@ -26,6 +26,8 @@ enum Scenario {
     Broadcast(broadcast::Arguments),
     /// A thousand people through breakout rooms, and how long until everybody is told
     Breakout(breakout::Arguments),
+    /// A thousand people who vote within a second, and react all the time
+    Voters(voters::Arguments),
     /// Many joins into one meeting, until everybody knows of everybody
     Joins(joins::Arguments),
     /// Memory of an idle connection, beside a plain server's
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
             Scenario::Cluster(arguments) => cluster::run(arguments).await,
             Scenario::Broadcast(arguments) => broadcast::run(arguments).await,
             Scenario::Breakout(arguments) => breakout::run(arguments).await,
+            Scenario::Voters(arguments) => voters::run(arguments).await,
             Scenario::Joins(arguments) => joins::run(arguments).await,
             Scenario::Idle(arguments) => idle::run(arguments).await,
             Scenario::Join(arguments) => terminal::run(arguments).await,

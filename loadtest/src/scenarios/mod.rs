@@ -9,6 +9,7 @@ pub mod idle;
 pub mod joins;
 pub mod meeting;
 pub mod terminal;
+pub mod voters;
 
 use clap::Args;
 use convoke_loadtest::rest::{Failure, Key, Rest};

@@ -15,10 +15,14 @@ pub mod questions;
 pub mod roles;
 
 use crate::command::{Command, Input};
-use crate::effect::CloseCode;
+use crate::effect::{CloseCode, Signal};
 use crate::event::Event;
+use crate::ids::{Millis, RoomId, SessionId};
+use crate::limits::Limits;
 use crate::rejection::Rejection;
 use crate::rights;
+use crate::shapes::Participant;
+use crate::state::Meeting;
 use crate::turn::{Caller, Reply, Turn};
 
 pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
@@ -125,6 +129,33 @@ fn command_of(
         Command::RequestMedia(_) => moderation::request_media(turn, caller),
         Command::MeshSignal { to, data } => moderation::mesh(turn, by, caller, to, data.0),
         Command::Invite { invitations } => lifecycle::invite(turn, invitations),
+    }
+}
+
+/// What a command shows of itself in passing, if that is all it does: it needs no log, and so goes on
+/// while that is out of reach.
+pub fn passing(
+    state: &Meeting,
+    session: SessionId,
+    command: &Command,
+    now: Millis,
+    limits: &Limits,
+) -> Option<(RoomId, Signal)> {
+    let member = state.session_member(session).filter(|member| member.is_inside())?;
+    let Participant { id, role, room, .. } = member.participant;
+    if !rights::may(role, action_of(command)) {
+        return None;
+    }
+    match command {
+        Command::React { emoji } => {
+            let emoji = checked(emoji, "emoji", limits.emoji_chars_max).ok()?;
+            Some((room, Signal::ReactionShown { participant: id, emoji }))
+        }
+        Command::PublishCaption(caption) if !caption.is_final => {
+            let caption = captions::check(state, id, caption.clone(), now, limits).ok()?;
+            Some((caption.room, Signal::CaptionShown { caption }))
+        }
+        _ => None,
     }
 }
 

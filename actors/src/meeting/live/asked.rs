@@ -11,9 +11,8 @@ use crate::release::{Item, SocketId};
 use crate::room::words::Word;
 use bytestring::ByteString;
 use convoke_domain::command::Input;
-use convoke_domain::effect::Signal;
 use convoke_domain::turn::Reply;
-use convoke_domain::{By, Cause, Command, Effect, Rejection, RoomId, SessionId, rights};
+use convoke_domain::{By, Cause, Effect, Rejection, RoomId, SessionId, decide};
 use tokio::sync::oneshot;
 
 impl Live {
@@ -105,18 +104,9 @@ impl Live {
             return;
         }
         let socket = numbered.socket;
-        let member = self.state.session_member(numbered.session);
-        let signal = match (&numbered.command, member) {
-            (Ok(Command::React { emoji }), Some(member))
-                if member.is_inside()
-                    && rights::may(member.participant.role, "reaction.send")
-                    && emoji.chars().count() <= self.env.limits.emoji_chars_max =>
-            {
-                let signal = Signal::ReactionShown { participant: member.participant.id, emoji: emoji.clone() };
-                Some(signal_item(member.participant.room, &signal))
-            }
-            _ => None,
-        };
+        let (now, limits) = (self.env.clock.now(), &self.env.limits);
+        let passing = |command| decide::passing(&self.state, numbered.session, command, now, limits);
+        let signal = numbered.command.as_ref().ok().and_then(passing).map(|(room, signal)| signal_item(room, &signal));
         let message = match &signal {
             Some(_) => frame::answer(numbered.id, None, "{}"),
             None => frame::refusal(numbered.id, &Rejection::unavailable("the database is out of reach")),
