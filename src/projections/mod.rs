@@ -6,6 +6,8 @@
 
 mod change;
 mod idempotency;
+mod polled;
+mod polls;
 mod present;
 mod read;
 mod rooms;
@@ -13,6 +15,7 @@ mod sql;
 mod write;
 
 pub use idempotency::Reserved;
+pub use polled::{CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
 pub use write::Stretch;

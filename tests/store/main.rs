@@ -10,6 +10,7 @@ mod log;
 mod outbox;
 mod ownership;
 mod peers;
+mod polls;
 mod postgres;
 mod questions;
 mod races;
