@@ -1,6 +1,6 @@
 //! The index of the API: every path, and who answers it.
 
-use super::{Problem, breakout, caller, health, invitations, log, meetings, people, tokens, ws};
+use super::{Problem, breakout, caller, health, invitations, log, meetings, people, polls, questions, tokens, ws};
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, scope};
 use actix_web::{HttpResponse, web};
@@ -36,6 +36,9 @@ use utoipa::OpenApi;
         breakout::close_all,
         people::attendance,
         people::messages,
+        questions::index,
+        polls::index,
+        polls::votes,
         people::erase,
         people::export,
         health::alive,
@@ -63,6 +66,9 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/invitations/{code}/accept", post().to(invitations::accept))
                 .route("/meetings/{id}/participants", get().to(people::attendance))
                 .route("/meetings/{id}/messages", get().to(people::messages))
+                .route("/meetings/{id}/questions", get().to(questions::index))
+                .route("/meetings/{id}/polls", get().to(polls::index))
+                .route("/meetings/{id}/polls/{poll}/votes", get().to(polls::votes))
                 .route("/meetings/{id}/events", get().to(log::events))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))

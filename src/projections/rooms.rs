@@ -80,21 +80,24 @@ pub fn changed(key: &MeetingKey, rooms: &[Room]) -> Vec<Statement> {
     rooms.chunks(ROWS).map(some).collect()
 }
 
-/// Gives what was said in these rooms to another, and closes them.
+/// Gives what was said and asked in these rooms to another, and closes them.
 pub fn merged(key: &MeetingKey, from: &[RoomId], into: RoomId) -> Vec<Statement> {
     let some = |from: &[RoomId]| {
         let ids = || from.iter().map(|id| id.to_string().into());
-        let said = format!(
-            "UPDATE messages_view SET trail = COALESCE(trail || ' ', '') || room, room = $3 \
-             WHERE tenant = $1 AND meeting = $2 AND room IN {}",
-            places(4, from.len(), 1)
-        );
+        let said = |table: &str| {
+            let sql = format!(
+                "UPDATE {table} SET trail = COALESCE(trail || ' ', '') || room, room = $3 \
+                 WHERE tenant = $1 AND meeting = $2 AND room IN {}",
+                places(4, from.len(), 1)
+            );
+            Statement { sql: sql.into(), values: of(key, [into.to_string().into()].into_iter().chain(ids())) }
+        };
         let closed = format!(
             "UPDATE rooms_view SET state = 'closed', ends_at = NULL WHERE tenant = $1 AND meeting = $2 AND id IN {}",
             places(3, from.len(), 1)
         );
-        let said = Statement { sql: said.into(), values: of(key, [into.to_string().into()].into_iter().chain(ids())) };
-        [said, Statement { sql: closed.into(), values: of(key, ids()) }]
+        let closed = Statement { sql: closed.into(), values: of(key, ids()) };
+        [said("messages_view"), said("questions_view"), said("polls_view"), closed]
     };
     from.chunks(ROWS).flat_map(some).collect()
 }

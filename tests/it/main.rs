@@ -16,6 +16,7 @@ mod lobby;
 mod mail;
 mod meeting;
 mod page;
+mod polls;
 mod redis_engines;
 mod redis_server;
 mod rest;
@@ -25,6 +26,8 @@ mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod talk;
+#[path = "../whole/mod.rs"]
+mod whole;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;

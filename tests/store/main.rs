@@ -5,10 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod anonymity;
 mod log;
 mod outbox;
 mod ownership;
 mod peers;
+mod polls;
 mod postgres;
 mod questions;
 mod races;
@@ -18,6 +20,8 @@ mod rooms;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod sqlite;
+#[path = "../whole/mod.rs"]
+mod whole;
 
 use convoke::adapters::store::{self, Opened};
 use convoke_actors::ports::{Commit, EventRow, MeetingKey, NodeLife, Store, StoreError};

@@ -18,12 +18,15 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const TABLES: [&str; 9] = [
+pub const TABLES: [&str; 12] = [
     "meetings_view",
     "attendances",
     "messages_view",
     "rooms_view",
     "breakouts_view",
+    "questions_view",
+    "polls_view",
+    "poll_votes_view",
     "invitations_view",
     "known_users",
     "listed_users",
