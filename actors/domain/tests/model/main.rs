@@ -12,6 +12,7 @@ mod checks;
 #[path = "../common/mod.rs"]
 mod common;
 mod deeds;
+mod interaction;
 mod plan;
 mod rooms;
 mod roster;

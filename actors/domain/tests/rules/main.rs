@@ -12,6 +12,7 @@ mod breakout;
 mod chat;
 mod endings;
 mod hands;
+mod interaction;
 mod lifecycle;
 mod lobby;
 mod log;

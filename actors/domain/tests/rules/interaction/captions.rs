@@ -1,0 +1,84 @@
+//! CP: captions.
+
+use super::*;
+use crate::breakout::Two;
+use convoke_domain::caption::PublishCaption;
+use convoke_domain::effect::Signal;
+use convoke_domain::shapes::Role;
+
+fn caption(scene: &Scene, speaker: &Device) -> PublishCaption {
+    PublishCaption {
+        participant: scene.id(speaker),
+        lang: "en".to_owned(),
+        text: "Good morning.".to_owned(),
+        start_at: scene.now - 1_000,
+        end_at: scene.now,
+        is_final: true,
+    }
+}
+
+fn publish(caption: PublishCaption) -> Command {
+    Command::PublishCaption(caption)
+}
+
+fn shown(scene: &Scene) -> Vec<&str> {
+    let texts = scene.effects.iter().filter_map(|effect| match effect {
+        Effect::Signal { signal: Signal::CaptionShown { caption }, .. } => Some(caption.text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[test]
+fn cp1_a_service_writes_down_anybody_and_a_person_themselves() {
+    let Two { mut scene, bob, cid, second, .. } = Two::open();
+    let agent = scene.enters("Captioner", Role::Agent);
+    let vic = scene.enters("Vic", Role::Viewer);
+    let (bobs, cids, vics) = (caption(&scene, &bob), caption(&scene, &cid), caption(&scene, &vic));
+    scene.refused(&vic, publish(vics), Code::NotPermitted);
+    scene.refused(&bob, publish(cids.clone()), Code::NotPermitted);
+    let nobody = PublishCaption { participant: ParticipantId(uuid::Uuid::from_u128(9)), ..cids.clone() };
+    scene.refused(&agent, publish(nobody), Code::NotFound);
+    scene.does(&bob, publish(bobs));
+    scene.does(&agent, publish(cids));
+    assert_eq!(scene.event("caption.recorded").audience, Audience::Room(second), "the speaker's room");
+    let own = caption(&scene, &agent);
+    scene.does(&agent, publish(own));
+}
+
+#[test]
+fn cp2_partial_ones_pass_and_final_ones_stay() {
+    let mut scene = Scene::new();
+    let bob = scene.enters("Bob", Role::Participant);
+    let partial = PublishCaption { is_final: false, text: "Good".to_owned(), ..caption(&scene, &bob) };
+    scene.does(&bob, publish(partial));
+    assert_eq!((shown(&scene), scene.kinds()), (vec!["Good"], vec![]));
+    let whole = caption(&scene, &bob);
+    scene.does(&bob, publish(whole));
+    assert_eq!((shown(&scene), scene.kinds()), (vec!["Good morning."], vec!["caption.recorded"]));
+}
+
+#[test]
+fn cp3_what_is_no_caption() {
+    let mut scene = Scene::new();
+    let bob = scene.enters("Bob", Role::Participant);
+    let good = caption(&scene, &bob);
+    let with = |change: &dyn Fn(&mut PublishCaption)| {
+        let mut wrong = good.clone();
+        change(&mut wrong);
+        publish(wrong)
+    };
+    for lang in ["", "e", "en_US", "en--US", "-en", "123", "en-verylongpart", &"en-".repeat(12), "e\"n"] {
+        scene.refused(&bob, with(&|c| c.lang = lang.to_owned()), Code::BadRequest);
+    }
+    scene.refused(&bob, with(&|c| c.text = " ".to_owned()), Code::BadRequest);
+    scene.refused(&bob, with(&|c| c.text = "é".repeat(1_001)), Code::TooLarge);
+    scene.refused(&bob, with(&|c| c.end_at = c.start_at - 1), Code::BadRequest);
+    scene.refused(&bob, with(&|c| c.start_at = c.end_at - 300_001), Code::BadRequest);
+    scene.refused(&bob, with(&|c| (c.start_at, c.end_at) = (0, 1)), Code::BadRequest);
+    scene.refused(&bob, with(&|c| c.end_at += 60_001), Code::BadRequest);
+    scene.refused(&bob, with(&|c| (c.start_at, c.end_at) = (u64::MAX, u64::MAX)), Code::BadRequest);
+    for lang in ["en", "pt-BR", "zh-Hant-TW", "de-DE-1996"] {
+        scene.does(&bob, with(&|c| c.lang = lang.to_owned()));
+    }
+}
