@@ -8,6 +8,7 @@ mod device;
 mod poll_rooms;
 mod polls;
 mod questions;
+mod refusals;
 
 use crate::ok;
 use convoke_loadtest::client::{Client, Heard};
