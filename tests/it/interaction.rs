@@ -5,10 +5,12 @@ mod anonymous;
 mod attention;
 mod captions;
 mod device;
+mod durable;
 mod poll_rooms;
 mod polls;
 mod questions;
 mod refusals;
+mod replayed;
 
 use crate::ok;
 use convoke_loadtest::client::{Client, Heard};
