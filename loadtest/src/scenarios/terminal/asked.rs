@@ -76,7 +76,7 @@ impl Asked {
             return Some(match (kind, text(question, "/by"), text(question, "/answer")) {
                 ("question.asked", "", _) => format!("* question {number}, anonymously: {said}"),
                 ("question.asked", asker, _) => format!("* question {number}, by {}: {said}", by(asker)),
-                ("question.voted", ..) => format!("* question {number} has {} votes: {said}", question["votes"]),
+                ("question.voted", ..) => format!("* question {number} ({} for it): {said}", question["votes"]),
                 ("question.answered", _, "") => format!("* question {number} is answered aloud: {said}"),
                 ("question.answered", _, answer) => format!("* question {number}: {said} {answer}"),
                 _ => format!("* question {number} is dismissed: {said}"),
@@ -122,7 +122,13 @@ impl Asked {
         let wrong = || Some(Wish::Say(format!("* {HELP}")));
         let (first, others) = rest.split_once(' ').unwrap_or((rest, ""));
         let question = || self.questions.get(first.parse::<usize>().ok()?.checked_sub(1)?).map(|one| one["id"].clone());
-        let poll = || self.polls.iter().rfind(is_open).map(|poll| poll["id"].clone());
+        let poll = |kind, mut data: Value| match self.polls.iter().rfind(is_open) {
+            Some(poll) => {
+                data["poll"] = poll["id"].clone();
+                Wish::Do(kind, data)
+            }
+            None => Wish::Say("* no poll is open".to_owned()),
+        };
         match word {
             "/ask" | "/anonymous" => {
                 Some(Wish::Do("question.ask", json!({ "text": rest, "anonymous": word == "/anonymous" })))
@@ -146,13 +152,10 @@ impl Asked {
             "/vote" => {
                 let choice = |one: &str| one.trim().parse::<u32>().ok()?.checked_sub(1);
                 let choices: Option<Vec<u32>> = rest.split(',').map(choice).collect();
-                let (Some(poll), Some(choices)) = (poll(), choices) else { return wrong() };
-                Some(Wish::Do("poll.vote", json!({ "poll": poll, "choices": choices })))
+                let Some(choices) = choices else { return wrong() };
+                Some(poll("poll.vote", json!({ "choices": choices })))
             }
-            "/results" => match poll() {
-                Some(poll) => Some(Wish::Do("poll.close", json!({ "poll": poll }))),
-                None => Some(Wish::Say("* no poll is open".to_owned())),
-            },
+            "/results" => Some(poll("poll.close", json!({}))),
             "/timer" => {
                 let Ok(duration_s) = first.parse::<u32>() else { return wrong() };
                 let title = (!others.is_empty()).then_some(others);
@@ -169,7 +172,7 @@ impl Asked {
             open.map(|(place, one)| (one["votes"].as_u64().unwrap_or(0), place + 1, text(one, "/text"))).collect();
         open.sort_by_key(|(votes, number, _)| (std::cmp::Reverse(*votes), *number));
         let lines: Vec<String> =
-            open.iter().map(|(votes, number, said)| format!("* {number}: {said} ({votes} votes)")).collect();
+            open.iter().map(|(votes, number, said)| format!("* {number}: {said} ({votes} for it)")).collect();
         if lines.is_empty() { "* no question is open".to_owned() } else { lines.join("\n") }
     }
 }

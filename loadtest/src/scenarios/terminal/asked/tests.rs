@@ -29,8 +29,8 @@ fn questions_keep_their_numbers_and_are_listed_by_votes() {
         asked.event(kind, &json!({ "question": question }), &names()).unwrap()
     };
     assert_eq!(told(&mut asked, "question.asked", question("c", 0, "open")), "* question 3, by Ann: c?");
-    assert_eq!(told(&mut asked, "question.voted", question("c", 5, "open")), "* question 3 has 5 votes: c?");
-    let listed = Wish::Say("* 3: c? (5 votes)\n* 2: b? (3 votes)".to_owned());
+    assert_eq!(told(&mut asked, "question.voted", question("c", 5, "open")), "* question 3 (5 for it): c?");
+    let listed = Wish::Say("* 3: c? (5 for it)\n* 2: b? (3 for it)".to_owned());
     assert_eq!(asked.command("/questions", ""), Some(listed));
     assert_eq!(does(&asked, "/up 2"), ("question.vote", json!({ "question": "b", "up": true })));
     let answer = does(&asked, "/answer 3 On Monday, then.");
