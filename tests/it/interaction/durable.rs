@@ -179,10 +179,12 @@ async fn deadlines_hold_across_a_kill() {
     let timer = ada.event("timer.started").await.unwrap().data["timer"].clone();
     let asking = json!({ "question": "Quick?", "options": ["Yes", "No"], "results": "live", "duration_s": 1 });
     let poll = opened(&ada, asking).await;
-    ok(&ada, "poll.vote", json!({ "poll": poll, "choices": [1] })).await;
+    let vote = ada.ask("poll.vote", json!({ "poll": poll, "choices": [1] })).await.unwrap();
     served.crash().await;
     let closed = until_told(&ada, "poll.closed", |_| true).await;
-    assert_eq!((&closed["poll"]["counts"], &closed["by"]), (&json!([0, 1]), &Value::Null));
+    // Where everything is slow the deadline comes before the vote.
+    let votes = u32::from(vote["ok"] == json!(true));
+    assert_eq!((&closed["poll"]["counts"], &closed["by"]), (&json!([0, votes]), &Value::Null));
     let late = served.client(0, &id, "late", "participant").joined().await.unwrap();
     assert_eq!(late["timer"], timer);
     assert_eq!(logged(served.node(), &id, "poll.closed").await.len(), 1);
