@@ -89,6 +89,8 @@ pub struct Record {
     pub resumes_snapshot: u64,
     pub reconnects: u64,
     pub signals: u64,
+    /// The captions among the signals, while events are kept.
+    pub captions: Vec<Value>,
     pub closed: Option<u16>,
     /// The last close code, also of closes that were followed by a resume.
     pub last_close: Option<u16>,
@@ -467,7 +469,12 @@ impl Life {
         let data = message.get("data").cloned().unwrap_or(Value::Null);
         match kind.as_str() {
             "tick" => {}
-            "reaction.shown" | "media.states" | "caption.shown" => self.note(|record| record.signals += 1),
+            "reaction.shown" | "media.states" | "caption.shown" => self.note(|record| {
+                record.signals += 1;
+                if let Some(caption) = data.get("caption").filter(|_| record.keep_events) {
+                    record.captions.push(caption.clone());
+                }
+            }),
             "self.admitted" => {
                 if let Some(snapshot) = data.get("snapshot") {
                     self.snapshot(snapshot);

@@ -21,7 +21,7 @@ pub struct Cluster {
 }
 
 /// None, said aloud, where PostgreSQL or Redis is missing.
-async fn cluster(size: usize) -> Option<Cluster> {
+pub async fn cluster(size: usize) -> Option<Cluster> {
     let Ok(redis) = std::env::var("CONVOKE_TEST_REDIS_URL") else {
         println!("SKIPPED: CONVOKE_TEST_REDIS_URL is not set; `cargo xtask test` sets it");
         return None;

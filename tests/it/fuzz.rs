@@ -4,6 +4,7 @@
 
 use crate::{joined, meeting, ok, server};
 use convoke_loadtest::client::connect;
+use convoke_loadtest::rest::now_s;
 use convoke_loadtest::server::Server;
 use futures_util::{SinkExt, StreamExt};
 use rand::rngs::StdRng;
@@ -16,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 const FRAMES: usize = 100_000;
 const WORKERS: usize = 8;
 const ROLES: [&str; 6] = ["host", "cohost", "participant", "participant", "viewer", "agent"];
-const KINDS: [&str; 35] = [
+const KINDS: [&str; 47] = [
     "leave",
     "meeting.start",
     "meeting.update",
@@ -38,6 +39,18 @@ const KINDS: [&str; 35] = [
     "chat.edit",
     "chat.delete",
     "chat.react",
+    "question.ask",
+    "question.vote",
+    "question.answer",
+    "question.dismiss",
+    "poll.open",
+    "poll.vote",
+    "poll.close",
+    "timer.start",
+    "timer.stop",
+    "spotlight.set",
+    "screen.request",
+    "caption.publish",
     "breakout.plan",
     "breakout.open",
     "breakout.move",
@@ -53,7 +66,7 @@ const KINDS: [&str; 35] = [
     "mesh.signal",
     "no.such.thing",
 ];
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 39] = [
     "rooms",
     "room",
     "moves",
@@ -81,6 +94,18 @@ const FIELDS: [&str; 27] = [
     "transfer_to",
     "reply_to",
     "after",
+    "question",
+    "poll",
+    "choices",
+    "options",
+    "results",
+    "duration_s",
+    "participants",
+    "up",
+    "anonymous",
+    "start_at",
+    "end_at",
+    "final",
 ];
 const WORDS: [&str; 14] = [
     "room",
@@ -168,6 +193,22 @@ fn data_of(kind: &str, random: &mut StdRng, ids: &Ids) -> Value {
         "chat.edit" => json!({ "message": id, "text": text }),
         "chat.delete" => json!({ "message": id }),
         "chat.react" => json!({ "message": id, "emoji": "👋", "on": on }),
+        "question.ask" => json!({ "text": text, "anonymous": on }),
+        "question.vote" => json!({ "question": id, "up": on }),
+        "question.answer" => json!({ "question": id, "live": true }),
+        "question.dismiss" => json!({ "question": id }),
+        "poll.open" => {
+            let results = pick(random, &["live", "closed", "hosts"]);
+            json!({ "question": text, "options": ["yes", "no"], "multiple": on, "anonymous": !on, "results": results })
+        }
+        "poll.vote" => json!({ "poll": id, "choices": [u8::from(on)] }),
+        "poll.close" => json!({ "poll": id }),
+        "timer.start" => json!({ "duration_s": 1, "title": text }),
+        "spotlight.set" => json!({ "participants": [id] }),
+        "caption.publish" => {
+            let at = now_s() * 1_000;
+            json!({ "participant": id, "lang": "en", "text": text, "start_at": at, "end_at": at, "final": on })
+        }
         "mesh.signal" => json!({ "to": id, "data": { "any": text } }),
         _ => json!({}),
     };
@@ -187,7 +228,14 @@ fn check(message: &Value, ids: &Ids) {
         let code = message["error"]["code"].as_str().unwrap_or("none");
         assert!(CODES.contains(&code), "{message}");
     }
-    for pointer in ["/data/participant/id", "/data/message/id", "/data/self/participant/id", "/data/self/session"] {
+    for pointer in [
+        "/data/participant/id",
+        "/data/message/id",
+        "/data/question/id",
+        "/data/poll/id",
+        "/data/self/participant/id",
+        "/data/self/session",
+    ] {
         if let Some(id) = message.pointer(pointer).and_then(Value::as_str) {
             let mut ids = ids.lock().unwrap();
             if ids.len() >= 200 {
@@ -284,6 +332,9 @@ async fn a_hundred_thousand_random_frames_harm_nobody() {
     ok(&witness, "chat.post", json!({ "to": "room", "text": "unharmed" })).await;
     let log = server.rest.log(&id).await.unwrap();
     assert!(log.len() > 10_000, "too little of it had an effect: {} events", log.len());
+    for kind in ["question.vote_set", "question.answered", "poll.voted", "poll.closed", "caption.recorded"] {
+        assert!(log.iter().any(|event| event["type"] == kind), "nothing came of it: {kind}");
+    }
     let metrics = server.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
     assert!(!metrics.contains("convoke_actor_crashes_total{"), "{metrics}");
     assert!(!server.log().contains("panic"), "{}", server.log());

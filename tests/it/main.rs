@@ -11,6 +11,7 @@ mod cuts;
 mod degraded;
 mod fenced;
 mod fuzz;
+mod interaction;
 mod limits;
 mod lobby;
 mod mail;

@@ -9,7 +9,7 @@ use crate::poll::{LivePoll, Poll};
 use crate::question::{LiveQuestion, Question};
 use crate::rejection::Rejection;
 use crate::shapes::{
-    Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source, Timer,
+    Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, RoomState, Source, Timer,
 };
 use crate::veil::Veil;
 use serde::{Deserialize, Serialize};
@@ -260,8 +260,8 @@ impl Meeting {
 
     /// The questions of a room that are open, and the latest that are not: those with the most votes
     /// first, then the earlier ones.
-    pub fn questions_in(&self, room: RoomId, settled_most: usize) -> Vec<Question> {
-        let here = || self.questions.values().filter(|live| live.question.room == room);
+    pub fn questions_in(&self, room: RoomId, leads: bool, settled_most: usize) -> Vec<Question> {
+        let here = || self.questions.values().filter(|live| self.is_shown_in(live.question.room, room, leads));
         let mut settled: Vec<&LiveQuestion> = here().filter(|live| !live.is_open()).collect();
         settled.sort_by_key(|live| std::cmp::Reverse(live.asked));
         settled.truncate(settled_most);
@@ -272,7 +272,7 @@ impl Meeting {
 
     /// The polls of a room that are open, and the latest that are closed, in the order they were opened.
     pub fn polls_in(&self, room: RoomId, leads: bool, closed_most: usize) -> Vec<Poll> {
-        let here = || self.polls.values().filter(|live| live.poll.room == room);
+        let here = || self.polls.values().filter(|live| self.is_shown_in(live.poll.room, room, leads));
         let closed = here().filter(|live| !live.is_open()).count();
         let mut skip = closed.saturating_sub(closed_most);
         let is_shown = |live: &&LivePoll| {
@@ -283,6 +283,13 @@ impl Meeting {
             }
         };
         here().filter(is_shown).map(|live| live.shown(leads)).collect()
+    }
+
+    /// Whether what belongs to a room is shown in another: there, and in the main room to those who lead,
+    /// when it is closed and nobody can go there any more.
+    fn is_shown_in(&self, of: RoomId, room: RoomId, leads: bool) -> bool {
+        let is_closed = || self.rooms.get(&of).is_none_or(|room| room.state == RoomState::Closed);
+        of == room || (leads && room == RoomId::Main && is_closed())
     }
 
     /// As whom somebody takes part in a poll or stands behind a question: themselves, or a pseudonym.

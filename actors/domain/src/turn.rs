@@ -15,7 +15,7 @@ use crate::ids::{Millis, ParticipantId, Seq, SessionId};
 use crate::limits::Limits;
 use crate::poll::Results;
 use crate::rejection::Rejection;
-use crate::shapes::{Connection, Participant, Role};
+use crate::shapes::{Connection, Participant, Role, RoomState};
 use crate::state::{Meeting, Member};
 use uuid::Uuid;
 
@@ -274,10 +274,10 @@ impl Turn<'_> {
             Event::QuestionAsked { question }
             | Event::QuestionVoted { question }
             | Event::QuestionAnswered { question, .. }
-            | Event::QuestionDismissed { question, .. } => Audience::Room(question.room),
+            | Event::QuestionDismissed { question, .. } => self.those_who_see(question.room),
             Event::PollCounted { poll } if poll.results == Results::Hosts => Audience::Only(self.leads_in(poll.room)),
             Event::PollOpened { poll, .. } | Event::PollCounted { poll } | Event::PollClosed { poll, .. } => {
-                Audience::Room(poll.room)
+                self.those_who_see(poll.room)
             }
             Event::CaptionRecorded { caption } => Audience::Room(caption.room),
             Event::BreakoutOpened { .. }
@@ -340,6 +340,12 @@ impl Turn<'_> {
 
     fn room_of(&self, id: ParticipantId) -> crate::ids::RoomId {
         self.state.member(id).map(|member| member.participant.room).unwrap_or_default()
+    }
+
+    /// Whoever is in the room; of a closed one, those who lead in the main room are shown what is left.
+    fn those_who_see(&self, room: crate::ids::RoomId) -> Audience {
+        let is_closed = self.state.rooms.get(&room).is_none_or(|room| room.state == RoomState::Closed);
+        if is_closed { Audience::Only(self.leads_in(crate::ids::RoomId::Main)) } else { Audience::Room(room) }
     }
 
     fn leads_in(&self, room: crate::ids::RoomId) -> std::collections::BTreeSet<ParticipantId> {

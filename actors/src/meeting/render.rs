@@ -176,7 +176,7 @@ impl Views {
         let shared = self.rooms.entry((room, leads)).or_insert_with(|| SharedView {
             hands: raw(&state.hands_in(room)).into(),
             messages: None,
-            questions: raw(&state.questions_in(room, SETTLED)).into(),
+            questions: raw(&state.questions_in(room, leads, SETTLED)).into(),
             polls: raw(&state.polls_in(room, leads, SETTLED)).into(),
             states: states(state, room),
         });

@@ -1,6 +1,9 @@
 //! A person's client in the terminal: what happens is a line, what one types is said. `/help`
 //! lists the rest. It works on a pipe too.
 
+mod asked;
+
+use asked::{Asked, Wish};
 use clap::Args;
 use convoke_loadtest::client::{Client, Heard, Options};
 use convoke_loadtest::rest::Failure;
@@ -63,6 +66,7 @@ struct Shown {
     lobby: BTreeMap<String, String>,
     /// Rooms that are not closed, by id.
     rooms: BTreeMap<String, String>,
+    asked: Asked,
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> &'a str {
@@ -90,6 +94,7 @@ impl Shown {
             for message in snapshot.pointer("/view/messages").and_then(Value::as_array).into_iter().flatten() {
                 println!("{}: {}", self.name(text(message, "/from")), text(message, "/text"));
             }
+            self.asked.enter(&snapshot["view"]).iter().for_each(|line| println!("{line}"));
         }
         if record.is_waiting && !self.is_waiting {
             println!("* you wait in the lobby");
@@ -102,7 +107,13 @@ impl Shown {
         for (kind, data) in record.notices.iter().skip(self.notices) {
             match kind.as_str() {
                 "lobby.message" => println!("* from the hosts: {}", text(data, "/text")),
-                "self.entered" => println!("* you are in {} now", self.room(text(data, "/view/room"))),
+                "self.entered" => {
+                    println!("* you are in {} now", self.room(text(data, "/view/room")));
+                    self.asked.enter(&data["view"]).iter().for_each(|line| println!("{line}"));
+                }
+                "screen.requested" => {
+                    println!("* {} would like to share their screen", self.name(text(data, "/participant")));
+                }
                 _ => {}
             }
         }
@@ -182,7 +193,7 @@ impl Shown {
                 println!("* {} asks for help in {}", self.name(text(data, "/by")), self.room(text(data, "/room")));
             }
             "meeting.ended" => println!("* the meeting has ended"),
-            _ => {}
+            kind => self.asked.event(kind, data, &self.names).iter().for_each(|line| println!("{line}")),
         }
     }
 
@@ -200,7 +211,7 @@ async fn say(client: &Client, shown: &Shown, line: &str) -> Result<(), Failure> 
     let command = match word {
         "" => None,
         "/help" => {
-            println!("{HELP}");
+            println!("{HELP} {}", asked::HELP);
             None
         }
         "/who" => {
@@ -240,10 +251,17 @@ async fn say(client: &Client, shown: &Shown, line: &str) -> Result<(), Failure> 
         "/unlock" => Some(("meeting.update", json!({ "settings": { "locked": false } }))),
         "/end" => Some(("meeting.end", json!({}))),
         "/leave" => Some(("leave", json!({}))),
-        _ if word.starts_with('/') => {
-            println!("* {HELP}");
-            None
-        }
+        _ if word.starts_with('/') => match shown.asked.command(word, rest) {
+            Some(Wish::Do(kind, data)) => Some((kind, data)),
+            Some(Wish::Say(line)) => {
+                println!("{line}");
+                None
+            }
+            None => {
+                println!("* {HELP} {}", asked::HELP);
+                None
+            }
+        },
         _ => Some(("chat.post", json!({ "to": "room", "text": line }))),
     };
     if let Some((kind, data)) = command {

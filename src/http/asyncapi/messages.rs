@@ -6,10 +6,14 @@
 #![allow(dead_code, clippy::large_enum_variant)]
 
 use convoke_domain::breakout::{Breakout, Help};
-use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Room};
-use convoke_domain::{Millis, ParticipantId, RoomId, Seq, SessionId};
+use convoke_domain::caption::Caption;
+use convoke_domain::poll::Poll;
+use convoke_domain::question::Question;
+use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Room, Timer};
+use convoke_domain::{Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId};
 use schemars::JsonSchema;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The first frame of a socket, under the number 0.
 #[derive(JsonSchema)]
@@ -60,6 +64,11 @@ pub struct Snapshot {
     pub breakout: Option<ShownBreakout>,
     pub view: View,
     pub recordings: Vec<Value>,
+    pub timer: Option<Timer>,
+    /// Who is to be seen first, in that order.
+    pub spotlight: Vec<ParticipantId>,
+    /// For hosts and cohosts: who would like to share their screen.
+    pub screen_requests: Option<Vec<ParticipantId>>,
 }
 
 #[derive(JsonSchema)]
@@ -85,9 +94,16 @@ pub struct View {
     pub hands: Vec<Hand>,
     /// The latest 50.
     pub messages: Vec<Message>,
-    pub questions: Vec<Value>,
-    pub polls: Vec<Value>,
+    /// Those with the most votes first: what is open, and the latest 20 that are not. Hosts and cohosts in
+    /// the main room are shown those of closed rooms, too.
+    pub questions: Vec<Question>,
+    /// What is open, and the latest 20 that are not; for hosts and cohosts as with questions.
+    pub polls: Vec<Poll>,
     pub whiteboards: Vec<Value>,
+    /// What one chose in polls that are open.
+    pub votes: BTreeMap<PollId, Vec<u32>>,
+    /// The open questions that one is for.
+    pub upvotes: Vec<QuestionId>,
     /// What people in the room publish; whoever is not listed, nothing.
     pub states: Vec<MediaState>,
     /// Credentials for the media of the room.
@@ -113,9 +129,14 @@ pub enum Notice {
         breakout: Option<ShownBreakout>,
         view: View,
         lobby: Option<Vec<LobbyEntry>>,
+        /// For hosts and cohosts.
+        screen_requests: Option<Vec<ParticipantId>>,
     },
     #[serde(rename = "self.waiting")]
     Waiting(Empty),
+    /// For hosts and cohosts: somebody would like to share their screen.
+    #[serde(rename = "screen.requested")]
+    ScreenRequested { participant: ParticipantId },
     #[serde(rename = "media.granted")]
     MediaGranted { media: Value },
     #[serde(rename = "mesh.signal")]
@@ -133,6 +154,9 @@ pub enum Signal {
     ReactionShown { participant: ParticipantId, emoji: String },
     #[serde(rename = "media.states")]
     MediaStates { states: Vec<MediaState> },
+    /// One slot a speaker and language; a final one is an event, too.
+    #[serde(rename = "caption.shown")]
+    CaptionShown { caption: Caption },
     /// For hosts and cohosts: who was moved to this room and has not arrived there in time. It is said
     /// again when that changes, also when nobody is missing any more.
     #[serde(rename = "room.arrivals")]

@@ -74,10 +74,8 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             }
         }
         Event::PollClosed { poll, .. } => close(state, poll, at),
-        Event::AnonymityBegun { of, key } => {
-            if !key.is_nil() {
-                state.veils.insert(*of, Veil::new(*key));
-            }
+        Event::AnonymityBegun { of, key } if !key.is_nil() => {
+            state.veils.insert(*of, Veil::new(*key));
         }
         Event::AnonymityEnded { of, numbers } => unveil(state, of, numbers, limits),
         Event::TimerStarted { timer, .. } => state.timer = Some(timer.clone()),

@@ -62,7 +62,8 @@ fn an1_neither_event_nor_cause_names_anybody() {
     assert!(scene.log.iter().filter(|r| r.event.kind() == "anonymity.begun").all(|r| r.cause.is_none()));
     assert_eq!(scene.state.questions[&question].question.by, None);
     assert_eq!(scene.state.polls[&poll].counts, [0, 1], "and a vote can be changed all the same");
-    let shown = text(&(scene.state.polls_in(RoomId::Main, true, 9), scene.state.questions_in(RoomId::Main, 9)));
+    let state = &scene.state;
+    let shown = text(&(state.polls_in(RoomId::Main, true, 9), state.questions_in(RoomId::Main, true, 9)));
     assert!(!shown.contains(&scene.id(&bob).to_string()), "hosts are not told either");
 }
 

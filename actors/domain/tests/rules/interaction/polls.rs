@@ -139,8 +139,9 @@ fn po3_a_poll_in_a_breakout_room_ends_with_it_and_its_result_stays() {
     scene.does(&ann, CLOSE_NOW);
     assert_eq!(scene.kinds()[..3], ["anonymity.ended", "poll.closed", "breakout.closed"]);
     assert_eq!(scene.event("poll.closed").audience, Audience::Room(first), "while they are there");
-    let kept = scene.state.polls_in(first, true, 20);
+    let kept = scene.state.polls_in(RoomId::Main, true, 20);
     assert_eq!((kept[0].state, kept[0].counts.clone()), (PollState::Closed, Some(vec![0, 1])));
+    assert_eq!(scene.state.polls_in(RoomId::Main, false, 20), [], "to leads, as nobody can go there any more");
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn cast() -> (Scene, Device, Device, Device) {
 }
 
 fn shown(scene: &Scene, device: &Device) -> Vec<Question> {
-    scene.state.questions_in(scene.member(device).participant.room, 20)
+    let member = scene.member(device);
+    scene.state.questions_in(member.participant.room, member.leads(), 20)
 }
 
 #[test]
@@ -157,9 +158,11 @@ fn qu5_questions_outlive_their_room_and_go_with_a_merge() {
     assert_eq!(scene.state.questions[&bobs].question.room, second);
     scene.does(&cid, up(bobs, true));
     scene.does(&ann, crate::breakout::CLOSE_NOW);
-    assert_eq!(scene.state.questions_in(second, 20).len(), 2);
+    assert_eq!(scene.state.questions_in(RoomId::Main, true, 20).len(), 2, "leads find them in the main room");
+    assert_eq!(scene.state.questions_in(RoomId::Main, false, 20), []);
     scene.does(&ann, answer(cids, "from the main room"));
-    assert_eq!(scene.event("question.answered").audience, Audience::Room(second));
+    let anns = scene.id(&ann);
+    assert_eq!(scene.event("question.answered").audience, Audience::Only([anns].into()), "those who are shown it");
 }
 
 #[test]
