@@ -30,9 +30,11 @@ struct Line<'a> {
 }
 
 /// What whoever reads the log is told. Keys of pseudonyms are for nobody: whoever has one could try the
-/// ids of all who were there.
+/// ids of all who were there. Nor are the numbers that stand in for what was forgotten: beside the causes
+/// of everything else they might tell who took part.
 fn told(row: &EventRow) -> &str {
-    if row.kind == "anonymity.begun" { "{}" } else { &row.data }
+    let is_secret = row.kind == "anonymity.begun" || row.kind == "anonymity.ended";
+    if is_secret { "{}" } else { &row.data }
 }
 
 fn line(row: &EventRow) -> Option<String> {
