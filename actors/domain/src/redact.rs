@@ -116,9 +116,9 @@ pub fn user(event: &mut Event, user: &UserId) -> bool {
 /// commands that they came of, and the counts in between, which would tell a vote by its time. True if
 /// anything changed.
 pub fn anonymous(recorded: &mut Recorded, of: &BTreeSet<Uuid>) -> bool {
-    if recorded.event.veiled_by().is_some_and(|id| of.contains(&id)) && recorded.cause.take().is_some() {
-        forget_vote(&mut recorded.event);
-        return true;
+    if recorded.event.veiled_by().is_some_and(|id| of.contains(&id)) {
+        let had_cause = recorded.cause.take().is_some();
+        return forget_vote(&mut recorded.event) || had_cause;
     }
     match &mut recorded.event {
         Event::AnonymityBegun { of: id, key } if of.contains(id) && !key.is_nil() => {
@@ -132,14 +132,18 @@ pub fn anonymous(recorded: &mut Recorded, of: &BTreeSet<Uuid>) -> bool {
     }
 }
 
-fn forget_vote(event: &mut Event) {
+fn forget_vote(event: &mut Event) -> bool {
     match event {
-        Event::PollVoted { voter, choices, .. } => {
+        Event::PollVoted { voter, choices, .. } if !voter.is_nil() => {
             *voter = Uuid::nil();
             choices.clear();
+            true
         }
-        Event::QuestionVoteSet { voter, .. } => *voter = Uuid::nil(),
-        _ => {}
+        Event::QuestionVoteSet { voter, .. } if !voter.is_nil() => {
+            *voter = Uuid::nil();
+            true
+        }
+        _ => false,
     }
 }
 

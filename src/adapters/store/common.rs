@@ -301,14 +301,17 @@ macro_rules! common_store {
             }
 
             /// The head stays locked, so the snapshot of an owner that is just being replaced comes
-            /// either before the new one begins or not at all.
+            /// either before the new one begins or not at all. One that comes late does not take the place
+            /// of a newer one: that may have been made because something was to be forgotten.
             async fn save_snapshot(&self, key: &MeetingKey, term: Term, snapshot: &Snapshot) -> Result<(), StoreError> {
                 let done = query(concat!(
                     "INSERT INTO snapshots (tenant, meeting, seq, version, state) ",
                     "SELECT $1, $2, $3, $4, $5 FROM meeting_heads WHERE tenant = $1 AND meeting = $2 AND term = $6",
                     $lock,
                     " ON CONFLICT (tenant, meeting) DO UPDATE SET ",
-                    "seq = excluded.seq, version = excluded.version, state = excluded.state"
+                    "version = CASE WHEN snapshots.seq <= excluded.seq THEN excluded.version ELSE snapshots.version END, ",
+                    "state = CASE WHEN snapshots.seq <= excluded.seq THEN excluded.state ELSE snapshots.state END, ",
+                    "seq = CASE WHEN snapshots.seq <= excluded.seq THEN excluded.seq ELSE snapshots.seq END"
                 ))
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
