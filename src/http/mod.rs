@@ -18,6 +18,7 @@ pub mod routes;
 pub mod socket;
 pub mod strangers;
 pub mod tokens;
+pub mod transcript;
 pub mod upgrade;
 pub mod ws;
 

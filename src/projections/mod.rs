@@ -4,6 +4,7 @@
 //! and the cursors rebuilds everything. Erasure in the log is carried out here too, driven by the
 //! log, so a crash in the middle only means that it is done again.
 
+mod captions;
 mod change;
 mod idempotency;
 mod present;
@@ -12,6 +13,7 @@ mod rooms;
 mod sql;
 mod write;
 
+pub use captions::{Line, Spoken, Wanted};
 pub use idempotency::Reserved;
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};

@@ -32,7 +32,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Cuts a list that was asked for with one more than its limit.
-    fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
+    pub(super) fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
         let more = items.len() > limit;
         items.truncate(limit);
         let next = if more { items.last().map(cursor) } else { None };
@@ -378,6 +378,6 @@ fn containing(text: &str) -> String {
     format!("%{literal}%")
 }
 
-fn more(limit: usize) -> i64 {
+pub(super) fn more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

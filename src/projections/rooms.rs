@@ -55,9 +55,12 @@ pub fn moved(key: &MeetingKey, seq: Seq, at: Millis, moves: &[Move]) -> Vec<Stat
     moves.chunks(ROWS).flat_map(some).collect()
 }
 
-/// A new set: what was known of the one before is in the log and in the stays.
+/// A new set: the rooms of the one before keep their names.
 pub fn opened(key: &MeetingKey, rooms: &[Room]) -> Vec<Statement> {
-    let former = of_meeting!(key, "DELETE FROM rooms_view WHERE tenant = $1 AND meeting = $2");
+    let former = of_meeting!(
+        key,
+        "UPDATE rooms_view SET is_former = 1, state = 'closed', ends_at = NULL WHERE tenant = $1 AND meeting = $2"
+    );
     [former].into_iter().chain(changed(key, rooms)).collect()
 }
 
@@ -72,7 +75,7 @@ pub fn changed(key: &MeetingKey, rooms: &[Room]) -> Vec<Statement> {
              INSERT INTO rooms_view (tenant, meeting, id, name, state, ends_at) \
              SELECT $1, $2, id, name, state, ends_at FROM changed WHERE id IS NOT NULL \
              ON CONFLICT (tenant, meeting, id) DO UPDATE SET \
-             name = excluded.name, state = excluded.state, ends_at = excluded.ends_at",
+             name = excluded.name, state = excluded.state, ends_at = excluded.ends_at, is_former = 0",
             places(3, 4, rooms.len())
         );
         Statement { sql: sql.into(), values: of(key, rooms.iter().flat_map(row)) }
@@ -84,17 +87,21 @@ pub fn changed(key: &MeetingKey, rooms: &[Room]) -> Vec<Statement> {
 pub fn merged(key: &MeetingKey, from: &[RoomId], into: RoomId) -> Vec<Statement> {
     let some = |from: &[RoomId]| {
         let ids = || from.iter().map(|id| id.to_string().into());
-        let said = format!(
-            "UPDATE messages_view SET trail = COALESCE(trail || ' ', '') || room, room = $3 \
-             WHERE tenant = $1 AND meeting = $2 AND room IN {}",
-            places(4, from.len(), 1)
-        );
+        let said = |table: &str| {
+            let sql = format!(
+                "UPDATE {table} SET trail = COALESCE(trail || ' ', '') || room, room = $3 \
+                 WHERE tenant = $1 AND meeting = $2 AND room IN {}",
+                places(4, from.len(), 1)
+            );
+            let values = of(key, [into.to_string().into()].into_iter().chain(ids()));
+            Statement { sql: sql.into(), values }
+        };
         let closed = format!(
             "UPDATE rooms_view SET state = 'closed', ends_at = NULL WHERE tenant = $1 AND meeting = $2 AND id IN {}",
             places(3, from.len(), 1)
         );
-        let said = Statement { sql: said.into(), values: of(key, [into.to_string().into()].into_iter().chain(ids())) };
-        [said, Statement { sql: closed.into(), values: of(key, ids()) }]
+        let closed = Statement { sql: closed.into(), values: of(key, ids()) };
+        [said("messages_view"), said("captions_view"), closed]
     };
     from.chunks(ROWS).flat_map(some).collect()
 }

@@ -53,6 +53,8 @@ enum Deed {
     Merge(bool),
     Close(bool),
     Broadcast,
+    Caption,
+    Hand,
     End,
 }
 
@@ -76,6 +78,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => any::<bool>().prop_map(Deed::Merge),
         2 => any::<bool>().prop_map(Deed::Close),
         1 => Just(Deed::Broadcast),
+        4 => Just(Deed::Caption),
+        2 => Just(Deed::Hand),
         1 => Just(Deed::End),
     ]
 }
@@ -136,6 +140,11 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
         Deed::Merge(false) => ("breakout.merge", json!({ "from": [one], "into": "main" })),
         Deed::Close(now) => ("breakout.close", json!({ "room": one, "now": now })),
         Deed::Broadcast => ("breakout.broadcast", json!({ "text": words })),
+        Deed::Caption => (
+            "caption.publish",
+            json!({ "participant": target, "lang": "en", "text": words, "start_at": 1, "end_at": 2, "final": true }),
+        ),
+        Deed::Hand => (if whom % 2 == 0 { "hand.raise" } else { "hand.lower" }, json!({})),
         Deed::End => ("meeting.end", json!({})),
     };
     // Most plans ask for something that is refused at times.
