@@ -14,6 +14,7 @@ pub mod people;
 pub mod post;
 pub mod problem;
 pub mod reads;
+pub mod report;
 pub mod routes;
 pub mod socket;
 pub mod strangers;

@@ -1,6 +1,6 @@
 //! The index of the API: every path, and who answers it.
 
-use super::{Problem, breakout, caller, health, invitations, log, meetings, people, tokens, transcript, ws};
+use super::{Problem, breakout, caller, health, invitations, log, meetings, people, report, tokens, transcript, ws};
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, scope};
 use actix_web::{HttpResponse, web};
@@ -37,6 +37,7 @@ use utoipa::OpenApi;
         people::attendance,
         people::messages,
         transcript::transcript,
+        report::report,
         people::erase,
         people::export,
         health::alive,
@@ -65,6 +66,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/participants", get().to(people::attendance))
                 .route("/meetings/{id}/messages", get().to(people::messages))
                 .route("/meetings/{id}/transcript", get().to(transcript::transcript))
+                .route("/meetings/{id}/report", get().to(report::report))
                 .route("/meetings/{id}/events", get().to(log::events))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))

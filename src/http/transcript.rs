@@ -5,14 +5,14 @@ mod formats;
 
 use self::formats::Format;
 use super::caller::Caller;
+use super::meetings::info;
 use super::people::{known, reader};
 use super::reads::{Paging, list, stored};
 use super::{Edge, Problem};
 use crate::projections::{Line, Spoken, Wanted};
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
-use convoke_domain::shapes::MeetingInfo;
-use convoke_domain::{Millis, RoomId};
+use convoke_domain::RoomId;
 use serde::Deserialize;
 use std::str::FromStr;
 
@@ -86,7 +86,8 @@ pub async fn transcript(
         let page = edge.projections.transcript(&key, &wanted, reader, after, limit).await.map_err(stored)?;
         return Ok(list(page, |line| line));
     };
-    let zero = started(&edge, &key).await?;
+    let info = info(&edge, &key).await?;
+    let zero = info.started_at.unwrap_or(info.created_at);
     // Where the next page begins, and the number of its first line.
     let first = Some((Spoken::START, 1_u64));
     let pages = futures_util::stream::try_unfold(first, move |place| {
@@ -106,12 +107,4 @@ pub async fn transcript(
         }
     });
     Ok(HttpResponse::Ok().content_type(format.content_type()).streaming(pages))
-}
-
-/// When the meeting began: subtitles count from there.
-async fn started(edge: &Edge, key: &convoke_actors::ports::MeetingKey) -> Result<Millis, Problem> {
-    let meeting = edge.projections.meeting(key).await.map_err(stored)?.ok_or_else(Problem::not_found)?;
-    let info: MeetingInfo = serde_json::from_str(meeting.get())
-        .map_err(|error| stored(convoke_actors::ports::StoreError::Corrupt(error.to_string())))?;
-    Ok(info.started_at.unwrap_or(info.created_at))
 }

@@ -9,6 +9,7 @@ mod change;
 mod idempotency;
 mod present;
 mod read;
+mod report;
 mod rooms;
 mod sql;
 mod write;
@@ -17,6 +18,7 @@ pub use captions::{Line, Spoken, Wanted};
 pub use idempotency::Reserved;
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
+pub use report::{Attendee, Bounds, Report, RoomTotals, Stay, Totals};
 pub use write::Stretch;
 
 use self::write::STRETCH;

@@ -15,6 +15,7 @@ mod questions;
 mod races;
 mod read_models;
 mod rebuilding;
+mod report;
 mod rooms;
 #[path = "../smtp/mod.rs"]
 mod smtp;
