@@ -172,8 +172,8 @@ pub trait Store: Send + Sync + 'static {
     async fn snapshot(&self, key: &MeetingKey) -> Result<Option<Snapshot>, StoreError>;
     /// Keeps a snapshot in the place of the older one. Fenced under another term.
     async fn save_snapshot(&self, key: &MeetingKey, term: Term, snapshot: &Snapshot) -> Result<(), StoreError>;
-    /// Overwrites events in place (erasure): kind, seq and time stay; and drops the snapshot if it
-    /// is older than `since`.
+    /// Overwrites events in place (erasure), all in one transaction: payload and cause are as given
+    /// here, kind, seq and time stay; and drops the snapshot if it is older than `since`.
     async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError>;
 
     /// Meetings that have something to do by `now` and no living owner.

@@ -3,6 +3,7 @@
 pub mod asyncapi;
 pub mod breakout;
 pub mod caller;
+pub mod csv;
 pub mod envelope;
 pub mod health;
 pub mod invitations;
@@ -11,8 +12,10 @@ pub mod log;
 pub mod meetings;
 pub mod origin;
 pub mod people;
+pub mod polls;
 pub mod post;
 pub mod problem;
+pub mod questions;
 pub mod reads;
 pub mod report;
 pub mod routes;

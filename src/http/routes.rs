@@ -1,6 +1,9 @@
 //! The index of the API: every path, and who answers it.
 
-use super::{Problem, breakout, caller, health, invitations, log, meetings, people, report, tokens, transcript, ws};
+use super::{
+    Problem, breakout, caller, health, invitations, log, meetings, people, polls, questions, report, tokens,
+    transcript, ws,
+};
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, scope};
 use actix_web::{HttpResponse, web};
@@ -38,6 +41,9 @@ use utoipa::OpenApi;
         people::messages,
         transcript::transcript,
         report::report,
+        questions::index,
+        polls::index,
+        polls::votes,
         people::erase,
         people::export,
         health::alive,
@@ -67,6 +73,9 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/messages", get().to(people::messages))
                 .route("/meetings/{id}/transcript", get().to(transcript::transcript))
                 .route("/meetings/{id}/report", get().to(report::report))
+                .route("/meetings/{id}/questions", get().to(questions::index))
+                .route("/meetings/{id}/polls", get().to(polls::index))
+                .route("/meetings/{id}/polls/{poll}/votes", get().to(polls::votes))
                 .route("/meetings/{id}/events", get().to(log::events))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))

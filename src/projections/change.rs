@@ -3,8 +3,11 @@
 use convoke_domain::breakout::{Breakout, Move, OpenRooms};
 use convoke_domain::caption::Caption;
 use convoke_domain::event::{LeaveReason, Recorded};
+use convoke_domain::poll::{LivePoll, Poll};
+use convoke_domain::question::Question;
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant, Room};
-use convoke_domain::{Event, MessageId, Millis, ParticipantId, RoomId, Seq, UserId};
+use convoke_domain::{Event, MessageId, Millis, ParticipantId, PollId, RoomId, Seq, UserId};
+use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -81,6 +84,21 @@ pub enum Change {
     /// What is left of the set.
     Breakout(Option<Box<Breakout>>),
     AllRoomsClose,
+    Question {
+        seq: Seq,
+        question: Box<Question>,
+        answered_by: Option<ParticipantId>,
+    },
+    Poll {
+        seq: Seq,
+        poll: Box<Poll>,
+    },
+    /// Somebody's choices take the place of those before. Whether they may be kept, the poll says.
+    Voted {
+        poll: PollId,
+        voter: Uuid,
+        choices: Vec<u32>,
+    },
     Invitation(Box<Invitation>),
     Erased {
         participant: ParticipantId,
@@ -155,6 +173,16 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
             vec![Change::Caption { seq: recorded.seq, caption: Box::new(caption.clone()) }]
         }
         Event::HandRaised { hand } => vec![Change::HandRaised { seq: recorded.seq, participant: hand.participant }],
+        Event::QuestionAsked { question }
+        | Event::QuestionVoted { question }
+        | Event::QuestionDismissed { question, .. } => vec![asked(recorded.seq, question, None)],
+        Event::QuestionAnswered { question, by } => vec![asked(recorded.seq, question, *by)],
+        // Nobody has voted yet: that is told to nobody, and shown to those who lead.
+        Event::PollOpened { poll, .. } => vec![polled(recorded.seq, LivePoll::new(poll.clone()).shown(true))],
+        Event::PollCounted { poll } | Event::PollClosed { poll, .. } => vec![polled(recorded.seq, poll.clone())],
+        Event::PollVoted { poll, voter, choices } => {
+            vec![Change::Voted { poll: *poll, voter: *voter, choices: choices.clone() }]
+        }
         Event::InvitationCreated { invitation } => vec![Change::Invitation(Box::new(invitation.clone()))],
         Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
         _ => Vec::new(),
@@ -163,6 +191,14 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
 
 fn listed(plan: &OpenRooms) -> Change {
     Change::Listed { users: plan.rooms.iter().flat_map(|room| room.users.clone()).collect() }
+}
+
+fn asked(seq: Seq, question: &Question, answered_by: Option<ParticipantId>) -> Change {
+    Change::Question { seq, question: Box::new(question.clone()), answered_by }
+}
+
+fn polled(seq: Seq, poll: Poll) -> Change {
+    Change::Poll { seq, poll: Box::new(poll) }
 }
 
 fn left(breakout: Option<&Breakout>) -> Change {

@@ -7,6 +7,8 @@
 mod captions;
 mod change;
 mod idempotency;
+mod polled;
+mod polls;
 mod present;
 mod read;
 mod report;
@@ -16,6 +18,7 @@ mod write;
 
 pub use captions::{Line, Spoken, Wanted};
 pub use idempotency::Reserved;
+pub use polled::{CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
 pub use report::{Attendee, Bounds, Report, RoomTotals, Stay, Totals};
@@ -145,15 +148,18 @@ impl Projections {
         match &recorded.event {
             Event::ChatDeleted { message, .. } => {
                 let id = message.id;
-                self.overwrite(key, recorded.seq, |event| redact::message(event, id)).await
+                self.overwrite(key, recorded.seq, |recorded| redact::message(&mut recorded.event, id)).await
+            }
+            Event::AnonymityEnded { of, .. } => {
+                self.overwrite(key, recorded.seq, |recorded| redact::anonymous(recorded, of)).await
             }
             Event::PersonErased { participant } => {
                 let id = *participant;
                 // Nobody knows the user any more who has been overwritten; then all else has been, too.
                 let users = self.users_of(key, recorded.seq, id).await?;
-                let change = |event: &mut Event| {
-                    let mut is_changed = redact::person(event, id);
-                    users.iter().for_each(|user| is_changed |= redact::user(event, user));
+                let change = |recorded: &mut Recorded| {
+                    let mut is_changed = redact::person(&mut recorded.event, id);
+                    users.iter().for_each(|user| is_changed |= redact::user(&mut recorded.event, user));
                     is_changed
                 };
                 self.overwrite(key, recorded.seq, change).await
@@ -165,7 +171,7 @@ impl Projections {
     /// Takes a user off the lists of rooms in a meeting's log. Until this is done the meeting is found
     /// again by `meetings_listing`, so an erasure that broke off is finished by repeating it.
     pub async fn unlist(&self, key: &MeetingKey, upto: Seq, user: &UserId) -> Result<(), StoreError> {
-        self.overwrite(key, upto, |event| redact::user(event, user)).await?;
+        self.overwrite(key, upto, |recorded| redact::user(&mut recorded.event, user)).await?;
         self.forget_listed(key, user).await
     }
 
@@ -184,11 +190,12 @@ impl Projections {
         Ok(users)
     }
 
+    /// Changes what events up to there say, and what they say they came of: all of it at once.
     async fn overwrite(
         &self,
         key: &MeetingKey,
         upto: Seq,
-        change: impl Fn(&mut Event) -> bool,
+        change: impl Fn(&mut Recorded) -> bool,
     ) -> Result<(), StoreError> {
         let mut cursor = Seq(0);
         let mut changed: Vec<EventRow> = Vec::new();
@@ -198,8 +205,8 @@ impl Projections {
             cursor = last;
             for row in rows.iter().filter(|row| row.seq <= upto) {
                 let mut recorded = decode(row)?;
-                if change(&mut recorded.event) {
-                    changed.push(EventRow { data: row_of(&recorded).data, ..row.clone() });
+                if change(&mut recorded) {
+                    changed.push(EventRow { data: row_of(&recorded).data, cause: recorded.cause, ..row.clone() });
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Changes as SQL that both databases understand, as data: written once, run on either.
 
 use super::change::Change;
-use super::rooms;
+use super::{polls, rooms};
 use crate::adapters::store::to_i64;
 use convoke_actors::frame::json;
 use convoke_actors::ports::MeetingKey;
@@ -140,6 +140,9 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
         Change::Merged { from, into } => rooms::merged(key, from, *into),
         Change::Breakout(breakout) => vec![rooms::breakout(key, breakout.as_deref())],
         Change::AllRoomsClose => rooms::all_close(key),
+        Change::Question { seq, question, answered_by } => vec![polls::asked(key, *seq, question, *answered_by)],
+        Change::Poll { seq, poll } => vec![polls::polled(key, *seq, poll)],
+        Change::Voted { poll, voter, choices } => vec![polls::voted(key, *poll, *voter, choices)],
         Change::Invitation(invitation) => vec![invited(key, invitation)],
         Change::Erased { participant } => erased(key, *participant),
         Change::Known { .. }
@@ -177,7 +180,10 @@ fn invited(key: &MeetingKey, invitation: &Invitation) -> Statement {
 
 fn erased(key: &MeetingKey, participant: ParticipantId) -> Vec<Statement> {
     let whom = participant.0;
+    let [questions, answers] = polls::erased(key, participant);
     vec![
+        questions,
+        answers,
         of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND sender = $3", whom),
         of_meeting!(
             key,

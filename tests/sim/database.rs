@@ -330,8 +330,20 @@ impl convoke_actors::ports::Store for Store {
         .await
     }
 
-    async fn overwrite(&self, _: &MeetingKey, _: &[EventRow], _: Seq) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("nobody is erased here".into()))
+    async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError> {
+        let (key, events) = (key.clone(), events.to_vec());
+        self.ask(move |tables, _| {
+            let meeting = tables.meeting(&key)?;
+            for new in events {
+                if let Some(row) = meeting.events.get_mut(&new.seq) {
+                    row.data.clone_from(&new.data);
+                    row.cause = new.cause;
+                }
+            }
+            meeting.snapshot = meeting.snapshot.take().filter(|snapshot| snapshot.seq >= since);
+            Ok(())
+        })
+        .await
     }
 
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<MeetingKey>, StoreError> {

@@ -151,7 +151,7 @@ async fn a_snapshot_takes_the_place_of_the_older_one_and_is_fenced() {
 }
 
 #[tokio::test]
-async fn erasure_overwrites_words_and_nothing_else() {
+async fn erasure_overwrites_words_and_causes_and_nothing_else() {
     each(|name, store| async move {
         let life = store.boot("a", LEASE).await.unwrap();
         let key = key();
@@ -159,13 +159,16 @@ async fn erasure_overwrites_words_and_nothing_else() {
         store.commit(&[commit(&key, term, 1, 3)]).await.unwrap();
         let snapshot = Snapshot { seq: Seq(3), version: 1, state: "it holds the words".into() };
         store.save_snapshot(&key, term, &snapshot).await.unwrap();
-        let erased = EventRow { at: 1, kind: "other".into(), version: 9, cause: None, ..row(2, "") };
+        let erased = EventRow { at: 1, kind: "other".into(), version: 9, ..row(2, "") };
         // A snapshot that is as new as the erasure was made without the words.
         store.overwrite(&key, std::slice::from_ref(&erased), Seq(3)).await.unwrap();
         assert_eq!(store.snapshot(&key).await.unwrap(), Some(snapshot), "{name}");
         store.overwrite(&key, &[erased], Seq(4)).await.unwrap();
         assert_eq!(store.snapshot(&key).await.unwrap(), None, "{name}");
-        let expected = [row(1, "first"), row(2, ""), row(3, "words"), row(4, "words")];
+        let covered = [EventRow { cause: None, ..row(4, "") }, EventRow { cause: Some(cause(9)), ..row(3, "words") }];
+        store.overwrite(&key, &covered, Seq(4)).await.unwrap();
+        let [gone, other] = covered;
+        let expected = [row(1, "first"), row(2, ""), other, gone];
         assert_eq!(store.events(&key, Seq(0), 10).await.unwrap(), expected, "{name}");
         assert_eq!(store.head(&key).await.unwrap().seq, Seq(4), "{name}");
     })

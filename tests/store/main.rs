@@ -5,11 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod anonymity;
 mod captions;
 mod log;
 mod outbox;
 mod ownership;
 mod peers;
+mod polls;
 mod postgres;
 mod questions;
 mod races;

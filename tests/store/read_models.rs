@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 14] = [
     "meetings_view",
     "attendances",
     "messages_view",
@@ -26,6 +26,9 @@ pub const TABLES: [&str; 11] = [
     "hands_view",
     "rooms_view",
     "breakouts_view",
+    "questions_view",
+    "polls_view",
+    "poll_votes_view",
     "invitations_view",
     "known_users",
     "listed_users",

@@ -55,6 +55,12 @@ enum Deed {
     Broadcast,
     Caption,
     Hand,
+    Wonder(bool),
+    Second(bool),
+    Answer,
+    Poll(&'static str, bool),
+    Vote,
+    ClosePoll,
     End,
 }
 
@@ -80,6 +86,13 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::Broadcast),
         4 => Just(Deed::Caption),
         2 => Just(Deed::Hand),
+        3 => any::<bool>().prop_map(Deed::Wonder),
+        3 => any::<bool>().prop_map(Deed::Second),
+        2 => Just(Deed::Answer),
+        3 => (prop_oneof![Just("live"), Just("closed"), Just("hosts")], any::<bool>())
+            .prop_map(|(results, anonymous)| Deed::Poll(results, anonymous)),
+        5 => Just(Deed::Vote),
+        2 => Just(Deed::ClosePoll),
         1 => Just(Deed::End),
     ]
 }
@@ -119,6 +132,8 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
     let rooms: Vec<Value> = story.state.set_rooms().map(|room| json!(room.id)).collect();
     let room = |number: usize| rooms.get(number % rooms.len().max(1)).cloned().unwrap_or(json!("main"));
     let (one, other) = (room(usize::from(who)), room(usize::from(whom) + 1));
+    let question = story.state.questions.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
+    let poll = story.state.polls.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
     let (kind, data) = match deed {
         Deed::Leave => ("leave", json!({})),
         Deed::Say => ("chat.post", json!({ "to": "room", "text": words })),
@@ -145,6 +160,18 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
             json!({ "participant": target, "lang": "en", "text": words, "start_at": 1, "end_at": 2, "final": true }),
         ),
         Deed::Hand => (if whom % 2 == 0 { "hand.raise" } else { "hand.lower" }, json!({})),
+        // What was asked anonymously is nobody's, and stays.
+        Deed::Wonder(true) => ("question.ask", json!({ "text": "words of nobody", "anonymous": true })),
+        Deed::Wonder(false) => ("question.ask", json!({ "text": words, "anonymous": false })),
+        Deed::Second(up) => ("question.vote", json!({ "question": question, "up": up })),
+        Deed::Answer => ("question.answer", json!({ "question": question, "text": words })),
+        Deed::Poll(results, anonymous) => {
+            let options = ["One", "Two"];
+            let poll = json!({ "question": "?", "options": options, "results": results, "anonymous": anonymous });
+            ("poll.open", poll)
+        }
+        Deed::Vote => ("poll.vote", json!({ "poll": poll, "choices": [whom % 2] })),
+        Deed::ClosePoll => ("poll.close", json!({ "poll": poll })),
         Deed::End => ("meeting.end", json!({})),
     };
     // Most plans ask for something that is refused at times.
@@ -203,6 +230,11 @@ async fn carry_out(opened: &Opened, plan: &[Step]) {
     assert!(lost.is_empty() && new.is_empty(), "read again from the log, rows are lost: {lost:#?} new: {new:#?}");
     let log = opened.store.events(&key, Seq(0), 10_000).await.unwrap();
     assert_eq!(log.len(), story.rows.len());
+    let kept: Vec<&String> = lived.iter().filter(|row| row.starts_with("poll_votes_view")).collect();
+    for poll in story.state.polls.values().filter(|live| live.poll.anonymous) {
+        let is_there = kept.iter().any(|row| super::anonymity::holds(row, &poll.poll.id.to_string()));
+        assert!(!is_there, "votes of an anonymous poll are in the read models");
+    }
     for user in forgotten {
         let is_named = |text: &str| text.contains(&mark(user));
         assert!(!lived.iter().any(|row| is_named(row)), "user {user} is still in the read models");

@@ -56,6 +56,17 @@ pub struct Poll {
     pub voters: Option<u32>,
 }
 
+impl Poll {
+    /// As much of the counts as somebody in the room sees.
+    pub fn shown(self, leads: bool) -> Self {
+        match self.results {
+            Results::Hosts if !leads => Self { counts: None, voters: None, ..self },
+            Results::Closed if self.state == PollState::Open => Self { counts: None, ..self },
+            Results::Live | Results::Closed | Results::Hosts => self,
+        }
+    }
+}
+
 /// What `poll.open` asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -102,11 +113,7 @@ impl LivePoll {
 
     /// The poll as somebody in the room sees it.
     pub fn shown(&self, leads: bool) -> Poll {
-        match self.poll.results {
-            Results::Hosts if !leads => self.poll.clone(),
-            Results::Closed if self.is_open() => Poll { counts: None, ..self.counted() },
-            Results::Live | Results::Closed | Results::Hosts => self.counted(),
-        }
+        self.counted().shown(leads)
     }
 
     /// One voter's choices take the place of those before.

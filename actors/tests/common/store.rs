@@ -203,7 +203,16 @@ impl Store for FakeStore {
         self.meetings.lock().unwrap().get_mut(key).unwrap().snapshot = Some(snapshot.clone());
         Ok(())
     }
-    async fn overwrite(&self, _: &MeetingKey, _: &[EventRow], _: Seq) -> Result<(), StoreError> {
+    async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError> {
+        let mut meetings = self.meetings.lock().unwrap();
+        let meeting = meetings.get_mut(key).unwrap();
+        for row in &mut meeting.events {
+            if let Some(new) = events.iter().find(|new| new.seq == row.seq) {
+                row.data.clone_from(&new.data);
+                row.cause = new.cause;
+            }
+        }
+        meeting.snapshot = meeting.snapshot.take().filter(|snapshot| snapshot.seq >= since);
         Ok(())
     }
     async fn due(&self, _: Millis, _: u32) -> Result<Vec<MeetingKey>, StoreError> {

@@ -325,14 +325,19 @@ macro_rules! common_store {
             async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError> {
                 let mut transaction = self.begin().await?;
                 for event in events {
-                    query("UPDATE events SET data = $4 WHERE tenant = $1 AND meeting = $2 AND seq = $3")
-                        .bind(&key.tenant.0)
-                        .bind(key.meeting.0)
-                        .bind(seq_bind(event.seq))
-                        .bind(&*event.data)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err(unavailable)?;
+                    query(
+                        "UPDATE events SET data = $4, cause_session = $5, cause_id = $6 \
+                         WHERE tenant = $1 AND meeting = $2 AND seq = $3",
+                    )
+                    .bind(&key.tenant.0)
+                    .bind(key.meeting.0)
+                    .bind(seq_bind(event.seq))
+                    .bind(&*event.data)
+                    .bind(event.cause.map(|cause| cause.session.0))
+                    .bind(event.cause.map(|cause| to_i64(cause.id)))
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(unavailable)?;
                 }
                 query("DELETE FROM snapshots WHERE tenant = $1 AND meeting = $2 AND seq < $3")
                     .bind(&key.tenant.0)

@@ -1,0 +1,44 @@
+-- Questions and polls, as REST shows them. The trail names the rooms that they were in before those were
+-- merged into others, the first one first.
+
+CREATE TABLE questions_view (
+    tenant      TEXT   NOT NULL,
+    meeting     BLOB   NOT NULL,
+    id          BLOB   NOT NULL,
+    seq         BIGINT NOT NULL,
+    room        TEXT   NOT NULL,
+    trail       TEXT,
+    state       TEXT   NOT NULL,
+    -- Of a question that was asked by name.
+    asker       BLOB,
+    answered_by BLOB,
+    -- What people wrote stands here alone, so that it can be taken away; data has the rest.
+    words       TEXT   NOT NULL,
+    answer      TEXT,
+    data        TEXT   NOT NULL,
+    PRIMARY KEY (tenant, meeting, id)
+);
+
+CREATE TABLE polls_view (
+    tenant    TEXT   NOT NULL,
+    meeting   BLOB   NOT NULL,
+    id        BLOB   NOT NULL,
+    seq       BIGINT NOT NULL,
+    room      TEXT   NOT NULL,
+    trail     TEXT,
+    state     TEXT   NOT NULL,
+    anonymous BIGINT NOT NULL,
+    data      TEXT   NOT NULL,
+    PRIMARY KEY (tenant, meeting, id)
+);
+
+-- Who voted what, in polls that are not anonymous; choices are a JSON list of numbers.
+CREATE TABLE poll_votes_view (
+    tenant  TEXT NOT NULL,
+    meeting BLOB NOT NULL,
+    poll    BLOB NOT NULL,
+    voter   BLOB NOT NULL,
+    choices TEXT NOT NULL,
+    PRIMARY KEY (tenant, meeting, poll, voter)
+);
+CREATE INDEX poll_votes_of_people ON poll_votes_view (tenant, meeting, voter);

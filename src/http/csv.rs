@@ -1,0 +1,92 @@
+//! Lists as CSV, for spreadsheets: cells that one would run as a formula are marked as text.
+
+use super::Problem;
+use actix_web::HttpResponse;
+use convoke_domain::{Code, Rejection};
+use std::borrow::Cow;
+
+/// What a caller would like to read a list as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    pub fn of(name: Option<&str>) -> Result<Self, Problem> {
+        match name {
+            None | Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
+            Some(_) => Err(Problem::wrong_data("format is json or csv")),
+        }
+    }
+}
+
+/// People write what stands in a cell. One that begins like a formula gets an apostrophe before it,
+/// which spreadsheets take as: this is text.
+fn inert(cell: &str) -> Cow<'_, str> {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
+}
+
+/// A table with a header.
+pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row.iter().map(|cell| inert(cell).into_owned()))?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+pub fn answer<const COLUMNS: usize>(
+    header: [&str; COLUMNS],
+    rows: &[[String; COLUMNS]],
+) -> Result<HttpResponse, Problem> {
+    let bytes = table(header, rows).map_err(|error| {
+        tracing::warn!(%error, "a table was not written");
+        Problem::from(Rejection::new(Code::Internal, "the table could not be written"))
+    })?;
+    Ok(HttpResponse::Ok().content_type("text/csv; charset=utf-8").body(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_and_all_of_them_can_be_read_again() {
+        let cells = [
+            "=1+1",
+            "+49 30",
+            "-1",
+            "@SUM(A1)",
+            "\t=1",
+            "\r=1",
+            "plain",
+            "a = b",
+            "with \"quotes\", commas\nand lines",
+            "",
+        ];
+        let rows: Vec<[String; 2]> = cells.iter().map(|cell| [(*cell).to_owned(), "x".to_owned()]).collect();
+        let bytes = table(["first", "second"], &rows).unwrap();
+        let mut reader = csv::ReaderBuilder::new().from_reader(bytes.as_slice());
+        assert_eq!(reader.headers().unwrap(), &csv::StringRecord::from(vec!["first", "second"]));
+        let read: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+        assert_eq!(read.len(), cells.len());
+        for (record, cell) in read.iter().zip(cells) {
+            let first = record.get(0).unwrap();
+            assert!(!first.starts_with(['=', '+', '-', '@', '\t', '\r']), "{first:?}");
+            assert_eq!(first.strip_prefix('\'').unwrap_or(first), cell);
+            assert_eq!(first.starts_with('\''), cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+        }
+    }
+
+    #[test]
+    fn a_format_is_one_of_two() {
+        assert_eq!((Format::of(None).unwrap(), Format::of(Some("json")).unwrap()), (Format::Json, Format::Json));
+        assert_eq!(Format::of(Some("csv")).unwrap(), Format::Csv);
+        assert!(Format::of(Some("xlsx")).is_err());
+    }
+}
