@@ -1,6 +1,7 @@
 //! The report of a meeting: who was there and what happened, as JSON or as a page to print.
 
 mod page;
+mod tables;
 
 use super::caller::Caller;
 use super::meetings::info;
@@ -82,7 +83,8 @@ pub async fn report(
 ) -> Result<HttpResponse, Problem> {
     let key = caller.meeting(&id)?;
     known(&edge, &key).await?;
-    if let Reader::Participant(_) = reader(&edge, &caller, &key).await? {
+    let reader = reader(&edge, &caller, &key).await?;
+    if let Reader::Participant(_) = reader {
         return Err(Rejection::not_permitted("only hosts and cohosts read the report").into());
     }
     let is_page = match shown.format.as_deref() {
@@ -92,7 +94,7 @@ pub async fn report(
     };
     let now = edge.node.meetings().env().clock.now();
     let meeting = Heading::new(info(&edge, &key).await?, now);
-    let report = edge.projections.report(&key, now, Bounds::default()).await.map_err(stored)?;
+    let report = edge.projections.report(&key, reader, now, Bounds::default()).await.map_err(stored)?;
     let whole = Whole { meeting, report };
     // A large one takes a while, and this thread has sockets to serve.
     let write = move || match is_page {

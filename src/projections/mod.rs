@@ -21,7 +21,7 @@ pub use idempotency::Reserved;
 pub use polled::{CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
-pub use report::{Attendee, Bounds, Report, RoomTotals, Stay, Totals};
+pub use report::{Attendee, Bounds, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};
 pub use write::Stretch;
 
 use self::write::STRETCH;

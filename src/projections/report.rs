@@ -2,13 +2,17 @@
 //! and what happened in each room. All of it is counted by the database; what one report holds is
 //! bounded, and what was left out is said.
 
+mod counts;
+
 use super::Projections;
-use super::read::{ask, more};
-use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
+use super::polled::Which;
+use super::read::Reader;
+use crate::adapters::store::to_u64;
 use convoke_actors::ports::{MeetingKey, StoreError};
-use convoke_domain::{Millis, ParticipantId};
+use convoke_domain::poll::Poll;
+use convoke_domain::question::Question;
+use convoke_domain::{Millis, ParticipantId, PollId, QuestionId};
 use serde::Serialize;
-use sqlx::query_as;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -18,12 +22,15 @@ pub struct Bounds {
     pub people: usize,
     pub stays: usize,
     pub rooms: usize,
+    pub questions: usize,
+    pub polls: usize,
 }
 
 impl Default for Bounds {
-    /// Twice the people of the largest meeting, with ten stays each.
+    /// Twice the people of the largest meeting, with ten stays each; as many questions and polls as a
+    /// meeting remembers.
     fn default() -> Self {
-        Self { people: 2_000, stays: 20_000, rooms: 1_000 }
+        Self { people: 2_000, stays: 20_000, rooms: 1_000, questions: 1_000, polls: 500 }
     }
 }
 
@@ -48,6 +55,10 @@ pub struct Totals {
     pub hands: u64,
     /// Chat messages that were not deleted, private ones too.
     pub messages: u64,
+    /// Questions asked by name.
+    pub questions: u64,
+    /// Polls voted in that are not anonymous.
+    pub polls: u64,
     pub captions: u64,
 }
 
@@ -80,33 +91,108 @@ pub struct RoomTotals {
     pub captions: u64,
 }
 
+/// A question to whoever leads.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq, utoipa::ToSchema)]
+pub struct QuestionTold {
+    #[schema(value_type = String)]
+    pub id: QuestionId,
+    pub room: String,
+    /// Empty where whoever asked was erased.
+    pub text: String,
+    /// Absent where it was asked anonymously.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub by: Option<ParticipantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub anonymous: bool,
+    pub votes: u32,
+    /// `open`, `answered` or `dismissed`.
+    pub state: &'static str,
+    /// What was answered in writing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// It was answered in the meeting itself.
+    pub live: bool,
+}
+
+#[derive(Clone, Debug, Serialize, PartialEq, Eq, utoipa::ToSchema)]
+pub struct OptionTold {
+    pub text: String,
+    /// Absent where the counts are hidden until the poll is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<u32>,
+}
+
+#[derive(Clone, Debug, Serialize, PartialEq, Eq, utoipa::ToSchema)]
+pub struct PollTold {
+    #[schema(value_type = String)]
+    pub id: PollId,
+    pub room: String,
+    pub question: String,
+    pub multiple: bool,
+    pub anonymous: bool,
+    /// `open` or `closed`.
+    pub state: &'static str,
+    pub options: Vec<OptionTold>,
+    /// How many people have voted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voters: Option<u32>,
+}
+
 #[derive(Clone, Debug, Serialize, PartialEq, Eq, utoipa::ToSchema)]
 pub struct Report {
     /// In the order in which they came.
     pub participants: Vec<Attendee>,
     pub rooms: Vec<RoomTotals>,
+    /// In the order in which they were asked.
+    pub questions: Vec<QuestionTold>,
+    /// In the order in which they were opened.
+    pub polls: Vec<PollTold>,
     /// The lists of this report that are not whole: the meeting had more than one report holds.
     pub cut: Vec<&'static str>,
 }
 
-type AttendeeRow = (Uuid, Option<String>, String, String, i64, i64, i64, i64);
-type StayRow = (Uuid, String, i64, Option<i64>);
-type RoomRow = (String, Option<String>, i64, i64, i64);
-
-fn attendee((id, user, name, role, inside_ms, hands, messages, captions): AttendeeRow) -> Attendee {
-    let [inside_ms, hands, messages, captions] = [inside_ms, hands, messages, captions].map(to_u64);
-    let totals = Totals { inside_ms, hands, messages, captions };
-    Attendee { participant: ParticipantId(id), user, name, role, stays: Vec::new(), totals }
+fn question(question: Question, names: &HashMap<ParticipantId, &str>) -> QuestionTold {
+    let by = question.by.filter(|_| !question.anonymous);
+    QuestionTold {
+        id: question.id,
+        room: question.room.to_string(),
+        name: by.and_then(|by| names.get(&by)).map(|name| (*name).to_owned()),
+        by,
+        text: question.text,
+        anonymous: question.anonymous,
+        votes: question.votes,
+        state: question.state.as_str(),
+        answer: question.answer,
+        live: question.live,
+    }
 }
 
-fn room((id, name, people, messages, captions): RoomRow) -> RoomTotals {
-    let name = if id == "main" { Some("Main".to_owned()) } else { name };
-    RoomTotals { id, name, people: to_u64(people), messages: to_u64(messages), captions: to_u64(captions) }
+fn poll(poll: Poll) -> PollTold {
+    let votes = |place: usize| poll.counts.as_ref().and_then(|counts| counts.get(place).copied());
+    let option = |(place, text): (usize, &String)| OptionTold { text: text.clone(), votes: votes(place) };
+    PollTold {
+        id: poll.id,
+        room: poll.room.to_string(),
+        options: poll.options.iter().enumerate().map(option).collect(),
+        question: poll.question,
+        multiple: poll.multiple,
+        anonymous: poll.anonymous,
+        state: poll.state.as_str(),
+        voters: poll.voters,
+    }
 }
 
 impl Projections {
-    /// The report of a meeting as it is now.
-    pub async fn report(&self, key: &MeetingKey, now: Millis, bounds: Bounds) -> Result<Report, StoreError> {
+    /// The report of a meeting as it is now, for somebody who leads or for the tenant.
+    pub async fn report(
+        &self,
+        key: &MeetingKey,
+        reader: Reader,
+        now: Millis,
+        bounds: Bounds,
+    ) -> Result<Report, StoreError> {
         let mut cut = Vec::new();
         let mut whole = |name, length: usize, bound: usize| {
             if length > bound {
@@ -122,6 +208,11 @@ impl Projections {
         let mut rooms = self.rooms(key, bounds.rooms).await?;
         whole("rooms", rooms.len(), bounds.rooms);
         rooms.truncate(bounds.rooms);
+        let first = |limit| Which { room: None, state: None, after: 0, limit };
+        let questions = self.questions(key, &first(bounds.questions), reader).await?;
+        let polls = self.polls(key, &first(bounds.polls), reader).await?;
+        cut.extend(questions.next.is_some().then_some("questions"));
+        cut.extend(polls.next.is_some().then_some("polls"));
 
         let mut of: HashMap<Uuid, Vec<Stay>> = HashMap::with_capacity(people.len());
         for (who, room, joined_at, left_at) in stays {
@@ -135,74 +226,9 @@ impl Projections {
         for person in &mut people {
             person.stays = of.remove(&person.participant.0).unwrap_or_default();
         }
-        Ok(Report { participants: people, rooms, cut })
-    }
-
-    /// One more than the limit where there are more.
-    async fn attendees(&self, key: &MeetingKey, now: Millis, limit: usize) -> Result<Vec<Attendee>, StoreError> {
-        let rows: Vec<AttendeeRow> = ask!(
-            self,
-            fetch_all,
-            query_as(
-                "WITH people AS (SELECT participant, MIN(seq) AS first, MAX(seq) AS latest, \
-                 CAST(SUM(COALESCE(left_at, $3) - joined_at) AS BIGINT) AS inside FROM attendances \
-                 WHERE tenant = $1 AND meeting = $2 AND role NOT IN ('agent', 'recorder') GROUP BY participant) \
-                 SELECT p.participant, a.user_id, a.name, a.role, p.inside, COALESCE(h.raised, 0), \
-                 COALESCE(m.said, 0), COALESCE(c.spoken, 0) FROM people p \
-                 JOIN attendances a ON a.tenant = $1 AND a.meeting = $2 AND a.seq = p.latest \
-                 AND a.participant = p.participant \
-                 LEFT JOIN hands_view h ON h.tenant = $1 AND h.meeting = $2 AND h.participant = p.participant \
-                 LEFT JOIN (SELECT sender, COUNT(*) AS said FROM messages_view \
-                 WHERE tenant = $1 AND meeting = $2 GROUP BY sender) m ON m.sender = p.participant \
-                 LEFT JOIN (SELECT participant, COUNT(*) AS spoken FROM captions_view \
-                 WHERE tenant = $1 AND meeting = $2 AND text <> '' GROUP BY participant) c \
-                 ON c.participant = p.participant ORDER BY p.first, p.participant LIMIT $4"
-            ),
-            &key.tenant.0,
-            key.meeting.0,
-            to_i64(now),
-            more(limit)
-        );
-        Ok(rows.into_iter().map(attendee).collect())
-    }
-
-    async fn stays(&self, key: &MeetingKey, limit: usize) -> Result<Vec<StayRow>, StoreError> {
-        Ok(ask!(
-            self,
-            fetch_all,
-            query_as(
-                "SELECT participant, room, joined_at, left_at FROM attendances WHERE tenant = $1 AND meeting = $2 \
-                 AND role NOT IN ('agent', 'recorder') ORDER BY seq, participant LIMIT $3"
-            ),
-            &key.tenant.0,
-            key.meeting.0,
-            more(limit)
-        ))
-    }
-
-    /// The main room first, then in the order in which they were made, which their ids are in.
-    async fn rooms(&self, key: &MeetingKey, limit: usize) -> Result<Vec<RoomTotals>, StoreError> {
-        let rows: Vec<RoomRow> = ask!(
-            self,
-            fetch_all,
-            query_as(
-                "SELECT r.id, v.name, COALESCE(p.people, 0), COALESCE(m.said, 0), COALESCE(c.spoken, 0) \
-                 FROM (SELECT 'main' AS id UNION SELECT id FROM rooms_view WHERE tenant = $1 AND meeting = $2 \
-                 UNION SELECT room FROM attendances WHERE tenant = $1 AND meeting = $2) r \
-                 LEFT JOIN rooms_view v ON v.tenant = $1 AND v.meeting = $2 AND v.id = r.id \
-                 LEFT JOIN (SELECT room, COUNT(DISTINCT participant) AS people FROM attendances \
-                 WHERE tenant = $1 AND meeting = $2 AND role NOT IN ('agent', 'recorder') GROUP BY room) p \
-                 ON p.room = r.id \
-                 LEFT JOIN (SELECT room, COUNT(*) AS said FROM messages_view \
-                 WHERE tenant = $1 AND meeting = $2 GROUP BY room) m ON m.room = r.id \
-                 LEFT JOIN (SELECT room, COUNT(*) AS spoken FROM captions_view \
-                 WHERE tenant = $1 AND meeting = $2 AND text <> '' GROUP BY room) c ON c.room = r.id \
-                 ORDER BY CASE r.id WHEN 'main' THEN 0 ELSE 1 END, r.id LIMIT $3"
-            ),
-            &key.tenant.0,
-            key.meeting.0,
-            more(limit)
-        );
-        Ok(rows.into_iter().map(room).collect())
+        let names = people.iter().map(|person| (person.participant, person.name.as_str())).collect();
+        let questions = questions.items.into_iter().map(|(_, asked)| question(asked, &names)).collect();
+        let polls = polls.items.into_iter().map(|(_, polled)| poll(polled)).collect();
+        Ok(Report { participants: people, rooms, questions, polls, cut })
     }
 }

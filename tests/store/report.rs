@@ -2,7 +2,7 @@
 
 use super::key;
 use super::read_models::{Story, dump, each, follow, projections};
-use convoke::projections::{Attendee, Bounds, Totals};
+use convoke::projections::{Attendee, Bounds, Reader, Totals};
 use convoke_domain::shapes::Role;
 use convoke_domain::{Input, UserId};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn told(person: &Attendee) -> (&str, Option<&str>, &str, usize, Totals) {
 }
 
 fn totals(inside_s: u64, hands: u64, messages: u64, captions: u64) -> Totals {
-    Totals { inside_ms: inside_s * 1_000, hands, messages, captions }
+    Totals { inside_ms: inside_s * 1_000, hands, messages, captions, ..Totals::default() }
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn each_person_and_each_room_is_told_what_was_theirs() {
         let asked = projections(&opened);
         follow(&opened, &key, &story.rows, 2, &[asked.clone(), projections(&opened)]).await;
         let now = story.state.at + 5_000;
-        let report = asked.report(&key, now, Bounds::default()).await.unwrap();
+        let report = asked.report(&key, Reader::Tenant, now, Bounds::default()).await.unwrap();
         let people: Vec<_> = report.participants.iter().map(told).collect();
         let ada_in = (now - story.state.member(ada_id).unwrap().participant.joined_at) / 1_000;
         let expected = [
@@ -81,7 +81,7 @@ async fn each_person_and_each_room_is_told_what_was_theirs() {
         let present = asked.breakout(&key).await.unwrap();
         assert_eq!(present.rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["Another"], "{name}");
         asked.rebuild().await.unwrap();
-        assert_eq!(asked.report(&key, now, Bounds::default()).await.unwrap(), report, "{name}");
+        assert_eq!(asked.report(&key, Reader::Tenant, now, Bounds::default()).await.unwrap(), report, "{name}");
     })
     .await;
 }
@@ -102,7 +102,7 @@ async fn a_thousand_people_with_five_stays_each_are_one_report() {
         }
         let asked = projections(&opened);
         follow(&opened, &key, &story.rows, 500, std::slice::from_ref(&asked)).await;
-        let report = asked.report(&key, story.state.at, Bounds::default()).await.unwrap();
+        let report = asked.report(&key, Reader::Tenant, story.state.at, Bounds::default()).await.unwrap();
         assert_eq!((report.participants.len(), report.rooms.len(), report.cut.len()), (1_000, 41, 0), "{name}");
         for (number, person) in report.participants.iter().skip(1).enumerate() {
             assert_eq!((person.name.as_str(), person.stays.len()), (format!("user {number}").as_str(), 5), "{name}");
@@ -112,14 +112,14 @@ async fn a_thousand_people_with_five_stays_each_are_one_report() {
         }
         assert!(report.rooms.iter().all(|room| room.people > 0 && room.name.is_some()), "{name}");
 
-        let bounds = Bounds { people: 10, stays: 1_001, rooms: 41 };
-        let part = asked.report(&key, story.state.at, bounds).await.unwrap();
+        let bounds = Bounds { people: 10, stays: 1_001, ..Bounds::default() };
+        let part = asked.report(&key, Reader::Tenant, story.state.at, bounds).await.unwrap();
         assert_eq!((part.participants.len(), part.cut.clone()), (10, vec!["participants", "stays"]), "{name}");
         for (person, whole) in part.participants.iter().zip(&report.participants) {
             assert_eq!(person.totals, whole.totals, "what is left out is counted all the same, {name}");
         }
-        let all = Bounds { people: 1_000, stays: 4_996, rooms: 40 };
-        assert_eq!(asked.report(&key, story.state.at, all).await.unwrap().cut, ["rooms"], "{name}");
+        let all = Bounds { people: 1_000, stays: 4_996, rooms: 40, ..Bounds::default() };
+        assert_eq!(asked.report(&key, Reader::Tenant, story.state.at, all).await.unwrap().cut, ["rooms"], "{name}");
     })
     .await;
 }
@@ -148,6 +148,75 @@ async fn hands_of_before_are_counted_by_the_migration() {
         assert_ne!(dump(&opened.db).await, counted, "{name}");
         super::rebuilding::on_database(&opened.db, insert).await;
         assert_eq!(dump(&opened.db).await, counted, "{name}");
+    })
+    .await;
+}
+
+/// What was done by name is told and counted; what was anonymous is told, and is nobody's.
+#[tokio::test]
+async fn questions_and_polls_name_nobody_who_was_anonymous() {
+    each(async |name, opened| {
+        let key = key();
+        let mut story = Story::begin(&key);
+        let (ada, _) = story.join("ada", Role::Host);
+        let (bob, bob_id) = story.join("bob", Role::Participant);
+        let (eve, _) = story.join("eve", Role::Participant);
+        let last = |story: &Story, kind: &str, what: &str| -> Value {
+            let row = story.rows.iter().rev().find(|row| row.kind == kind).unwrap();
+            serde_json::from_str::<Value>(&row.data).unwrap()[what]["id"].clone()
+        };
+        story.say(bob, "question.ask", json!({ "text": "By name?", "anonymous": false }));
+        let named = last(&story, "question.asked", "question");
+        story.say(eve, "question.vote", json!({ "question": named, "up": true }));
+        story.say(ada, "question.answer", json!({ "question": named, "text": "Yes" }));
+        story.say(bob, "question.ask", json!({ "text": "Anonymously?", "anonymous": true }));
+        for (question, anonymous, results) in
+            [("Named", false, "live"), ("Veiled", true, "live"), ("Later", false, "closed")]
+        {
+            let poll = json!({ "question": question, "options": ["One", "Two"], "anonymous": anonymous,
+                "results": results });
+            story.say(ada, "poll.open", poll);
+            let poll = last(&story, "poll.opened", "poll");
+            story.say(bob, "poll.vote", json!({ "poll": poll, "choices": [1] }));
+            story.say(eve, "poll.vote", json!({ "poll": poll, "choices": [0] }));
+            story.say(eve, "poll.vote", json!({ "poll": poll, "choices": [1] }));
+            if question != "Later" {
+                story.say(ada, "poll.close", json!({ "poll": poll }));
+            }
+        }
+        let asked = projections(&opened);
+        follow(&opened, &key, &story.rows, 3, std::slice::from_ref(&asked)).await;
+        let report = asked.report(&key, Reader::Tenant, story.state.at, Bounds::default()).await.unwrap();
+        let counted: Vec<_> = report.participants.iter().map(|p| (p.totals.questions, p.totals.polls)).collect();
+        assert_eq!(counted, [(0, 0), (1, 2), (0, 2)], "{name}");
+        let questions: Vec<_> = report
+            .questions
+            .iter()
+            .map(|q| (q.text.as_str(), q.by, q.name.as_deref(), q.votes, q.state, q.answer.as_deref()))
+            .collect();
+        let expected = [
+            ("By name?", Some(bob_id), Some("bob"), 1, "answered", Some("Yes")),
+            ("Anonymously?", None, None, 0, "open", None),
+        ];
+        assert_eq!(questions, expected, "{name}");
+        let polls: Vec<_> = report
+            .polls
+            .iter()
+            .map(|poll| {
+                (poll.question.as_str(), poll.anonymous, poll.state, poll.options[0].votes, poll.options[1].votes)
+            })
+            .collect();
+        let expected = [
+            ("Named", false, "closed", Some(0), Some(2)),
+            ("Veiled", true, "closed", Some(0), Some(2)),
+            ("Later", false, "open", None, None),
+        ];
+        assert_eq!(polls, expected, "{name}");
+        let text = serde_json::to_string(&(&report.questions, &report.polls)).unwrap();
+        assert_eq!(text.matches(&bob_id.to_string()).count(), 1, "{name}: {text}");
+        let bounds = Bounds { questions: 1, polls: 2, ..Bounds::default() };
+        let part = asked.report(&key, Reader::Tenant, story.state.at, bounds).await.unwrap();
+        assert_eq!((part.cut, part.questions.len(), part.polls.len()), (vec!["questions", "polls"], 1, 2), "{name}");
     })
     .await;
 }

@@ -1,11 +1,9 @@
 //! The report as one page that needs nothing else: no scripts, no fonts, no network. Whatever people
 //! called themselves or wrote is text: the templates escape it.
 
+use super::tables::{self, Names, duration, time};
 use super::{Heading, Whole};
-use crate::projections::{Attendee, RoomTotals};
-use convoke_domain::Millis;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use std::collections::HashMap;
 
 const STYLE: &str = "
 body { font: 1rem/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1a1a1a; background: #fff; }
@@ -25,9 +23,6 @@ dd { margin: 0; }
   h2 { break-after: avoid; }
 }
 ";
-
-/// The names of rooms, by their ids.
-type Names<'a> = HashMap<&'a str, &'a str>;
 
 pub fn page(whole: &Whole) -> String {
     let Whole { meeting, report } = whole;
@@ -49,9 +44,11 @@ pub fn page(whole: &Whole) -> String {
                     @if !report.cut.is_empty() {
                         p.cut { "This report is not whole. There is more of: " (report.cut.join(", ")) "." }
                     }
-                    (participants(&report.participants))
-                    (stays(&report.participants, &names))
-                    (rooms(&report.rooms))
+                    (tables::participants(&report.participants))
+                    (tables::stays(&report.participants, &names))
+                    (tables::rooms(&report.rooms))
+                    (tables::questions(&report.questions, &names))
+                    (tables::polls(&report.polls, &names))
                 }
             }
         }
@@ -75,116 +72,11 @@ fn heading(meeting: &Heading) -> Markup {
     }
 }
 
-fn participants(people: &[Attendee]) -> Markup {
-    html! {
-        h2 { "Participants" }
-        table {
-            caption { (people.len()) " listed. Private messages are counted. What was done anonymously is not." }
-            thead { tr {
-                th scope="col" { "Name" }
-                th scope="col" { "User" }
-                th scope="col" { "Role" }
-                @for column in ["Time inside", "Hands", "Messages", "Captions"] {
-                    th.number scope="col" { (column) }
-                }
-            } }
-            tbody {
-                @for person in people {
-                    tr {
-                        th scope="row" { bdi { (person.name) } }
-                        td { bdi { (person.user.as_deref().unwrap_or_default()) } }
-                        td { (person.role) }
-                        td.number { (duration(person.totals.inside_ms)) }
-                        @for count in [person.totals.hands, person.totals.messages, person.totals.captions] {
-                            td.number { (count) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn stays(people: &[Attendee], names: &Names<'_>) -> Markup {
-    html! {
-        h2 { "Attendance" }
-        table {
-            caption { "Each stay in a room." }
-            thead { tr {
-                @for column in ["Name", "Room", "Joined", "Left"] { th scope="col" { (column) } }
-                th.number scope="col" { "Duration" }
-            } }
-            tbody {
-                @for person in people {
-                    @for stay in &person.stays {
-                        tr {
-                            th scope="row" { bdi { (person.name) } }
-                            td { bdi { (names.get(stay.room.as_str()).copied().unwrap_or(&stay.room)) } }
-                            td { (time(stay.joined_at)) }
-                            td { @if let Some(at) = stay.left_at { (time(at)) } @else { "still there" } }
-                            td.number { @if let Some(ms) = stay.duration_ms { (duration(ms)) } }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn rooms(rooms: &[RoomTotals]) -> Markup {
-    html! {
-        h2 { "Rooms" }
-        table {
-            caption { "What was said in a room that was merged into another is counted there." }
-            thead { tr {
-                th scope="col" { "Room" }
-                @for column in ["People", "Messages", "Captions"] { th.number scope="col" { (column) } }
-            } }
-            tbody {
-                @for room in rooms {
-                    tr {
-                        th scope="row" { bdi { (room.name.as_deref().unwrap_or(&room.id)) } }
-                        @for count in [room.people, room.messages, room.captions] { td.number { (count) } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn time(at: Millis) -> Markup {
-    let (date, clock) = utc(at);
-    html! { time datetime=(format!("{date}T{clock}Z")) { (date) " " (clock) } }
-}
-
-/// `1:02:03`.
-fn duration(ms: u64) -> String {
-    let seconds = ms / 1_000;
-    format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Date and time of day. Years are counted from March, so that a leap day is the last one; 400 of them
-/// are always as long as any other 400.
-fn utc(at: Millis) -> (String, String) {
-    let (days, seconds) = (at / 86_400_000, at / 1_000 % 86_400);
-    // From the first of March of the year 0.
-    let days = days.saturating_add(719_468);
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march + 2) / 5 + 1;
-    let month = if march < 10 { march + 3 } else { march - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let date = format!("{year:04}-{month:02}-{day:02}");
-    (date, format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::projections::{Report, Stay, Totals};
-    use convoke_domain::{MeetingId, ParticipantId};
+    use crate::projections::{Attendee, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};
+    use convoke_domain::{MeetingId, ParticipantId, PollId, QuestionId};
     use uuid::Uuid;
 
     /// A meeting in which everything that has a name is named so.
@@ -193,7 +85,7 @@ mod tests {
             Stay { room: "main".into(), joined_at: 0, left_at: Some(61_000), duration_ms: Some(61_000) },
             Stay { room: name.into(), joined_at: 61_000, left_at: None, duration_ms: None },
         ];
-        let totals = Totals { inside_ms: 3_723_000, hands: 17, messages: 18, captions: 19 };
+        let totals = Totals { inside_ms: 3_723_000, hands: 17, messages: 18, questions: 19, polls: 20, captions: 21 };
         let person = Attendee {
             participant: ParticipantId(Uuid::nil()),
             user: Some(name.into()),
@@ -220,7 +112,31 @@ mod tests {
             duration_ms: Some(59_999),
             as_of: 951_782_459_999,
         };
-        Whole { meeting, report: Report { participants: vec![person], rooms, cut } }
+        let question = |named: bool| QuestionTold {
+            id: QuestionId(Uuid::nil()),
+            room: "other".into(),
+            text: name.into(),
+            by: named.then_some(person.participant),
+            name: named.then(|| name.into()),
+            anonymous: !named,
+            votes: 37,
+            state: if named { "answered" } else { "open" },
+            answer: named.then(|| name.into()),
+            live: named,
+        };
+        let poll = |counts: [Option<u32>; 2]| PollTold {
+            id: PollId(Uuid::nil()),
+            room: "main".into(),
+            question: name.into(),
+            multiple: false,
+            anonymous: counts[0].is_none(),
+            state: "closed",
+            options: counts.map(|votes| OptionTold { text: name.into(), votes }).into(),
+            voters: counts[0],
+        };
+        let questions = vec![question(true), question(false)];
+        let polls = vec![poll([Some(47), Some(0)]), poll([None, None])];
+        Whole { meeting, report: Report { participants: vec![person], rooms, questions, polls, cut } }
     }
 
     #[test]
@@ -232,7 +148,11 @@ mod tests {
             assert!(!is_there, "{tag} is in {page}");
         }
         // The title twice; the person, with the user, and in two stays; the room in a stay and in its row.
-        assert_eq!(page.matches("&lt;script&gt;alert('&amp;')&lt;/script&gt;&quot;&gt;&lt;img src=x&gt;").count(), 8);
+        // Two questions, with who asked and the answer to one, both in that room; two polls of two options.
+        assert_eq!(
+            page.matches("&lt;script&gt;alert('&amp;')&lt;/script&gt;&quot;&gt;&lt;img src=x&gt;").count(),
+            8 + 6 + 6
+        );
     }
 
     #[test]
@@ -243,7 +163,14 @@ mod tests {
             "<h1><bdi>Ada</bdi></h1>",
             "<dt>Started</dt><dd><time datetime=\"2000-02-29T00:00:00Z\">2000-02-29 00:00:00</time></dd>",
             "<dt>Duration</dt><dd>0:00:59</dd>",
-            "<td>host</td><td class=\"number\">1:02:03</td><td class=\"number\">17</td><td class=\"number\">18</td>",
+            "<td>host</td><td class=\"number\">1:02:03</td><td class=\"number\">17</td><td class=\"number\">18</td>\
+             <td class=\"number\">19</td><td class=\"number\">20</td><td class=\"number\">21</td>",
+            "<td><bdi>Ada</bdi></td><td class=\"number\">37</td><td>answered</td><td>Ada (in the meeting)</td>",
+            "<td>anonymous</td><td class=\"number\">37</td><td>open</td><td></td>",
+            "<p>closed, 47 voted</p>",
+            "<p>closed, anonymous</p>",
+            "<th scope=\"row\"><bdi>Ada</bdi></th><td class=\"number\">47</td>",
+            "<th scope=\"row\"><bdi>Ada</bdi></th><td class=\"number\">hidden until it is closed</td>",
             "<td><bdi>Main</bdi></td><td><time datetime=\"1970-01-01T00:00:00Z\">",
             "<td>still there</td><td class=\"number\"></td>",
             "<th scope=\"row\"><bdi>nameless</bdi></th><td class=\"number\">27</td>",
@@ -253,19 +180,5 @@ mod tests {
         }
         assert!(!super::page(&whole("Ada", Vec::new())).contains("There is more of"));
         assert_eq!(page.matches("<th").count() - page.matches("<thead").count(), page.matches("scope=").count());
-    }
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        for (at, date, clock) in [
-            (0, "1970-01-01", "00:00:00"),
-            (951_782_399_999, "2000-02-28", "23:59:59"),
-            (951_868_800_000, "2000-03-01", "00:00:00"),
-            (1_709_164_800_000, "2024-02-29", "00:00:00"),
-            (1_735_689_599_000, "2024-12-31", "23:59:59"),
-            (4_107_542_400_000, "2100-03-01", "00:00:00"),
-        ] {
-            assert_eq!(utc(at), (date.to_owned(), clock.to_owned()), "{at}");
-        }
     }
 }
