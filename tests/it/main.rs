@@ -18,6 +18,7 @@ mod meeting;
 mod page;
 mod redis_engines;
 mod redis_server;
+mod report;
 mod rest;
 mod shared_limits;
 mod skewed;
@@ -25,6 +26,7 @@ mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod talk;
+mod transcript;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;
