@@ -159,7 +159,7 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
             "caption.publish",
             json!({ "participant": target, "lang": "en", "text": words, "start_at": 1, "end_at": 2, "final": true }),
         ),
-        Deed::Hand => (if whom % 2 == 0 { "hand.raise" } else { "hand.lower" }, json!({})),
+        Deed::Hand => (if whom.is_multiple_of(2) { "hand.raise" } else { "hand.lower" }, json!({})),
         // What was asked anonymously is nobody's, and stays.
         Deed::Wonder(true) => ("question.ask", json!({ "text": "words of nobody", "anonymous": true })),
         Deed::Wonder(false) => ("question.ask", json!({ "text": words, "anonymous": false })),

@@ -181,4 +181,16 @@ mod tests {
         assert!(!super::page(&whole("Ada", Vec::new())).contains("There is more of"));
         assert_eq!(page.matches("<th").count() - page.matches("<thead").count(), page.matches("scope=").count());
     }
+
+    #[test]
+    fn a_large_meeting_is_one_page() {
+        let mut whole = whole("Ada", Vec::new());
+        let person = whole.report.participants.remove(0);
+        let stays = person.stays.iter().cycle().take(5).cloned().collect();
+        whole.report.participants = vec![Attendee { stays, ..person }; 1_000];
+        let page = page(&whole);
+        assert_eq!(page.matches("<td>host</td>").count(), 1_000);
+        assert_eq!(page.matches("still there").count(), 2_000);
+        assert!(page.len() < 2_000_000 && page.ends_with("</html>"), "{}", page.len());
+    }
 }
