@@ -16,6 +16,7 @@ mod lobby;
 mod mail;
 mod meeting;
 mod page;
+mod polls;
 mod redis_engines;
 mod redis_server;
 mod report;
@@ -27,6 +28,8 @@ mod slow;
 mod smtp;
 mod talk;
 mod transcript;
+#[path = "../whole/mod.rs"]
+mod whole;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;

@@ -138,6 +138,8 @@ async fn one_tenant_does_not_see_another() {
         ("GET", format!("/meetings/{id}/events")),
         ("GET", format!("/meetings/{id}/messages")),
         ("GET", format!("/meetings/{id}/participants")),
+        ("GET", format!("/meetings/{id}/questions")),
+        ("GET", format!("/meetings/{id}/polls")),
         ("POST", format!("/meetings/{id}/end")),
         ("DELETE", "/users/ada".to_owned()),
     ] {

@@ -22,6 +22,8 @@ mod rooms;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod sqlite;
+#[path = "../whole/mod.rs"]
+mod whole;
 
 use convoke::adapters::store::{self, Opened};
 use convoke_actors::ports::{Commit, EventRow, MeetingKey, NodeLife, Store, StoreError};

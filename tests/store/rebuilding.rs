@@ -232,7 +232,7 @@ async fn carry_out(opened: &Opened, plan: &[Step]) {
     assert_eq!(log.len(), story.rows.len());
     let kept: Vec<&String> = lived.iter().filter(|row| row.starts_with("poll_votes_view")).collect();
     for poll in story.state.polls.values().filter(|live| live.poll.anonymous) {
-        let is_there = kept.iter().any(|row| super::anonymity::holds(row, &poll.poll.id.to_string()));
+        let is_there = kept.iter().any(|row| super::whole::holds(row, &poll.poll.id.to_string()));
         assert!(!is_there, "votes of an anonymous poll are in the read models");
     }
     for user in forgotten {

@@ -20,6 +20,8 @@ async fn cursors_and_limits_that_are_not_ours_are_problems_on_every_list() {
         format!("/meetings/{id}/invitations"),
         format!("/meetings/{id}/participants"),
         format!("/meetings/{id}/messages"),
+        format!("/meetings/{id}/questions"),
+        format!("/meetings/{id}/polls"),
     ] {
         for query in ["cursor=nonsense", "limit=201", "limit=many"] {
             let response = server.rest.api("GET", &format!("{list}?{query}"), None).await.unwrap();
