@@ -48,6 +48,8 @@ async fn a_transcript_is_in_the_order_of_speech_with_the_latest_names() {
         let partial = json!({ "participant": ada_id, "lang": "en", "text": "thi", "start_at": 3_000,
             "end_at": 3_100, "final": false });
         story.say(ear, "caption.publish", partial);
+        story.say(bob, "leave", json!({}));
+        let (bob, _) = story.join("bob", Role::Participant);
         story.say(ada, "participant.rename", json!({ "participant": bob_id, "name": "Robert" }));
         story.say(bob, "leave", json!({}));
         let asked = projections(&opened);
@@ -102,6 +104,11 @@ async fn what_was_spoken_in_a_room_is_read_by_those_who_were_there_and_by_hosts(
         let rooms: Vec<RoomId> = story.state.set_rooms().map(|room| room.id).collect();
         caption(&mut story, bob, bob_id, "en", "in one", 2);
         caption(&mut story, eve, eve_id, "en", "in two", 3);
+        // Somebody was in the first room, and is not when it is merged.
+        let (_, gil_id) = story.join("gil", Role::Participant);
+        for room in [rooms[0], RoomId::Main] {
+            story.say(ada, "breakout.move", json!({ "moves": [{ "participant": gil_id, "room": room }] }));
+        }
         let asked = projections(&opened);
         let (before, everything) = (story.rows.len(), Wanted::default());
         story.say(ada, "breakout.merge", json!({ "from": [rooms[0]], "into": rooms[1] }));
@@ -136,6 +143,7 @@ async fn what_was_spoken_in_a_room_is_read_by_those_who_were_there_and_by_hosts(
             assert_eq!(mine(id).await, all, "{name}");
         }
         assert_eq!(mine(dan_id).await, ["in main"], "dan was in neither, {name}");
+        assert_eq!(mine(gil_id).await, ["in main", "in one"], "gil was in the first only, {name}");
         let merged = Wanted { room: Some(rooms[1]), language: None };
         let lines = read(&asked, &key, &merged, Reader::Tenant, 2).await;
         let told: Vec<_> = lines.iter().map(|line| (line.text.as_str(), line.origin.clone())).collect();
