@@ -148,10 +148,12 @@ impl Projections {
         match &recorded.event {
             Event::ChatDeleted { message, .. } => {
                 let id = message.id;
-                self.overwrite(key, recorded.seq, |recorded| redact::message(&mut recorded.event, id)).await
+                self.overwrite(key, Seq(0), recorded.seq, |recorded| redact::message(&mut recorded.event, id)).await
             }
             Event::AnonymityEnded { of, .. } => {
-                self.overwrite(key, recorded.seq, |recorded| redact::anonymous(recorded, of)).await
+                // A busy room closes many questions, one by one, and each would read the whole log.
+                let from = self.begun_after(key, of).await?;
+                self.overwrite(key, from, recorded.seq, |recorded| redact::anonymous(recorded, of)).await
             }
             Event::PersonErased { participant } => {
                 let id = *participant;
@@ -162,7 +164,7 @@ impl Projections {
                     users.iter().for_each(|user| is_changed |= redact::user(&mut recorded.event, user));
                     is_changed
                 };
-                self.overwrite(key, recorded.seq, change).await
+                self.overwrite(key, Seq(0), recorded.seq, change).await
             }
             _ => Ok(()),
         }
@@ -171,7 +173,7 @@ impl Projections {
     /// Takes a user off the lists of rooms in a meeting's log. Until this is done the meeting is found
     /// again by `meetings_listing`, so an erasure that broke off is finished by repeating it.
     pub async fn unlist(&self, key: &MeetingKey, upto: Seq, user: &UserId) -> Result<(), StoreError> {
-        self.overwrite(key, upto, |recorded| redact::user(&mut recorded.event, user)).await?;
+        self.overwrite(key, Seq(0), upto, |recorded| redact::user(&mut recorded.event, user)).await?;
         self.forget_listed(key, user).await
     }
 
@@ -190,14 +192,16 @@ impl Projections {
         Ok(users)
     }
 
-    /// Changes what events up to there say, and what they say they came of: all of it at once.
+    /// Changes what events after the one and up to the other say, and what they say they came of: all of it
+    /// at once.
     async fn overwrite(
         &self,
         key: &MeetingKey,
+        after: Seq,
         upto: Seq,
         change: impl Fn(&mut Recorded) -> bool,
     ) -> Result<(), StoreError> {
-        let mut cursor = Seq(0);
+        let mut cursor = after;
         let mut changed: Vec<EventRow> = Vec::new();
         while cursor < upto {
             let rows = self.store.events(key, cursor, PAGE).await?;

@@ -3,13 +3,14 @@
 
 use super::Projections;
 use super::read::{Page, Reader, ask, more};
-use crate::adapters::store::{Db, unavailable};
+use crate::adapters::store::{Db, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
 use convoke_domain::poll::Poll;
 use convoke_domain::question::Question;
-use convoke_domain::{ParticipantId, PollId};
+use convoke_domain::{ParticipantId, PollId, Seq};
 use serde::Serialize;
-use sqlx::query_as;
+use sqlx::{query_as, query_scalar};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Which of a meeting's questions or polls are asked for.
@@ -179,6 +180,27 @@ impl Projections {
         };
         let items = rows.into_iter().map(vote).collect();
         Ok(Page::cut(items, limit, |vote: &Vote| vote.participant.to_string()))
+    }
+
+    /// The event that all that was done under these keys stands behind; the beginning of the log, where the
+    /// read models do not know all of what they are for. The key itself stands just before what it is for.
+    pub(super) async fn begun_after(&self, key: &MeetingKey, of: &BTreeSet<Uuid>) -> Result<Seq, StoreError> {
+        let mut first = Seq(u64::MAX);
+        for id in of {
+            let opened: Option<i64> = ask!(
+                self,
+                fetch_optional,
+                query_scalar(
+                    "SELECT seq FROM polls_view WHERE tenant = $1 AND meeting = $2 AND id = $3 UNION ALL \
+                     SELECT seq FROM questions_view WHERE tenant = $1 AND meeting = $2 AND id = $3"
+                ),
+                &key.tenant.0,
+                key.meeting.0,
+                *id
+            );
+            first = first.min(Seq(to_u64(opened.unwrap_or(0)).saturating_sub(2)));
+        }
+        Ok(first)
     }
 
     /// What somebody asked by name.
