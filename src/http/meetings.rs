@@ -9,9 +9,9 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, Query};
 use convoke_actors::node::Done;
-use convoke_actors::ports::MeetingKey;
+use convoke_actors::ports::{MeetingKey, StoreError};
 use convoke_domain::command::{Create, Nothing};
-use convoke_domain::shapes::{Settings, SettingsPatch};
+use convoke_domain::shapes::{MeetingInfo, Settings, SettingsPatch};
 use convoke_domain::{By, Code, Command, MeetingId};
 use serde::Deserialize;
 use serde_json::json;
@@ -97,6 +97,12 @@ pub async fn show(edge: Data<Edge>, caller: Caller, id: Path<String>) -> Result<
     let key = caller.meeting(&id)?;
     let meeting = edge.projections.meeting(&key).await.map_err(stored)?.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(meeting))
+}
+
+/// One meeting, to work with.
+pub async fn info(edge: &Edge, key: &MeetingKey) -> Result<MeetingInfo, Problem> {
+    let meeting = edge.projections.meeting(key).await.map_err(stored)?.ok_or_else(Problem::not_found)?;
+    serde_json::from_str(meeting.get()).map_err(|error| stored(StoreError::Corrupt(error.to_string())))
 }
 
 /// Runs a command and answers with the meeting as it is then.

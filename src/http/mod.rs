@@ -17,10 +17,12 @@ pub mod post;
 pub mod problem;
 pub mod questions;
 pub mod reads;
+pub mod report;
 pub mod routes;
 pub mod socket;
 pub mod strangers;
 pub mod tokens;
+pub mod transcript;
 pub mod upgrade;
 pub mod ws;
 

@@ -99,7 +99,7 @@ pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Resu
 
 /// All that is known of a person. What they asked or voted anonymously is not among it: nobody knows whose it is.
 #[utoipa::path(get, path = "/api/v1/users/{user}/export", tag = "people", params(("user" = String, Path)),
-    responses((status = 200, description = "their meetings, stays, messages, questions and votes"), (status = 404, description = "an unknown user")))]
+    responses((status = 200, description = "their meetings, stays, messages, captions, questions and votes"), (status = 404, description = "an unknown user")))]
 pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
@@ -112,12 +112,13 @@ pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Res
     for (key, participant) in known {
         let attendance = edge.projections.attendances_of(&key, participant).await.map_err(stored)?;
         let messages = edge.projections.messages_by(&key, participant).await.map_err(stored)?;
+        let captions = edge.projections.captions_by(&key, participant).await.map_err(stored)?;
         let questions = edge.projections.questions_by(&key, participant).await.map_err(stored)?;
         let votes = edge.projections.votes_by(&key, participant).await.map_err(stored)?;
         let meeting = edge.projections.meeting(&key).await.map_err(stored)?;
         meetings.push(json!({
             "meeting": meeting, "participant": participant, "attendance": attendance, "messages": messages,
-            "questions": questions, "votes": votes,
+            "captions": captions, "questions": questions, "votes": votes,
         }));
     }
     // Where a room was kept for them, or is.

@@ -1,7 +1,7 @@
 //! What the handlers have in common: bodies, pages, and what the store says.
 
 use super::Problem;
-use crate::projections::{Page, Place};
+use crate::projections::{Page, Place, Spoken};
 use actix_web::HttpResponse;
 use actix_web::web::Bytes;
 use convoke_actors::ports::StoreError;
@@ -34,6 +34,11 @@ impl Paging {
     pub fn place(&self) -> Result<Place, Problem> {
         let parse = |cursor: &String| cursor.parse().map_err(|()| Problem::wrong_data("the cursor is not one of ours"));
         Ok(self.cursor.as_ref().map(parse).transpose()?.unwrap_or(Place::START))
+    }
+
+    pub fn spoken(&self) -> Result<Spoken, Problem> {
+        let parse = |cursor: &String| cursor.parse().map_err(|()| Problem::wrong_data("the cursor is not one of ours"));
+        Ok(self.cursor.as_ref().map(parse).transpose()?.unwrap_or(Spoken::START))
     }
 
     pub fn position(&self) -> Result<i64, Problem> {
@@ -101,6 +106,12 @@ mod tests {
         assert_eq!(paging(None, None).place().unwrap(), Place::START);
         for wrong in ["", "nonsense", "17_", "17_18", "x_017f22e2-79b0-7cc3-98c4-dc0c0c07398f"] {
             assert_eq!(paging(None, Some(wrong)).place().unwrap_err().status_code(), 422, "{wrong}");
+        }
+        let spoken = Spoken { start_at: 1_700_000_000_000, seq: 9 };
+        assert_eq!(paging(None, Some(&spoken.to_string())).spoken().unwrap(), spoken);
+        assert_eq!(paging(None, None).spoken().unwrap(), Spoken::START);
+        for wrong in ["", "17", "17_", "_17", "1_2_3", "-1_2"] {
+            assert_eq!(paging(None, Some(wrong)).spoken().unwrap_err().status_code(), 422, "{wrong}");
         }
         for wrong in ["", "nonsense", "1; DROP TABLE events", "99999999999999999999"] {
             assert_eq!(paging(None, Some(wrong)).uuid().unwrap_err().status_code(), 422, "{wrong}");

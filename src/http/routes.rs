@@ -1,6 +1,9 @@
 //! The index of the API: every path, and who answers it.
 
-use super::{Problem, breakout, caller, health, invitations, log, meetings, people, polls, questions, tokens, ws};
+use super::{
+    Problem, breakout, caller, health, invitations, log, meetings, people, polls, questions, report, tokens,
+    transcript, ws,
+};
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, scope};
 use actix_web::{HttpResponse, web};
@@ -36,6 +39,8 @@ use utoipa::OpenApi;
         breakout::close_all,
         people::attendance,
         people::messages,
+        transcript::transcript,
+        report::report,
         questions::index,
         polls::index,
         polls::votes,
@@ -66,6 +71,8 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/invitations/{code}/accept", post().to(invitations::accept))
                 .route("/meetings/{id}/participants", get().to(people::attendance))
                 .route("/meetings/{id}/messages", get().to(people::messages))
+                .route("/meetings/{id}/transcript", get().to(transcript::transcript))
+                .route("/meetings/{id}/report", get().to(report::report))
                 .route("/meetings/{id}/questions", get().to(questions::index))
                 .route("/meetings/{id}/polls", get().to(polls::index))
                 .route("/meetings/{id}/polls/{poll}/votes", get().to(polls::votes))

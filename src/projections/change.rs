@@ -1,6 +1,7 @@
 //! What an event changes in the read models: pure, so that it can be read and tested by itself.
 
 use convoke_domain::breakout::{Breakout, Move, OpenRooms};
+use convoke_domain::caption::Caption;
 use convoke_domain::event::{LeaveReason, Recorded};
 use convoke_domain::poll::{LivePoll, Poll};
 use convoke_domain::question::Question;
@@ -58,6 +59,14 @@ pub enum Change {
     },
     MessageGone {
         id: MessageId,
+    },
+    Caption {
+        seq: Seq,
+        caption: Box<Caption>,
+    },
+    HandRaised {
+        seq: Seq,
+        participant: ParticipantId,
     },
     /// A set of rooms takes the place of the one before.
     RoomsOpened {
@@ -160,6 +169,10 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         }
         Event::ChatReacted { message } => vec![Change::Reactions { message: Box::new(message.clone()) }],
         Event::ChatDeleted { message, .. } => vec![Change::MessageGone { id: message.id }],
+        Event::CaptionRecorded { caption } => {
+            vec![Change::Caption { seq: recorded.seq, caption: Box::new(caption.clone()) }]
+        }
+        Event::HandRaised { hand } => vec![Change::HandRaised { seq: recorded.seq, participant: hand.participant }],
         Event::QuestionAsked { question }
         | Event::QuestionVoted { question }
         | Event::QuestionDismissed { question, .. } => vec![asked(recorded.seq, question, None)],

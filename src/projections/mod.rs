@@ -4,20 +4,24 @@
 //! and the cursors rebuilds everything. Erasure in the log is carried out here too, driven by the
 //! log, so a crash in the middle only means that it is done again.
 
+mod captions;
 mod change;
 mod idempotency;
 mod polled;
 mod polls;
 mod present;
 mod read;
+mod report;
 mod rooms;
 mod sql;
 mod write;
 
+pub use captions::{Line, Spoken, Wanted};
 pub use idempotency::Reserved;
 pub use polled::{CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
+pub use report::{Attendee, Bounds, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};
 pub use write::Stretch;
 
 use self::write::STRETCH;

@@ -50,7 +50,10 @@ impl Projections {
         let rooms: Vec<(String, String, String, Option<i64>)> = ask!(
             self,
             fetch_all,
-            query_as("SELECT id, name, state, ends_at FROM rooms_view WHERE tenant = $1 AND meeting = $2 ORDER BY id"),
+            query_as(
+                "SELECT id, name, state, ends_at FROM rooms_view \
+                 WHERE tenant = $1 AND meeting = $2 AND is_former = 0 ORDER BY id"
+            ),
             &key.tenant.0,
             key.meeting.0
         );

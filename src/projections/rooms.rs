@@ -55,9 +55,12 @@ pub fn moved(key: &MeetingKey, seq: Seq, at: Millis, moves: &[Move]) -> Vec<Stat
     moves.chunks(ROWS).flat_map(some).collect()
 }
 
-/// A new set: what was known of the one before is in the log and in the stays.
+/// A new set: the rooms of the one before keep their names.
 pub fn opened(key: &MeetingKey, rooms: &[Room]) -> Vec<Statement> {
-    let former = of_meeting!(key, "DELETE FROM rooms_view WHERE tenant = $1 AND meeting = $2");
+    let former = of_meeting!(
+        key,
+        "UPDATE rooms_view SET is_former = 1, state = 'closed', ends_at = NULL WHERE tenant = $1 AND meeting = $2"
+    );
     [former].into_iter().chain(changed(key, rooms)).collect()
 }
 
@@ -72,7 +75,7 @@ pub fn changed(key: &MeetingKey, rooms: &[Room]) -> Vec<Statement> {
              INSERT INTO rooms_view (tenant, meeting, id, name, state, ends_at) \
              SELECT $1, $2, id, name, state, ends_at FROM changed WHERE id IS NOT NULL \
              ON CONFLICT (tenant, meeting, id) DO UPDATE SET \
-             name = excluded.name, state = excluded.state, ends_at = excluded.ends_at",
+             name = excluded.name, state = excluded.state, ends_at = excluded.ends_at, is_former = 0",
             places(3, 4, rooms.len())
         );
         Statement { sql: sql.into(), values: of(key, rooms.iter().flat_map(row)) }
@@ -97,7 +100,7 @@ pub fn merged(key: &MeetingKey, from: &[RoomId], into: RoomId) -> Vec<Statement>
             places(3, from.len(), 1)
         );
         let closed = Statement { sql: closed.into(), values: of(key, ids()) };
-        [said("messages_view"), said("questions_view"), said("polls_view"), closed]
+        [said("messages_view"), said("captions_view"), said("questions_view"), said("polls_view"), closed]
     };
     from.chunks(ROWS).flat_map(some).collect()
 }

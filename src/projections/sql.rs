@@ -5,6 +5,7 @@ use super::{polls, rooms};
 use crate::adapters::store::to_i64;
 use convoke_actors::frame::json;
 use convoke_actors::ports::MeetingKey;
+use convoke_domain::caption::Caption;
 use convoke_domain::redact::ERASED_NAME;
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant};
 use convoke_domain::{MessageId, ParticipantId, Seq, UserId};
@@ -124,6 +125,15 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
         Change::MessageGone { id } => {
             vec![of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND id = $3", id.0)]
         }
+        // An event that was counted is not counted again.
+        Change::HandRaised { seq, participant } => vec![of_meeting!(
+            key,
+            "INSERT INTO hands_view (tenant, meeting, participant, raised, seq) VALUES ($1, $2, $3, 1, $4) \
+             ON CONFLICT (tenant, meeting, participant) DO UPDATE SET raised = hands_view.raised + 1, \
+             seq = excluded.seq WHERE hands_view.seq < excluded.seq",
+            participant.0,
+            seq.0
+        )],
         Change::Moved { seq, at, moves } => rooms::moved(key, *seq, *at, moves),
         Change::RoomsOpened { rooms } => rooms::opened(key, rooms),
         Change::Rooms { rooms } => rooms::changed(key, rooms),
@@ -135,7 +145,11 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
         Change::Voted { poll, voter, choices } => vec![polls::voted(key, *poll, *voter, choices)],
         Change::Invitation(invitation) => vec![invited(key, invitation)],
         Change::Erased { participant } => erased(key, *participant),
-        Change::Known { .. } | Change::Listed { .. } | Change::StayBegins { .. } | Change::Message { .. } => Vec::new(),
+        Change::Known { .. }
+        | Change::Listed { .. }
+        | Change::StayBegins { .. }
+        | Change::Message { .. }
+        | Change::Caption { .. } => Vec::new(),
     }
 }
 
@@ -173,6 +187,11 @@ fn erased(key: &MeetingKey, participant: ParticipantId) -> Vec<Statement> {
         of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND sender = $3", whom),
         of_meeting!(
             key,
+            "UPDATE captions_view SET text = '' WHERE tenant = $1 AND meeting = $2 AND participant = $3",
+            whom
+        ),
+        of_meeting!(
+            key,
             "DELETE FROM listed_users WHERE tenant = $1 AND meeting = $2 AND user_id IN \
              (SELECT user_id FROM known_users WHERE tenant = $1 AND meeting = $2 AND participant = $3)",
             whom
@@ -201,6 +220,7 @@ pub struct Gathered<'a> {
     listed: BTreeSet<(&'a MeetingKey, UserId)>,
     stays: Vec<(&'a MeetingKey, Seq, Box<Participant>)>,
     messages: BTreeMap<(&'a MeetingKey, MessageId), (Seq, Box<Message>)>,
+    captions: Vec<(&'a MeetingKey, Seq, Box<Caption>)>,
 }
 
 impl<'a> Gathered<'a> {
@@ -219,12 +239,13 @@ impl<'a> Gathered<'a> {
                     place.insert((seq, message));
                 }
             },
+            Change::Caption { seq, caption } => self.captions.push((key, seq, caption)),
             other => return Some(other),
         }
         None
     }
 
-    pub fn inserts(self) -> [Insert; 4] {
+    pub fn inserts(self) -> [Insert; 5] {
         let row = |key: &MeetingKey, rest: Vec<Value>| {
             let mut values = vec![key.tenant.0.as_str().into(), key.meeting.0.into()];
             values.extend(rest);
@@ -255,6 +276,22 @@ impl<'a> Gathered<'a> {
                 ],
             )
         });
+        let captions = self.captions.into_iter().map(|(key, seq, said)| {
+            let (room, from, to) = (said.room.to_string(), said.start_at, said.end_at);
+            let (lang, text) = (said.lang, said.text);
+            row(
+                key,
+                vec![
+                    seq.0.into(),
+                    said.participant.0.into(),
+                    room.into(),
+                    lang.into(),
+                    text.into(),
+                    from.into(),
+                    to.into(),
+                ],
+            )
+        });
         [
             Insert {
                 into: "INSERT INTO known_users (tenant, meeting, user_id, participant) ",
@@ -277,6 +314,12 @@ impl<'a> Gathered<'a> {
                 into: "INSERT INTO messages_view (tenant, meeting, id, seq, sender, recipient, room, data) ",
                 on_conflict: " ON CONFLICT (tenant, meeting, id) DO UPDATE SET data = excluded.data",
                 rows: messages.collect(),
+            },
+            Insert {
+                into: "INSERT INTO captions_view \
+                       (tenant, meeting, seq, participant, room, lang, text, start_at, end_at) ",
+                on_conflict: " ON CONFLICT DO NOTHING",
+                rows: captions.collect(),
             },
         ]
     }

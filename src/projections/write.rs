@@ -198,6 +198,8 @@ impl Projections {
                     "DELETE FROM meetings_view",
                     "DELETE FROM attendances",
                     "DELETE FROM messages_view",
+                    "DELETE FROM captions_view",
+                    "DELETE FROM hands_view",
                     "DELETE FROM rooms_view",
                     "DELETE FROM breakouts_view",
                     "DELETE FROM questions_view",

@@ -20,6 +20,7 @@ mod page;
 mod polls;
 mod redis_engines;
 mod redis_server;
+mod report;
 mod rest;
 mod shared_limits;
 mod skewed;
@@ -27,6 +28,7 @@ mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod talk;
+mod transcript;
 #[path = "../whole/mod.rs"]
 mod whole;
 

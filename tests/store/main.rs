@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod anonymity;
+mod captions;
 mod log;
 mod outbox;
 mod ownership;
@@ -16,6 +17,7 @@ mod questions;
 mod races;
 mod read_models;
 mod rebuilding;
+mod report;
 mod rooms;
 #[path = "../smtp/mod.rs"]
 mod smtp;

@@ -18,10 +18,12 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 14] = [
     "meetings_view",
     "attendances",
     "messages_view",
+    "captions_view",
+    "hands_view",
     "rooms_view",
     "breakouts_view",
     "questions_view",
@@ -133,6 +135,13 @@ pub fn story(key: &MeetingKey) -> Story {
     story.say(ada, "chat.edit", json!({ "message": edited, "text": "edited" }));
     story.say(bob, "chat.react", json!({ "message": edited, "emoji": "👍", "on": true }));
     story.say(ada, "chat.edit", json!({ "message": edited, "text": "edited twice" }));
+    for (who, id) in [(ada, story.state.sessions[&ada].participant), (mallory, mallory_id)] {
+        story.say(who, "hand.raise", json!({}));
+        let words = if who == ada { "aloud" } else { "a secret, aloud" };
+        let caption =
+            json!({ "participant": id, "lang": "en", "text": words, "start_at": 1, "end_at": 2, "final": true });
+        story.say(who, "caption.publish", caption);
+    }
     story.say(ada, "chat.post", json!({ "to": "room", "text": "a slip of the tongue" }));
     let deleted = story.last_said();
     story.say(ada, "chat.delete", json!({ "message": deleted }));
