@@ -33,7 +33,7 @@ fn veiled(log: &[Value]) -> Vec<&Value> {
 }
 
 /// The log, when what is to be forgotten is overwritten, which follows within a second.
-async fn forgotten(server: &Server, id: &str) -> Vec<Value> {
+pub async fn forgotten(server: &Server, id: &str) -> Vec<Value> {
     let began = Instant::now();
     loop {
         let log = server.rest.log(id).await.unwrap();

@@ -7,7 +7,9 @@ use crate::{client, meeting, ok, server};
 use convoke_loadtest::client::Client;
 use convoke_loadtest::server::Server;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 const PEOPLE: usize = 50;
 const OPTIONS: usize = 4;
@@ -40,6 +42,19 @@ impl Served {
         match self {
             Self::Alone(server) => client(server, meeting, Some(user), user, role),
             Self::Twice(cluster) => cluster.client(number % 2, meeting, user, role),
+        }
+    }
+
+    /// The snapshot that follows this event is lost, so that the log alone tells what was. (Alone, it is
+    /// told by both.)
+    pub async fn loses_its_snapshot(&self, since: u64) {
+        let Self::Twice(cluster) = self else { return };
+        let mut database = PgConnection::connect(&cluster.database).await.unwrap();
+        let lose = "DELETE FROM snapshots WHERE seq >= $1";
+        let (since, began) = (i64::try_from(since).unwrap(), Instant::now());
+        while sqlx::query(lose).bind(since).execute(&mut database).await.unwrap().rows_affected() == 0 {
+            assert!(began.elapsed().as_secs() < 60, "no snapshot is taken");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -108,7 +123,7 @@ async fn counts_everybody_once(mut served: Served, kills: usize) {
                     choices.extend((number % 3 == 0).then_some((choice + 1) % OPTIONS));
                     person.send("poll.vote", json!({ "poll": poll, "choices": choices }));
                 }
-                if round == 1 {
+                if round == 2 {
                     let text = format!("question {number} of {kill}");
                     person.send("question.ask", json!({ "text": text, "anonymous": number % 2 == 0 }));
                 }

@@ -2,6 +2,7 @@
 //! the node that took it, on one that started again, and on one that took over; and numbering goes on
 //! when nobody knows any more what the numbers were.
 
+use super::anonymous::forgotten;
 use super::device::Device;
 use super::durable::Served;
 use super::{logged, opened, until_told};
@@ -52,6 +53,9 @@ async fn one_effect(mut served: Served) {
     assert_eq!((&closed["poll"]["counts"], &closed["poll"]["voters"]), (&json!([1, 0]), &json!(1)));
 
     // The keys are destroyed, and the server with them; the numbers are not forgotten.
+    let ended = &logged(served.node(), &id, "anonymity.ended").await[0];
+    forgotten(served.node(), &id).await;
+    served.loses_its_snapshot(ended["seq"].as_u64().unwrap()).await;
     served.crash().await;
     let mut bob = bob.resume(&served.node().rest.host).await;
     assert_eq!(bob.greeted["last_id"], 3);
