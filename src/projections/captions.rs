@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 /// A final caption.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(as = TranscriptLine)]
 pub struct Line {
     /// Who spoke.
     #[schema(value_type = String)]
