@@ -63,6 +63,7 @@ impl Heading {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MeetingReport)]
 pub struct Whole {
     pub meeting: Heading,
     #[serde(flatten)]

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 /// A final caption.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(as = TranscriptLine)]
 pub struct Line {
     /// Who spoke.
     #[schema(value_type = String)]
@@ -88,12 +89,13 @@ fn line((seq, participant, name, room, trail, lang, text, start_at, end_at): Row
 }
 
 /// The columns of a line. Of somebody's names the one of their latest stay counts, so that a person has
-/// one name in a transcript.
+/// one name in a transcript. `+a.seq` is no column of an index: by that order a planner would walk over
+/// the stays of everybody, where the few of one person are what is wanted.
 macro_rules! lines {
     ($rest:literal) => {
         concat!(
             "SELECT c.seq, c.participant, (SELECT a.name FROM attendances a WHERE a.tenant = c.tenant \
-             AND a.meeting = c.meeting AND a.participant = c.participant ORDER BY a.seq DESC LIMIT 1), \
+             AND a.meeting = c.meeting AND a.participant = c.participant ORDER BY +a.seq DESC LIMIT 1), \
              c.room, c.trail, c.lang, c.text, c.start_at, c.end_at FROM captions_view c \
              WHERE c.tenant = $1 AND c.meeting = $2 AND c.text <> '' ",
             $rest,

@@ -72,6 +72,9 @@ pub struct Member {
     /// No replay begins before this: what this person may see changed there.
     pub view_seq: Seq,
     pub sessions: BTreeSet<SessionId>,
+    /// The rooms that they were in before, each with the time at which they left it; the latest last.
+    #[serde(default)]
+    pub rooms_before: Vec<(Millis, RoomId)>,
     /// The identity of somebody without a user.
     pub guest: Option<SessionId>,
 }
@@ -88,6 +91,12 @@ impl Member {
     }
     pub fn is_service(&self) -> bool {
         self.participant.role.is_service()
+    }
+
+    /// The room they were in at that time, as far as that is remembered.
+    pub fn room_at(&self, at: Millis) -> RoomId {
+        let before = self.rooms_before.iter().find(|(until, _)| at < *until);
+        before.map_or(self.participant.room, |(_, room)| *room)
     }
 }
 
@@ -405,6 +414,7 @@ pub fn new_member(
         room_permits: Permits::default(),
         view_seq: Seq(0),
         sessions: BTreeSet::new(),
+        rooms_before: Vec::new(),
         guest,
     }
 }

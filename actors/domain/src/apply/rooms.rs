@@ -33,7 +33,7 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         }
         Event::ParticipantsMoved { moves, .. } => {
             for this in moves {
-                relocate(state, this, recorded.seq);
+                relocate(state, this, recorded.seq, recorded.at);
             }
         }
         Event::BreakoutChanged { rooms, breakout, .. } => {
@@ -149,8 +149,15 @@ fn merge(state: &mut Meeting, from: &[RoomId], into: RoomId) {
     }
 }
 
-fn relocate(state: &mut Meeting, this: &Move, seq: Seq) {
+/// Rooms of before that are remembered of one person: a captioner may be late.
+const ROOMS_BEFORE_MAX: usize = 16;
+
+fn relocate(state: &mut Meeting, this: &Move, seq: Seq, at: Millis) {
     let Some(member) = state.members.get_mut(&this.participant) else { return };
+    member.rooms_before.push((at, member.participant.room));
+    if member.rooms_before.len() > ROOMS_BEFORE_MAX {
+        member.rooms_before.remove(0);
+    }
     member.participant.room = this.to;
     member.room_permits = Permits::default();
     let leads = member.leads();

@@ -55,7 +55,9 @@ pub fn check(
     if end_at > now.saturating_add(AHEAD_MS_MAX) || start_at < now.saturating_sub(AGE_MS_MAX) {
         return Err(Rejection::bad_request("the caption is not of this hour, by the server's clock"));
     }
-    Ok(Caption { participant, room: speaker.participant.room, lang, text, start_at, end_at, is_final })
+    // Where it was said, though they may be elsewhere by now.
+    let room = speaker.room_at(start_at);
+    Ok(Caption { participant, room, lang, text, start_at, end_at, is_final })
 }
 
 /// The shape of a language tag by RFC 5646; whether there is such a language is not looked up.

@@ -102,6 +102,10 @@ fn an2_had_they_changed_places_the_log_would_read_the_same() {
         assert_eq!(folded(&log, &one.limits), one.state, "LG6");
         assert_eq!(overwritten(&log), log, "overwriting twice is overwriting once");
         assert!(one.state.veils.is_empty());
+        let counted = log.iter().filter(|r| r.event.kind() == "poll.counted").map(text).collect::<Vec<_>>();
+        let is_told = |row: &String| row.contains("counts") || row.contains("voters");
+        let told: Vec<&String> = counted.iter().filter(|row| is_told(row)).collect();
+        assert!(counted.len() > 2 && told.iter().all(|row| row.contains(r#""state":"closed""#)), "{told:?}");
         let polled = log.iter().filter(|r| r.event.kind() == "poll.voted").map(text).collect::<Vec<_>>();
         assert!(polled.len() == 4 && polled.iter().all(|row| !row.contains("cause")), "{polled:?}");
     }
@@ -192,6 +196,20 @@ fn an3_numbers_outlast_a_lost_session_and_start_anew_behind_a_leave() {
     assert_eq!(scene.state.sessions[&bob.session].last_id, 1);
     assert_eq!(scene.state.sessions[&cid.session].last_id, 0);
     assert_eq!(folded(&overwritten(&scene.log), &scene.limits), scene.state);
+}
+
+#[test]
+fn an3_a_number_that_starts_anew_is_not_one_of_before() {
+    let mut scene = Scene::new();
+    let ann = scene.enters("Ann", Role::Host);
+    let bob = scene.enters("Bob", Role::Participant);
+    let poll = opens(&mut scene, &ann, secret(Results::Live));
+    again(&mut scene, &bob, 1, vote(poll, &[0])).expect("voted");
+    again(&mut scene, &bob, 2, leave()).expect("left");
+    scene.join(&bob).expect("anew");
+    again(&mut scene, &bob, 1, say("hello")).expect("said");
+    again(&mut scene, &bob, 2, vote(poll, &[1])).expect("another choice");
+    assert_eq!((scene.state.messages.len(), scene.state.polls[&poll].counts.clone()), (1, vec![0, 1]));
 }
 
 #[test]

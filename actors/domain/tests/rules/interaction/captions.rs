@@ -1,7 +1,7 @@
 //! CP: captions.
 
 use super::*;
-use crate::breakout::Two;
+use crate::breakout::{Two, move_to, to};
 use convoke_domain::caption::PublishCaption;
 use convoke_domain::effect::Signal;
 use convoke_domain::shapes::Role;
@@ -34,6 +34,7 @@ fn cp1_a_service_writes_down_anybody_and_a_person_themselves() {
     let Two { mut scene, bob, cid, second, .. } = Two::open();
     let agent = scene.enters("Captioner", Role::Agent);
     let vic = scene.enters("Vic", Role::Viewer);
+    scene.now += 5_000;
     let (bobs, cids, vics) = (caption(&scene, &bob), caption(&scene, &cid), caption(&scene, &vic));
     scene.refused(&vic, publish(vics), Code::NotPermitted);
     scene.refused(&bob, publish(cids.clone()), Code::NotPermitted);
@@ -44,6 +45,29 @@ fn cp1_a_service_writes_down_anybody_and_a_person_themselves() {
     assert_eq!(scene.event("caption.recorded").audience, Audience::Room(second), "the speaker's room");
     let own = caption(&scene, &agent);
     scene.does(&agent, publish(own));
+}
+
+/// A captioner that lags must not carry what was said in one room into another.
+#[test]
+fn cp1_a_late_caption_stays_in_the_room_it_was_said_in() {
+    let Two { mut scene, ann, bob, first, second, .. } = Two::open();
+    let agent = scene.enters("Captioner", Role::Agent);
+    scene.now += 10_000;
+    let said = caption(&scene, &bob);
+    scene.now += 1_000;
+    let between = caption(&scene, &bob);
+    scene.does(&ann, move_to(&[to(scene.id(&bob), second)]));
+    scene.now += 5_000;
+    scene.does(&ann, move_to(&[to(scene.id(&bob), RoomId::Main)]));
+    scene.now += 5_000;
+    let now = caption(&scene, &bob);
+    for (caption, room) in [(said, first), (between.clone(), first), (now, RoomId::Main)] {
+        scene.does(&agent, publish(caption));
+        assert_eq!(scene.event("caption.recorded").audience, Audience::Room(room));
+    }
+    let (start_at, end_at) = (between.start_at + 2_000, between.end_at + 2_000);
+    scene.does(&agent, publish(PublishCaption { start_at, end_at, ..between }));
+    assert_eq!(scene.event("caption.recorded").audience, Audience::Room(second));
 }
 
 #[test]
