@@ -309,10 +309,9 @@ async fn react(crowd: &mut Crowd, reacting_s: u32) -> Result<bool, Failure> {
         if is_bounded { "" } else { ": more than the bound" },
     );
     println!(
-        "        {:.0} % of a core, {refused} refused; chat to everybody in {:.1} ms beside {quiet:.1} ms in quiet ({} of {PROBES} probes)",
+        "        {:.0} % of a core, {refused} refused; chat to everybody in {:.1} ms beside {quiet:.1} ms in quiet",
         cpu * 100.0,
-        median(&mut probed),
-        probed.len()
+        median(&mut probed)
     );
     Ok(is_bounded && refused == 0)
 }
