@@ -180,6 +180,8 @@ fn after_a_crash_of_the_meeting_each_room_has_one_actor_and_what_was_closed_is_p
         let mut ada = world.join("ada", Role::Host).await;
         let rooms = open(&mut ada, &[vec![], vec![]], json!({})).await;
         does(&mut ada, "breakout.close", json!({ "room": rooms[1], "now": true })).await;
+        // Who was just shown another view is only replayed what comes behind it.
+        does(&mut ada, "hand.raise", json!({})).await;
         seconds(1, [&mut ada]).await;
         // As an owner leaves it behind that dies before it has deleted what it closed.
         world.rooms.enter(rooms[1], SessionId(Uuid::now_v7()));

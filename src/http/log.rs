@@ -6,7 +6,7 @@ use super::{Edge, Problem};
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use convoke_actors::ports::EventRow;
-use convoke_domain::Seq;
+use convoke_domain::{Seq, SessionId};
 use serde::{Deserialize, Serialize};
 
 const PAGE: u32 = 500;
@@ -26,7 +26,7 @@ struct Line<'a> {
     data: &'a serde_json::value::RawValue,
     audience: &'a serde_json::value::RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<convoke_domain::Cause>,
+    cause: Option<By>,
 }
 
 /// What whoever reads the log is told. Keys of pseudonyms are for nobody: whoever has one could try the
@@ -37,6 +37,18 @@ fn told(row: &EventRow) -> &str {
     if is_secret { "{}" } else { &row.data }
 }
 
+/// The session whose command an event came of. Not the command's number: between the numbers of all
+/// that is done by name, those that are missing would tell who did what is anonymous.
+#[derive(Serialize)]
+struct By {
+    session: SessionId,
+}
+
+fn by(row: &EventRow) -> Option<By> {
+    let may_be_anonymous = ["poll.voted", "question.asked", "question.vote_set"].contains(&row.kind.as_str());
+    row.cause.filter(|_| !may_be_anonymous).map(|cause| By { session: cause.session })
+}
+
 fn line(row: &EventRow) -> Option<String> {
     let line = Line {
         seq: row.seq,
@@ -44,14 +56,14 @@ fn line(row: &EventRow) -> Option<String> {
         kind: &row.kind,
         data: serde_json::from_str(told(row)).ok()?,
         audience: serde_json::from_str(&row.audience).ok()?,
-        cause: row.cause,
+        cause: by(row),
     };
     Some(format!("{}\n", serde_json::to_string(&line).ok()?))
 }
 
 /// The meeting's log as NDJSON, one event a line, from the store page by page.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/events", tag = "meetings", params(("id" = String, Path), After),
-    responses((status = 200, description = "NDJSON: {seq, at, type, data, audience, cause?} a line", content_type = "application/x-ndjson")))]
+    responses((status = 200, description = "NDJSON: {seq, at, type, data, audience, cause?: {session}} a line", content_type = "application/x-ndjson")))]
 pub async fn events(
     edge: Data<Edge>,
     caller: Caller,

@@ -200,7 +200,10 @@ fn told(item: &Value) -> Value {
 /// The counts of every poll equal a recount of the log.
 pub fn recount(log: &[Recorded], state: &State, say: &mut impl FnMut(String)) {
     for (poll, votes) in votes(log) {
-        let live = &state.polls[&poll];
+        let Some(live) = state.polls.get(&poll) else {
+            say(format!("{poll} has votes and is not there"));
+            continue;
+        };
         let counts: Vec<u32> = (0..2)
             .map(|option| u32::try_from(votes.values().filter(|choices| choices.contains(&option)).count()).unwrap())
             .collect();
@@ -208,7 +211,10 @@ pub fn recount(log: &[Recorded], state: &State, say: &mut impl FnMut(String)) {
             say(format!("{poll} has {:?} by {}; the log has {votes:?}", live.counts, live.voters));
         }
     }
-    let is_closed = |poll: &Poll| poll.counts.as_ref().is_none_or(|told| *told == state.polls[&poll.id].counts);
+    let is_closed = |poll: &Poll| {
+        let counts = state.polls.get(&poll.id).map(|live| &live.counts);
+        poll.counts.as_ref().is_none_or(|told| Some(told) == counts)
+    };
     for recorded in log {
         if let Event::PollClosed { poll, .. } = &recorded.event
             && !is_closed(poll)

@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::shapes::{Connection, Media, Message, Participant, Role, Room, Source, Status};
 use crate::state::{LiveMessage, Meeting, Member, Permits, Session, Standing, new_member};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// The first event of a log makes the state; every other is folded into it.
 pub fn create(recorded: &Recorded) -> Option<Meeting> {
@@ -45,6 +46,7 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         requests: Vec::new(),
         breakout: None,
         breakout_plan: breakout.clone(),
+        merged_into: BTreeMap::new(),
         last_layout: Vec::new(),
     })
 }
@@ -53,7 +55,7 @@ pub fn apply(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
     state.seq = recorded.seq;
     state.at = recorded.at;
     if let Some(cause) = recorded.cause
-        && !interaction::note_veiled(state, recorded, cause)
+        && !interaction::note_veiled(state, recorded, cause, limits)
     {
         note(state, cause, recorded.seq, limits);
     }
@@ -65,17 +67,21 @@ pub fn apply(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
 /// What was asked had an effect, and has no second one.
 fn note(state: &mut Meeting, cause: Cause, seq: Seq, limits: &Limits) {
     if cause.id == 0 {
-        if state.requests.last() != Some(&cause.session.0) {
-            state.requests.push(cause.session.0);
-            if state.requests.len() > limits.requests_kept_max {
-                state.requests.remove(0);
-            }
-        }
+        note_request(state, cause.session.0, limits);
     } else if let Some(session) = state.sessions.get_mut(&cause.session) {
         session.last_id = session.last_id.max(cause.id);
         session.answers.insert(cause.id, seq);
         while session.answers.len() > limits.answers_kept_max {
             session.answers.pop_first();
+        }
+    }
+}
+
+fn note_request(state: &mut Meeting, request: Uuid, limits: &Limits) {
+    if state.requests.last() != Some(&request) {
+        state.requests.push(request);
+        if state.requests.len() > limits.requests_kept_max {
+            state.requests.remove(0);
         }
     }
 }
@@ -273,7 +279,9 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
 
 /// Takes over the participant's shape from the event and keeps the set of leads right.
 fn put(state: &mut Meeting, participant: &Participant) {
+    let at = state.at;
     if let Some(member) = state.members.get_mut(&participant.id) {
+        member.is_in(participant.room, at);
         member.participant = participant.clone();
     }
 }

@@ -212,5 +212,6 @@ impl Meeting {
         let excess = self.rooms.len().saturating_sub(limits.rooms_kept_max);
         let forgotten: Vec<RoomId> = old.map(|room| room.id).take(excess).collect();
         self.rooms.retain(|id, _| !forgotten.contains(id));
+        self.merged_into.retain(|id, _| !forgotten.contains(id));
     }
 }

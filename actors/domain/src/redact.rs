@@ -139,8 +139,9 @@ fn forget_vote(event: &mut Event) -> bool {
             choices.clear();
             true
         }
-        Event::QuestionVoteSet { voter, .. } if !voter.is_nil() => {
+        Event::QuestionVoteSet { voter, up, .. } if !voter.is_nil() => {
             *voter = Uuid::nil();
+            *up = false;
             true
         }
         _ => false,

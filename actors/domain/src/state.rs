@@ -50,6 +50,11 @@ impl Permits {
     }
 }
 
+/// Open questions that one view shows.
+const OPEN_SHOWN_MAX: usize = 200;
+/// Rooms of before that are remembered of one person: a captioner may be late.
+const ROOMS_BEFORE_MAX: usize = 16;
+
 /// A person the meeting has met, whether inside, waiting or gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -93,10 +98,26 @@ impl Member {
         self.participant.role.is_service()
     }
 
-    /// The room they were in at that time, as far as that is remembered.
-    pub fn room_at(&self, at: Millis) -> RoomId {
-        let before = self.rooms_before.iter().find(|(until, _)| at < *until);
-        before.map_or(self.participant.room, |(_, room)| *room)
+    /// The room they were in at that time; none, if that is not remembered.
+    pub fn room_at(&self, at: Millis) -> Option<RoomId> {
+        let is_cut = self.rooms_before.len() >= ROOMS_BEFORE_MAX;
+        match self.rooms_before.iter().position(|(until, _)| at < *until) {
+            // Since when they were in the oldest that is remembered, nobody knows.
+            Some(0) if is_cut => None,
+            Some(place) => self.rooms_before.get(place).map(|(_, room)| *room),
+            None => Some(self.participant.room),
+        }
+    }
+
+    /// They are in this room from now on.
+    pub fn is_in(&mut self, room: RoomId, at: Millis) {
+        if self.participant.room != room {
+            self.rooms_before.push((at, self.participant.room));
+            if self.rooms_before.len() > ROOMS_BEFORE_MAX {
+                self.rooms_before.remove(0);
+            }
+            self.participant.room = room;
+        }
     }
 }
 
@@ -193,6 +214,9 @@ pub struct Meeting {
     /// What was stored beforehand for a set to come.
     #[serde(default)]
     pub breakout_plan: Option<OpenRooms>,
+    /// Where what belonged to a room that was merged belongs now.
+    #[serde(default)]
+    pub merged_into: BTreeMap<RoomId, RoomId>,
     /// The set before, to be used again.
     #[serde(default)]
     pub last_layout: Vec<PlannedRoom>,
@@ -262,6 +286,16 @@ impl Meeting {
         found
     }
 
+    pub fn inside_of(&self, room: RoomId) -> Vec<ParticipantId> {
+        let is_there = |id: &&ParticipantId| self.members.get(id).is_some_and(|m| m.participant.room == room);
+        self.inside.iter().filter(is_there).copied().collect()
+    }
+
+    pub fn leads_of(&self, room: RoomId) -> Vec<ParticipantId> {
+        let is_there = |id: &&ParticipantId| self.members.get(id).is_some_and(|m| m.participant.room == room);
+        self.leads.iter().filter(is_there).copied().collect()
+    }
+
     pub fn hands_in(&self, room: RoomId) -> Vec<Hand> {
         let in_room = |hand: &&Hand| self.members.get(&hand.participant).is_some_and(|m| m.participant.room == room);
         self.hands.iter().filter(in_room).copied().collect()
@@ -274,8 +308,13 @@ impl Meeting {
         let mut settled: Vec<&LiveQuestion> = here().filter(|live| !live.is_open()).collect();
         settled.sort_by_key(|live| std::cmp::Reverse(live.asked));
         settled.truncate(settled_most);
-        let mut found: Vec<&LiveQuestion> = here().filter(|live| live.is_open()).chain(settled).collect();
-        found.sort_by_key(|live| (std::cmp::Reverse(live.votes), live.asked));
+        let in_order = |live: &&LiveQuestion| (std::cmp::Reverse(live.votes), live.asked);
+        let mut found: Vec<&LiveQuestion> = here().filter(|live| live.is_open()).collect();
+        found.sort_by_key(in_order);
+        // Merges may bring more together than a room can be asked.
+        found.truncate(OPEN_SHOWN_MAX);
+        found.extend(settled);
+        found.sort_by_key(in_order);
         found.into_iter().map(LiveQuestion::counted).collect()
     }
 
@@ -325,9 +364,11 @@ impl Meeting {
         Err(nothing())
     }
 
-    /// The latest numbers of each session that had an effect, in runs.
+    /// The latest numbers of each session that had an effect, in runs; of all alike, whether or not they
+    /// took some under a veil.
     pub fn numbers(&self, limits: &Limits) -> BTreeMap<SessionId, Vec<(u64, u64)>> {
-        let closed = self.closed.iter().map(|(id, session)| (id, session));
+        let is_gone = |id: &SessionId| !self.sessions.contains_key(id);
+        let closed = self.closed.iter().map(|(id, session)| (id, session)).filter(|(id, _)| is_gone(id));
         let all = self.sessions.iter().chain(closed).filter(|(_, session)| session.last_id > 0);
         let runs = |(id, session): (&SessionId, &Session)| {
             let veiled = self.veils.values().filter_map(|veil| veil.taken.get(id)).flatten();

@@ -13,7 +13,7 @@ use crate::effect::{Effect, Output};
 use crate::event::{Audience, Cause, Event, Recorded};
 use crate::ids::{Millis, ParticipantId, Seq, SessionId};
 use crate::limits::Limits;
-use crate::poll::Results;
+use crate::poll::{Poll, PollState, Results};
 use crate::rejection::Rejection;
 use crate::shapes::{Connection, Participant, Role, RoomState};
 use crate::state::{Meeting, Member};
@@ -125,7 +125,7 @@ impl Turn<'_> {
         }
         let cause = self.cause?;
         let veil = event.veiled_by().and_then(|of| self.state.veils.get(&of));
-        Some(veil.map_or(cause, |veil| Cause { session: veil.cover(seq, cause.session), ..cause }))
+        Some(veil.map_or(cause, |veil| veil.cover(seq, cause)))
     }
 
     /// Destroys the keys of these. The log will not say any more which command did what, so it is told
@@ -266,8 +266,8 @@ impl Turn<'_> {
             | Event::QuestionVoteSet { .. }
             | Event::PollVoted { .. }
             | Event::AnonymityBegun { .. }
-            | Event::AnonymityEnded { .. }
-            | Event::ScreenAsked { .. } => Audience::Nobody,
+            | Event::AnonymityEnded { .. } => Audience::Nobody,
+            Event::ScreenAsked { .. } => Audience::Leads,
             Event::TimerStarted { .. } | Event::TimerEnded { .. } | Event::SpotlightChanged { .. } => {
                 Audience::Everyone
             }
@@ -275,7 +275,7 @@ impl Turn<'_> {
             | Event::QuestionVoted { question }
             | Event::QuestionAnswered { question, .. }
             | Event::QuestionDismissed { question, .. } => self.those_who_see(question.room),
-            Event::PollCounted { poll } if poll.results == Results::Hosts => Audience::Only(self.leads_in(poll.room)),
+            Event::PollCounted { poll } if poll.results == Results::Hosts => Audience::Only(self.who_counts(poll)),
             Event::PollOpened { poll, .. } | Event::PollCounted { poll } | Event::PollClosed { poll, .. } => {
                 self.those_who_see(poll.room)
             }
@@ -349,7 +349,16 @@ impl Turn<'_> {
     }
 
     fn leads_in(&self, room: crate::ids::RoomId) -> std::collections::BTreeSet<ParticipantId> {
-        self.state.leads.iter().filter(|id| self.room_of(**id) == room).copied().collect()
+        self.state.leads_of(room).into_iter().collect()
+    }
+
+    /// Those who lead in the room; the result is for those in the main room too, who may be the only ones.
+    fn who_counts(&self, poll: &Poll) -> std::collections::BTreeSet<ParticipantId> {
+        let mut leads = self.leads_in(poll.room);
+        if poll.state == PollState::Closed {
+            leads.extend(self.leads_in(crate::ids::RoomId::Main));
+        }
+        leads
     }
 
     /// Writes down that somebody came in, whoever they are and by whatever door.

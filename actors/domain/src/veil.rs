@@ -3,15 +3,19 @@
 //!
 //! While a veil is up, the log names neither the person nor the session: the voter is a pseudonym,
 //! the same for all that one person does under this veil, so that a vote can be changed and is
-//! counted once; and the session in the event's cause is covered, differently for each event, so
+//! counted once; and the event's cause is covered, differently for each event, so
 //! that a command that comes again still has one effect. When the veil is taken away, the key, the
 //! votes and the causes are overwritten in the log (`redact`), and the numbers that sessions have
 //! reached are written down for everybody alike. Then nothing tells who took part, or how.
 
+use crate::event::Cause;
 use crate::ids::{ParticipantId, Seq, SessionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
+
+/// The part of a number that is covered. No session counts further; and what is stored stays positive.
+const NUMBERS: u64 = (1 << 62) - 1;
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Veil {
@@ -31,10 +35,16 @@ impl Veil {
         Uuid::new_v5(&self.key, participant.0.as_bytes())
     }
 
-    /// Covers the session that caused an event, or uncovers it again.
-    pub fn cover(&self, at: Seq, session: SessionId) -> SessionId {
-        let pad = Uuid::new_v5(&self.key, &at.0.to_be_bytes());
-        SessionId(Uuid::from_u128(session.0.as_u128() ^ pad.as_u128()))
+    /// Covers the command that caused an event, or uncovers it again: its session, and its number too, for
+    /// whoever knows the other numbers of everybody knows whose is missing.
+    pub fn cover(&self, at: Seq, cause: Cause) -> Cause {
+        let pad = |part: u8| {
+            let [a, b, c, d, e, f, g, h] = at.0.to_be_bytes();
+            Uuid::new_v5(&self.key, &[a, b, c, d, e, f, g, h, part]).as_u128()
+        };
+        let session = SessionId(Uuid::from_u128(cause.session.0.as_u128() ^ pad(0)));
+        let number = u64::try_from(pad(1) & u128::from(NUMBERS)).unwrap_or(0);
+        Cause { session, id: cause.id ^ number }
     }
 }
 

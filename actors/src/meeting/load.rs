@@ -68,8 +68,10 @@ async fn read(env: &Env, key: &MeetingKey, life: NodeLife, taken: &Taken) -> Res
                     Some(state)
                 }
             };
-            let message = frame::event(row.seq, row.at, &row.kind, &row.data);
-            ring.push(row.seq, recorded.audience, message);
+            if recorded.audience != Audience::Nobody {
+                let message = frame::event(row.seq, row.at, &row.kind, &row.data);
+                ring.push(row.seq, recorded.audience, message);
+            }
         }
     }
     match state {
@@ -92,7 +94,13 @@ pub fn decode(row: &EventRow) -> Result<Recorded, StoreError> {
     let corrupt = |error: serde_json::Error| StoreError::Corrupt(format!("event {}: {error}", row.seq));
     let data: &RawValue = serde_json::from_str(&row.data).map_err(corrupt)?;
     let whole = format!(r#"{{"type":"{}","data":{}}}"#, row.kind, data.get());
-    let event: Event = serde_json::from_str(&whole).map_err(corrupt)?;
+    let event: Event = serde_json::from_str(&whole).map_err(|error| match error.to_string() {
+        // A newer version of this program wrote it, which serves the meeting in this one's place.
+        unknown if unknown.starts_with("unknown variant") => {
+            StoreError::Unavailable(format!("event {} is of a newer version: {}", row.seq, row.kind))
+        }
+        _ => corrupt(error),
+    })?;
     let audience: Audience = serde_json::from_str(&row.audience).map_err(corrupt)?;
     Ok(Recorded { seq: row.seq, at: row.at, cause: row.cause, audience, event })
 }

@@ -37,7 +37,9 @@ pub async fn forgotten(server: &Server, id: &str) -> Vec<Value> {
     let began = Instant::now();
     loop {
         let log = server.rest.log(id).await.unwrap();
-        if veiled(&log).iter().all(|event| event["cause"].is_null()) {
+        let nobody = json!("00000000-0000-0000-0000-000000000000");
+        let is_blank = |event: &&Value| event["type"] == "question.asked" || event["data"]["voter"] == nobody;
+        if veiled(&log).iter().all(is_blank) {
             return log;
         }
         assert!(began.elapsed() < Duration::from_secs(30), "the log still tells");

@@ -14,12 +14,14 @@ use uuid::Uuid;
 
 /// A number that was taken under a veil: its session goes on counting, and no answer tells where in
 /// the log the effect is. False: there is no veil, or none any more.
-pub fn note_veiled(state: &mut Meeting, recorded: &Recorded, cause: Cause) -> bool {
+pub fn note_veiled(state: &mut Meeting, recorded: &Recorded, cause: Cause, limits: &Limits) -> bool {
     let Some(veil) = recorded.event.veiled_by().and_then(|of| state.veils.get_mut(&of)) else { return false };
-    let session = veil.cover(recorded.seq, cause.session);
-    if let Some(known) = state.sessions.get_mut(&session) {
-        known.last_id = known.last_id.max(cause.id);
-        veil.taken.entry(session).or_default().insert(cause.id);
+    let Cause { session, id } = veil.cover(recorded.seq, cause);
+    if id == 0 {
+        super::note_request(state, session.0, limits);
+    } else if let Some(known) = state.sessions.get_mut(&session) {
+        known.last_id = known.last_id.max(id);
+        veil.taken.entry(session).or_default().insert(id);
     }
     true
 }
@@ -98,7 +100,7 @@ fn due(state: &mut Meeting, of: Uuid, counted_at: Millis, at: Millis, limits: &L
 fn ask(state: &mut Meeting, question: &Question, recorded: &Recorded, limits: &Limits) {
     let of = question.id.0;
     let veiled = recorded.cause.zip(state.veils.get(&of)).and_then(|(cause, veil)| {
-        let session = state.sessions.get(&veil.cover(recorded.seq, cause.session))?;
+        let session = state.sessions.get(&veil.cover(recorded.seq, cause).session)?;
         Some(veil.pseudonym(session.participant))
     });
     let live = LiveQuestion {

@@ -59,7 +59,10 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             if breakout.is_none() {
                 state.last_layout = state.layout();
             }
+            let there = state.inside_of(*into);
             merge(state, from, *into);
+            // They are shown what came with the other rooms.
+            there.into_iter().for_each(|id| shows_anew(state, id, recorded.seq));
             what_is_left(state, breakout.as_ref(), recorded.at);
             state.forget_rooms(limits);
         }
@@ -70,6 +73,7 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             for room in rooms {
                 close(state, room.id);
             }
+            state.leads_of(RoomId::Main).into_iter().for_each(|id| shows_anew(state, id, recorded.seq));
             what_is_left(state, breakout.as_ref(), recorded.at);
         }
         _ => {}
@@ -123,6 +127,11 @@ fn merge(state: &mut Meeting, from: &[RoomId], into: RoomId) {
         }
     }
     super::interaction::merge(state, from, into);
+    // What is told late of a room that is gone belongs to where that went.
+    for room in state.merged_into.values_mut().filter(|room| from.contains(room)) {
+        *room = into;
+    }
+    state.merged_into.extend(from.iter().map(|room| (*room, into)));
     // Whoever is away comes back to where their room went.
     for member in state.members.values_mut().filter(|member| !member.is_inside()) {
         if from.contains(&member.participant.room) {
@@ -149,16 +158,9 @@ fn merge(state: &mut Meeting, from: &[RoomId], into: RoomId) {
     }
 }
 
-/// Rooms of before that are remembered of one person: a captioner may be late.
-const ROOMS_BEFORE_MAX: usize = 16;
-
 fn relocate(state: &mut Meeting, this: &Move, seq: Seq, at: Millis) {
     let Some(member) = state.members.get_mut(&this.participant) else { return };
-    member.rooms_before.push((at, member.participant.room));
-    if member.rooms_before.len() > ROOMS_BEFORE_MAX {
-        member.rooms_before.remove(0);
-    }
-    member.participant.room = this.to;
+    member.is_in(this.to, at);
     member.room_permits = Permits::default();
     let leads = member.leads();
     shows_anew(state, this.participant, seq);
@@ -206,7 +208,7 @@ pub fn left(state: &mut Meeting, id: ParticipantId) {
     if let Some(member) = state.members.get_mut(&id)
         && member.must_wait
     {
-        member.participant.room = RoomId::Main;
+        member.is_in(RoomId::Main, state.at);
         if let Some(set) = &mut state.breakout {
             set.expected.remove(&id);
         }

@@ -14,6 +14,7 @@ const LANG_CHARS_MAX: usize = 35;
 /// How long one caption may be, how old, and how far ahead of the meeting's clock.
 const LENGTH_MS_MAX: Millis = 300_000;
 const AGE_MS_MAX: Millis = 3_600_000;
+const OWN_AGE_MS_MAX: Millis = 30_000;
 const AHEAD_MS_MAX: Millis = 60_000;
 
 pub fn publish(turn: &mut Turn<'_>, caller: &Caller, caption: PublishCaption) -> Result<Reply, Rejection> {
@@ -52,11 +53,15 @@ pub fn check(
         let why = format!("a caption is up to {LENGTH_MS_MAX} ms long, and ends behind its start");
         return Err(Rejection::bad_request(why));
     }
-    if end_at > now.saturating_add(AHEAD_MS_MAX) || start_at < now.saturating_sub(AGE_MS_MAX) {
-        return Err(Rejection::bad_request("the caption is not of this hour, by the server's clock"));
+    // A person writes of the present: else one could go on writing into a room that one was sent from.
+    let age_ms_max = if is_own && !publishes.is_service() { OWN_AGE_MS_MAX } else { AGE_MS_MAX };
+    if end_at > now.saturating_add(AHEAD_MS_MAX) || end_at < now.saturating_sub(age_ms_max) {
+        return Err(Rejection::bad_request("the caption is too old, or not of the present, by the server's clock"));
     }
     // Where it was said, though they may be elsewhere by now.
-    let room = speaker.room_at(start_at);
+    let unknown = || Rejection::bad_request("nobody remembers where that was said");
+    let room = speaker.room_at(start_at).ok_or_else(unknown)?;
+    let room = state.merged_into.get(&room).copied().unwrap_or(room);
     Ok(Caption { participant, room, lang, text, start_at, end_at, is_final })
 }
 

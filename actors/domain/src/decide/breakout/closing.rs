@@ -3,6 +3,7 @@
 use super::{DURATION_S_MAX, all_from, at_most_meeting, breakout_room, change, relocate, set, shown_with};
 use crate::breakout::{Breakout, BreakoutState, ms};
 use crate::decide::polls;
+use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::{Millis, ParticipantId, RoomId};
 use crate::rejection::Rejection;
@@ -118,6 +119,10 @@ fn shut(turn: &mut Turn<'_>, chosen: &[RoomId], by: Option<ParticipantId>) {
     let moves = all_from(turn, chosen, RoomId::Main);
     polls::finish_in(turn, chosen, by);
     turn.emit(Event::BreakoutClosed { rooms, breakout, by });
+    // They are shown what is left of the rooms, where they are.
+    for lead in turn.state.leads_of(RoomId::Main) {
+        turn.tell(Effect::Entered(lead));
+    }
     relocate(turn, moves, by);
 }
 

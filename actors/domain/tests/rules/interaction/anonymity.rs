@@ -56,6 +56,8 @@ fn an1_neither_event_nor_cause_names_anybody() {
     assert_eq!(rows.len(), 4);
     let causes: BTreeSet<SessionId> = rows.iter().filter_map(|recorded| recorded.cause).map(|c| c.session).collect();
     assert_eq!(causes.len(), 4, "each is covered differently");
+    let numbers: Vec<u64> = rows.iter().filter_map(|recorded| recorded.cause).map(|c| c.id).collect();
+    assert!(numbers.iter().all(|number| *number > 1_000), "nor is whose number is missing told: {numbers:?}");
     for named in [bob.session.0, scene.id(&bob).0] {
         assert!(!text(&rows).contains(&named.to_string()), "{}", text(&rows));
     }

@@ -105,6 +105,7 @@ fn at3_a_wish_to_share_is_told_once_until_it_is_answered() {
     scene.refused(&ann, REQUEST, Code::Conflict);
     scene.does(&bob, REQUEST);
     assert_eq!(scene.effects, [Effect::ScreenRequested(bobs)]);
+    assert_eq!(scene.event("screen.asked").audience, Audience::Leads, "a lead who is away hears of it on return");
     assert_eq!(scene.state.screen_requests, [bobs]);
     scene.does(&bob, REQUEST);
     assert!(scene.recorded.is_empty() && scene.effects.is_empty(), "once");

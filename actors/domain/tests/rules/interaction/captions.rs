@@ -70,6 +70,59 @@ fn cp1_a_late_caption_stays_in_the_room_it_was_said_in() {
     assert_eq!(scene.event("caption.recorded").audience, Audience::Room(second));
 }
 
+/// By whatever way somebody came to another room, what they said stays where they said it.
+#[test]
+fn cp1_rooms_are_remembered_by_whatever_way_they_were_left() {
+    let Two { mut scene, ann, bob, first, .. } = Two::open();
+    let agent = scene.enters("Captioner", Role::Agent);
+    scene.now += 10_000;
+    let said = caption(&scene, &bob);
+    scene.does(&ann, to_lobby(scene.id(&bob)));
+    scene.now += 1_000;
+    scene.does(&ann, Command::AdmitGuest(one(scene.id(&bob))));
+    scene.now += 1_000;
+    scene.does(&agent, publish(said));
+    assert_eq!(scene.event("caption.recorded").audience, Audience::Room(first));
+}
+
+#[test]
+fn cp1_what_comes_late_of_a_merged_room_belongs_to_the_other() {
+    let Two { mut scene, ann, bob, first, second, .. } = Two::open();
+    let agent = scene.enters("Captioner", Role::Agent);
+    scene.now += 10_000;
+    let said = caption(&scene, &bob);
+    scene.does(&ann, Command::MergeRooms { from: vec![first], into: second });
+    scene.does(&agent, publish(said));
+    assert_eq!(scene.event("caption.recorded").audience, Audience::Room(second));
+}
+
+#[test]
+fn cp1_nobody_guesses_where_it_was_said() {
+    let Two { mut scene, ann, bob, second, .. } = Two::open();
+    let agent = scene.enters("Captioner", Role::Agent);
+    scene.now += 10_000;
+    let said = caption(&scene, &bob);
+    for turn in 0..20 {
+        scene.now += 1_000;
+        let room = if turn % 2 == 0 { second } else { RoomId::Main };
+        scene.does(&ann, move_to(&[to(scene.id(&bob), room)]));
+    }
+    scene.refused(&agent, publish(said), Code::BadRequest);
+}
+
+/// Whoever was sent from a room does not go on writing there.
+#[test]
+fn cp3_a_person_writes_of_the_present() {
+    let mut scene = Scene::new();
+    let bob = scene.enters("Bob", Role::Participant);
+    let agent = scene.enters("Captioner", Role::Agent);
+    scene.now += 60_000;
+    let said = caption(&scene, &bob);
+    scene.now += 30_001;
+    scene.refused(&bob, publish(said.clone()), Code::BadRequest);
+    scene.does(&agent, publish(said));
+}
+
 #[test]
 fn cp2_partial_ones_pass_and_final_ones_stay() {
     let mut scene = Scene::new();

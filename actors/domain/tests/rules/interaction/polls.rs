@@ -144,6 +144,21 @@ fn po3_a_poll_in_a_breakout_room_ends_with_it_and_its_result_stays() {
     assert_eq!(scene.state.polls_in(RoomId::Main, false, 20), [], "to leads, as nobody can go there any more");
 }
 
+/// A host in the main room may be the only one who may see the result.
+#[test]
+fn po4_the_hosts_result_reaches_them_where_they_are() {
+    let Two { mut scene, ann, bob, first, .. } = Two::open();
+    scene.does(&ann, go(first));
+    let id = opens(&mut scene, &ann, poll(Results::Hosts));
+    scene.does(&bob, vote(id, &[1]));
+    scene.does(&ann, go(RoomId::Main));
+    let anns = scene.id(&ann);
+    scene.does(&ann, CLOSE_NOW);
+    let told = scene.recorded.iter().rfind(|r| r.event.kind() == "poll.counted").expect("the result");
+    assert_eq!(told.audience, Audience::Only([anns].into()));
+    assert!(scene.effects.contains(&Effect::Entered(anns)), "and they are shown what is left of the room");
+}
+
 #[test]
 fn po3_a_merge_ends_the_polls_of_the_rooms_that_go() {
     let Two { mut scene, ann, bob, cid, first, second } = Two::open();

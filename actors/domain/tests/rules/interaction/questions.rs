@@ -156,6 +156,7 @@ fn qu5_questions_outlive_their_room_and_go_with_a_merge() {
     let cids = asks(&mut scene, &cid, "second", true);
     scene.does(&ann, Command::MergeRooms { from: vec![first], into: second });
     assert_eq!(scene.state.questions[&bobs].question.room, second);
+    assert!(scene.effects.contains(&Effect::Entered(scene.id(&cid))), "who was there is shown what came");
     scene.does(&cid, up(bobs, true));
     scene.does(&ann, crate::breakout::CLOSE_NOW);
     assert_eq!(scene.state.questions_in(RoomId::Main, true, 20).len(), 2, "leads find them in the main room");
