@@ -5,10 +5,11 @@ use crate::chance::Chance;
 use crate::client::Record;
 use convoke_actors::ports::EventRow;
 use convoke_domain::poll::Poll;
+use convoke_domain::shapes::RoomState;
 use convoke_domain::veil::Veil;
 use convoke_domain::{Event, ParticipantId, PollId, Recorded, RoomId};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 type State = convoke_domain::Meeting;
@@ -123,36 +124,29 @@ impl Interaction {
 /// What the log says of polls and questions after an event: by room, and for those who lead.
 #[derive(Default)]
 pub struct Truth {
-    items: BTreeMap<String, (RoomId, [Value; 2])>,
-    /// What came with a room that was merged: whoever was in the other room already sees it with their
-    /// next snapshot.
-    merged: BTreeSet<String>,
+    /// Each with its room, and whether that is closed.
+    items: BTreeMap<String, ((RoomId, bool), [Value; 2])>,
     timer: Value,
 }
 
 impl Truth {
-    pub fn of(state: &State, before: Option<&Self>) -> Self {
+    pub fn of(state: &State) -> Self {
+        let place = |room| (room, state.rooms.get(&room).is_none_or(|room| room.state == RoomState::Closed));
         let mut items = BTreeMap::new();
         for live in state.polls.values() {
             let shown = [false, true].map(|leads| told(&json!(live.shown(leads))));
-            items.insert(live.poll.id.to_string(), (live.poll.room, shown));
+            items.insert(live.poll.id.to_string(), (place(live.poll.room), shown));
         }
         for live in state.questions.values() {
             let shown = told(&json!(live.counted()));
-            items.insert(live.question.id.to_string(), (live.question.room, [shown.clone(), shown]));
+            items.insert(live.question.id.to_string(), (place(live.question.room), [shown.clone(), shown]));
         }
-        let mut merged = before.map(|before| before.merged.clone()).unwrap_or_default();
-        for (id, (room, _)) in before.iter().flat_map(|before| &before.items) {
-            if items.get(id).is_some_and(|(now, _)| now != room) {
-                merged.insert(id.clone());
-            }
-        }
-        Self { items, merged, timer: json!(state.timer) }
+        Self { items, timer: json!(state.timer) }
     }
 
     pub fn is_another_after(recorded: &Recorded) -> bool {
         let kind = recorded.event.kind();
-        ["poll.", "question.", "timer.", "anonymity.", "breakout.merged", "meeting.ended"]
+        ["poll.", "question.", "timer.", "anonymity.", "breakout.merged", "breakout.closed", "meeting.ended"]
             .iter()
             .any(|start| kind.starts_with(start))
     }
@@ -178,8 +172,10 @@ impl Truth {
             }
         }
         let has = |id: &String| shown.polls.contains_key(id) || shown.questions.contains_key(id);
-        for (id, (room, truth)) in &self.items {
-            if *room == place.0 && truth[0]["state"] == "open" && !self.merged.contains(id) && !has(id) {
+        for (id, ((room, is_closed), truth)) in &self.items {
+            // What is left of a closed room is for those who lead in the main room.
+            let is_here = *room == place.0 || (*is_closed && place == (RoomId::Main, true));
+            if is_here && truth[0]["state"] == "open" && !has(id) {
                 say(format!("does not show {}", truth[0]));
             }
         }

@@ -55,7 +55,7 @@ impl Story {
             story.rooms.push((rooms, state.breakout.as_ref().and_then(|set| set.shown.ends_at)));
             let truth = match story.truths.last() {
                 Some(truth) if !Truth::is_another_after(recorded) => Rc::clone(truth),
-                before => Rc::new(Truth::of(state, before.map(Rc::as_ref))),
+                _ => Rc::new(Truth::of(state)),
             };
             story.truths.push(truth);
         }
