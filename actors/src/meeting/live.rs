@@ -356,6 +356,10 @@ impl Live {
         self.env.bus.publish(Arc::new(Batch { key, term, number, head, items }));
     }
 
+    pub fn want_snapshot(&mut self) {
+        self.snapshot_wanted = true;
+    }
+
     /// A snapshot whose seq is durable by now, to be saved.
     pub fn snapshot_to_save(&mut self) -> Option<(Snapshot, Term)> {
         let behind = self.state.seq.0.saturating_sub(self.snapshot_seq.0);

@@ -300,9 +300,13 @@ impl MeetingActor {
         if let Some((snapshot, term)) = live.snapshot_to_save() {
             let (env, key) = (self.env.clone(), self.key.clone());
             let saving = async move { env.store.save_snapshot(&key, term, &snapshot).await };
-            restart::spawn(ctx, saving, |_: &mut Self, _, saved| {
+            restart::spawn(ctx, saving, |meeting: &mut Self, _, saved| {
                 if let Err(error) = saved {
                     tracing::warn!(%error, "a snapshot was not kept; the log is longer to read");
+                    // An older one may hold what is to be forgotten: there is another as soon as may be.
+                    if let Phase::Live(live) = &mut meeting.phase {
+                        live.want_snapshot();
+                    }
                 }
             });
         }

@@ -1,7 +1,7 @@
 //! What hosts do to keep order, and what people do with their own media. The meeting records what
 //! may be published; the media server is brought in line with it, never the other way round.
 
-use super::{breakout, checked, person, roles};
+use super::{breakout, checked, person, questions, roles};
 use crate::command::{By, OneOrAll};
 use crate::effect::{CloseCode, Effect, Signal};
 use crate::event::Event;
@@ -196,6 +196,7 @@ pub fn erase(turn: &mut Turn<'_>, user: &UserId) -> Result<Reply, Rejection> {
     if member.is_inside() || member.is_waiting() {
         throw_out(turn, id, false, CloseCode::Removed, None)?;
     }
+    questions::withdraw(turn, id);
     turn.emit(Event::PersonErased { participant: id });
     roles::succeed(turn);
     Ok(Reply::Done)

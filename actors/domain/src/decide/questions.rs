@@ -3,7 +3,7 @@
 
 use super::{checked, person};
 use crate::event::Event;
-use crate::ids::QuestionId;
+use crate::ids::{ParticipantId, QuestionId};
 use crate::question::{LiveQuestion, Question, QuestionState};
 use crate::rejection::Rejection;
 use crate::turn::{Caller, Reply, Turn};
@@ -93,6 +93,19 @@ pub fn dismiss(turn: &mut Turn<'_>, caller: &Caller, id: QuestionId) -> Result<R
     turn.unveil(veiled(&question));
     turn.emit(Event::QuestionDismissed { question, by: caller.participant });
     Ok(Reply::Done)
+}
+
+/// Whoever is forgotten asks nothing any more.
+pub fn withdraw(turn: &mut Turn<'_>, asker: ParticipantId) {
+    if turn.state.info.status.is_over() {
+        return;
+    }
+    let is_theirs = |live: &&LiveQuestion| live.is_open() && live.question.by == Some(asker);
+    let open: Vec<Question> = turn.state.questions.values().filter(is_theirs).map(LiveQuestion::counted).collect();
+    for mut question in open {
+        question.state = QuestionState::Dismissed;
+        turn.emit(Event::QuestionDismissed { question, by: None });
+    }
 }
 
 fn veiled(question: &Question) -> BTreeSet<uuid::Uuid> {

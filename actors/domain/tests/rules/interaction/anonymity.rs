@@ -222,8 +222,10 @@ fn an4_what_was_said_anonymously_belongs_to_nobody() {
     let named = asks(&mut scene, &bob, "My name is Robert, why?", false);
     let unnamed = asks(&mut scene, &bob, "Why?", true);
     scene.does(&ann, answer(named, "Because."));
+    let open = asks(&mut scene, &bob, "Is it Robert's turn?", false);
     let bobs = scene.id(&bob);
     scene.take(Input::Erase(bob.user.clone().expect("a user"))).expect("erased");
+    assert!(!scene.state.questions[&open].is_open(), "whoever is forgotten asks nothing any more");
     assert_eq!(scene.state.questions[&named].question.text, "");
     assert_eq!(scene.state.questions[&named].question.answer.as_deref(), Some("Because."));
     assert_eq!(scene.state.questions[&unnamed].question.text, "Why?");
