@@ -49,3 +49,12 @@ CREATE INDEX poll_votes_of_people ON poll_votes_view (tenant, meeting, voter);
 -- What a person said, and how much was said by each and in each room, is found without reading all of it.
 CREATE INDEX messages_of_people ON messages_view (tenant, meeting, sender);
 CREATE INDEX messages_of_rooms ON messages_view (tenant, meeting, room);
+
+-- Up to where the log was overwritten last. A snapshot of before that holds what was to be forgotten, and is
+-- not kept any more, however late it comes.
+CREATE TABLE forgotten (
+    tenant  TEXT   NOT NULL,
+    meeting BLOB   NOT NULL,
+    seq     BIGINT NOT NULL,
+    PRIMARY KEY (tenant, meeting)
+);
