@@ -9,7 +9,7 @@ use super::{Edge, Problem};
 use crate::projections::{Reader, Vote, Which, chosen};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
-use convoke_domain::poll::{Poll, PollState};
+use convoke_domain::poll::{Poll, PollState, Results};
 use convoke_domain::{PollId, Rejection, RoomId};
 use serde::Deserialize;
 
@@ -110,13 +110,14 @@ pub struct Formatted {
     pub format: Option<String>,
 }
 
-/// Who voted what, also while the poll is open: for the tenant, hosts and cohosts. Nobody is ever told that of
-/// an anonymous poll: `wrong_state`.
+/// Who voted what, also while the poll is open: for the tenant, hosts and cohosts. Votes add up to counts: while
+/// those are hidden until the close (`results: closed`), only an API token reads them, and a join token is
+/// answered `wrong_state`. Nobody is ever told who voted what in an anonymous poll: `wrong_state` too.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/polls/{poll}/votes", tag = "polls",
     params(("id" = String, Path), ("poll" = String, Path), Formatted, Paging),
     responses((status = 200, description = "a page of votes; or CSV: participant, user, name, choices", body = [Vote]),
         (status = 403, description = "for somebody who does not lead"), (status = 404, description = "an unknown poll"),
-        (status = 409, description = "`wrong_state`: the poll is anonymous")))]
+        (status = 409, description = "`wrong_state`: the poll is anonymous, or its counts are hidden from a join token until it is closed")))]
 pub async fn votes(
     edge: Data<Edge>,
     caller: Caller,
@@ -133,10 +134,15 @@ pub async fn votes(
         Format::Csv => (None, usize::MAX),
     };
     known(&edge, &key).await?;
-    leading(reader(&edge, &caller, &key).await?)?;
+    let reader = reader(&edge, &caller, &key).await?;
+    leading(reader)?;
     let poll = edge.projections.poll(&key, poll).await.map_err(stored)?.ok_or_else(Problem::not_found)?;
     if poll.anonymous {
         return Err(Rejection::wrong_state("the poll is anonymous: nobody can tell who voted what").into());
+    }
+    let is_hidden = poll.results == Results::Closed && poll.state == PollState::Open;
+    if is_hidden && !matches!(reader, Reader::Tenant) {
+        return Err(Rejection::wrong_state("the votes are hidden until the poll is closed").into());
     }
     let page = edge.projections.votes(&key, poll.id, after, limit).await.map_err(stored)?;
     match format {

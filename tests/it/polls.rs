@@ -301,6 +301,17 @@ async fn questions_and_polls_are_read_by_those_of_the_room() {
             let shown = page["items"].get(0).map(|poll| poll["counts"].clone());
             assert_eq!(shown, Some(counts.clone()), "{user} {state}");
         }
+        // Nor do the votes add up to them, for whoever is in the meeting.
+        for path in ["votes", "votes?format=csv"] {
+            let path = format!("{base}/polls/{poll}/{path}");
+            let (status, answer) = as_bearer(&server, &token("ada"), "GET", &path, None).await;
+            match state {
+                "open" => assert_eq!((status, &answer["code"]), (409, &json!("wrong_state")), "{path}"),
+                _ => assert_eq!(status, 200, "{path}"),
+            }
+            let read = get(&server, &path).await;
+            assert!(read.status == 200 && read.body.contains(&id_of(&eve)), "{path} for the tenant: {}", read.body);
+        }
     }
 
     // An erased person's words are gone, and nobody else's.
