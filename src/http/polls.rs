@@ -13,6 +13,10 @@ use convoke_domain::poll::{Poll, PollState, Results};
 use convoke_domain::{PollId, Rejection, RoomId};
 use serde::Deserialize;
 
+/// Polls, and votes, that are read and sent at a time.
+const POLLS: usize = 100;
+const VOTES: usize = 500;
+
 #[derive(Deserialize, utoipa::IntoParams)]
 pub struct Polled {
     /// `main`, or a breakout room's id: what belongs to that room now.
@@ -68,22 +72,25 @@ pub async fn index(
     let states = [PollState::Open, PollState::Closed].map(PollState::as_str);
     let (after, limit) = match format {
         Format::Json => (paging.position()?, paging.limit()?),
-        Format::Csv => (0, usize::MAX),
+        Format::Csv => (0, POLLS),
     };
     let which = which(room.as_deref(), state, &states, after, limit)?;
     known(&edge, &key).await?;
     let reader = reader(&edge, &caller, &key).await?;
-    if format == Format::Csv {
-        leading(reader)?;
+    if format == Format::Json {
+        let page = edge.projections.polls(&key, &which, reader).await.map_err(stored)?;
+        return Ok(list(page, |(_, poll)| poll));
     }
-    let page = edge.projections.polls(&key, &which, reader).await.map_err(stored)?;
-    match format {
-        Format::Json => Ok(list(page, |(_, poll)| poll)),
-        Format::Csv => {
-            let rows: Vec<_> = page.items.iter().flat_map(|(_, poll)| options(poll)).collect();
-            csv::answer(["poll", "room", "question", "anonymous", "state", "option", "votes", "voters"], &rows)
+    leading(reader)?;
+    let header = ["poll", "room", "question", "anonymous", "state", "option", "votes", "voters"];
+    Ok(csv::answer(header, after, move |after| {
+        let (edge, key, which) = (edge.clone(), key.clone(), Which { after, ..which.clone() });
+        async move {
+            let page = edge.projections.polls(&key, &which, reader).await.map_err(stored)?;
+            let rows = page.items.iter().flat_map(|(_, poll)| options(poll)).collect();
+            Ok((rows, page.next.and_then(|next| next.parse().ok())))
         }
-    }
+    }))
 }
 
 /// A row an option; what is hidden, or not known yet, is empty.
@@ -131,7 +138,7 @@ pub async fn votes(
     let format = Format::of(formatted.format.as_deref())?;
     let (after, limit) = match format {
         Format::Json => (paging.uuid()?, paging.limit()?),
-        Format::Csv => (None, usize::MAX),
+        Format::Csv => (None, VOTES),
     };
     known(&edge, &key).await?;
     let reader = reader(&edge, &caller, &key).await?;
@@ -144,14 +151,18 @@ pub async fn votes(
     if is_hidden && !matches!(reader, Reader::Tenant) {
         return Err(Rejection::wrong_state("the votes are hidden until the poll is closed").into());
     }
-    let page = edge.projections.votes(&key, poll.id, after, limit).await.map_err(stored)?;
-    match format {
-        Format::Json => Ok(list(page, |vote| vote)),
-        Format::Csv => {
-            let rows: Vec<_> = page.items.into_iter().map(|vote| cast(&poll, vote)).collect();
-            csv::answer(["participant", "user", "name", "choices"], &rows)
-        }
+    if format == Format::Json {
+        let page = edge.projections.votes(&key, poll.id, after, limit).await.map_err(stored)?;
+        return Ok(list(page, |vote| vote));
     }
+    Ok(csv::answer(["participant", "user", "name", "choices"], after, move |after| {
+        let (edge, key, poll) = (edge.clone(), key.clone(), poll.clone());
+        async move {
+            let page = edge.projections.votes(&key, poll.id, after, limit).await.map_err(stored)?;
+            let rows = page.items.into_iter().map(|vote| cast(&poll, vote)).collect();
+            Ok((rows, page.next.and_then(|next| next.parse().ok()).map(Some)))
+        }
+    }))
 }
 
 /// A vote in words.

@@ -107,8 +107,7 @@ impl Projections {
             own(reader),
             more(which.limit)
         );
-        let items = rows.into_iter().filter_map(question).collect();
-        Ok(Page::cut(items, which.limit, |(seq, _)| seq.to_string()))
+        Ok(Page::cut(rows, which.limit, |(seq, ..)| seq.to_string()).read(question))
     }
 
     /// Polls with as much of their counts as this reader sees.
@@ -131,8 +130,8 @@ impl Projections {
             more(which.limit)
         );
         let leads = own(reader).is_none();
-        let items = rows.iter().filter_map(|(seq, room, data)| Some((*seq, poll(room, data)?.shown(leads))));
-        Ok(Page::cut(items.collect(), which.limit, |(seq, _)| seq.to_string()))
+        let page = Page::cut(rows, which.limit, |(seq, ..)| seq.to_string());
+        Ok(page.read(|(seq, room, data)| Some((seq, poll(&room, &data)?.shown(leads)))))
     }
 
     pub async fn poll(&self, key: &MeetingKey, id: PollId) -> Result<Option<Poll>, StoreError> {

@@ -241,6 +241,27 @@ async fn the_votes_of_a_poll_by_name_are_listed_for_those_who_lead() {
     assert_eq!(as_ada["items"][0]["counts"], json!([1, 1, 1]));
 }
 
+/// More than is read at a time: nothing is twice, and nothing is missing.
+#[tokio::test]
+async fn a_table_of_many_polls_is_whole() {
+    let all = [("CONVOKE_COMMANDS_PER_S", "100000"), ("CONVOKE_COMMANDS_BURST", "100000")];
+    let flood = [("CONVOKE_FLOOD_PER_S", "100000"), ("CONVOKE_FLOOD_BURST", "100000")];
+    let server = server(&[all, flood].concat()).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    const POLLS: usize = 201;
+    for number in 0..POLLS {
+        let poll = json!({ "question": format!("number {number}"), "options": ["Yes", "No"], "results": "live" });
+        let poll = open(&ada, poll).await;
+        ok(&ada, "poll.close", json!({ "poll": poll })).await;
+    }
+    let table = get(&server, &format!("/meetings/{id}/polls?format=csv")).await.body;
+    let questions: Vec<&str> =
+        table.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().trim_matches('"')).collect();
+    let expected: Vec<String> = (0..POLLS * 2).map(|row| format!("number {}", row / 2)).collect();
+    assert_eq!(questions, expected);
+}
+
 #[tokio::test]
 async fn questions_and_polls_are_read_by_those_of_the_room() {
     let keys = format!("acme/load:{},other/other:{}", "a".repeat(32), "b".repeat(32));
