@@ -23,10 +23,14 @@ impl Format {
     }
 }
 
+/// What a formula begins with, or what spreadsheets pass over before one. Some take the wide forms of the
+/// signs for the signs themselves.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
 /// People write what stands in a cell. One that begins like a formula gets an apostrophe before it,
 /// which spreadsheets take as: this is text.
 fn inert(cell: &str) -> Cow<'_, str> {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
+    if cell.starts_with(FORMULA) { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// Rows of a table, behind its header where that is given.
@@ -34,7 +38,10 @@ fn table<const COLUMNS: usize>(
     header: Option<[&str; COLUMNS]>,
     rows: &[[String; COLUMNS]],
 ) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new();
+    // Nor does a separator that a spreadsheet finds in a cell by itself begin another cell.
+    writer.quote_style(csv::QuoteStyle::Always).terminator(csv::Terminator::CRLF);
+    let mut writer = writer.from_writer(Vec::new());
     if let Some(header) = header {
         writer.write_record(header)?;
     }
@@ -90,6 +97,12 @@ mod tests {
             "@SUM(A1)",
             "\t=1",
             "\r=1",
+            "\n=1",
+            "＝1+1",
+            "＋1",
+            "－1",
+            "＠SUM(A1)",
+            "x;=1+1",
             "plain",
             "a = b",
             "with \"quotes\", commas\nand lines",
@@ -97,15 +110,17 @@ mod tests {
         ];
         let rows: Vec<[String; 2]> = cells.iter().map(|cell| [(*cell).to_owned(), "x".to_owned()]).collect();
         let bytes = table(Some(["first", "second"]), &rows).unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(text.starts_with("\"first\",\"second\"\r\n\"'=1+1\",\"x\"\r\n"), "every cell is quoted: {text}");
         let mut reader = csv::ReaderBuilder::new().from_reader(bytes.as_slice());
         assert_eq!(reader.headers().unwrap(), &csv::StringRecord::from(vec!["first", "second"]));
         let read: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
         assert_eq!(read.len(), cells.len());
         for (record, cell) in read.iter().zip(cells) {
             let first = record.get(0).unwrap();
-            assert!(!first.starts_with(['=', '+', '-', '@', '\t', '\r']), "{first:?}");
+            assert!(!first.starts_with(FORMULA), "{first:?}");
             assert_eq!(first.strip_prefix('\'').unwrap_or(first), cell);
-            assert_eq!(first.starts_with('\''), cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+            assert_eq!(first.starts_with('\''), cell.starts_with(FORMULA), "{cell:?}");
         }
     }
 
@@ -124,10 +139,10 @@ mod tests {
         let mut body = std::pin::pin!(answer(["number"], 1, read).into_body());
         let mut next = async || std::future::poll_fn(|context| body.as_mut().poll_next(context)).await;
         assert_eq!(asked.get(), 0);
-        assert_eq!(next().await.unwrap().unwrap(), "number\r\n1\r\n");
+        assert_eq!(next().await.unwrap().unwrap(), "\"number\"\r\n\"1\"\r\n");
         assert_eq!(asked.get(), 1);
         // A page of nothing is no end.
-        assert_eq!(next().await.unwrap().unwrap(), "3\r\n");
+        assert_eq!(next().await.unwrap().unwrap(), "\"3\"\r\n");
         assert_eq!(asked.get(), 3);
         assert!(next().await.unwrap().is_err());
     }

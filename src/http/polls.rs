@@ -4,14 +4,15 @@
 use super::caller::Caller;
 use super::csv::{self, Format};
 use super::people::{known, reader};
-use super::reads::{Paging, list, stored};
+use super::reads::{List, Paging, in_room, list, stored};
 use super::{Edge, Problem};
 use crate::projections::{Reader, Vote, Which, chosen};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use convoke_domain::poll::{Poll, PollState, Results};
-use convoke_domain::{PollId, Rejection, RoomId};
+use convoke_domain::{PollId, Rejection};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Polls, and votes, that are read and sent at a time.
 const POLLS: usize = 100;
@@ -38,8 +39,7 @@ pub fn which(
     if state.as_deref().is_some_and(|state| !states.contains(&state)) {
         return Err(Problem::wrong_data(format!("state is one of {}", states.join(", "))));
     }
-    let parse = |id: &str| id.parse::<RoomId>().map_err(|_| Problem::wrong_data("room is main, or a room's id"));
-    let room = room.map(parse).transpose()?.map(|room| room.to_string());
+    let room = in_room(room)?.map(|room| room.to_string());
     Ok(Which { room, state, after, limit })
 }
 
@@ -56,8 +56,10 @@ fn leading(reader: Reader) -> Result<(), Problem> {
 /// polls of the rooms that its person has been in; hosts and cohosts read all. A table has a row an option.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/polls", tag = "polls", params(("id" = String, Path), Polled, Paging),
     responses((status = 200, description = "a page of {id, room, question, options, multiple, anonymous, results, state, ends_at?, \
-        counts?, voters?}; or CSV: poll, room, question, anonymous, state, option, votes, voters"),
+        counts?, voters?}; or CSV: poll, room, question, anonymous, state, option, votes, voters",
+        content((List<Value> = "application/json"), (String = "text/csv"))),
         (status = 403, description = "CSV for somebody who does not lead, or a join token of somebody who was never inside"),
+        (status = 404, description = "an unknown meeting"),
         (status = 422, description = "a filter that cannot be")))]
 pub async fn index(
     edge: Data<Edge>,
@@ -122,8 +124,11 @@ pub struct Formatted {
 /// answered `wrong_state`. Nobody is ever told who voted what in an anonymous poll: `wrong_state` too.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/polls/{poll}/votes", tag = "polls",
     params(("id" = String, Path), ("poll" = String, Path), Formatted, Paging),
-    responses((status = 200, description = "a page of votes; or CSV: participant, user, name, choices", body = [Vote]),
-        (status = 403, description = "for somebody who does not lead"), (status = 404, description = "an unknown poll"),
+    responses((status = 200, description = "a page of votes; or CSV: participant, user, name, choices",
+        content((List<Vote> = "application/json"), (String = "text/csv"))),
+        (status = 403, description = "for somebody who does not lead"),
+        (status = 404, description = "an unknown meeting or poll"),
+        (status = 422, description = "an unknown format, or a page that cannot be"),
         (status = 409, description = "`wrong_state`: the poll is anonymous, or its counts are hidden from a join token until it is closed")))]
 pub async fn votes(
     edge: Data<Edge>,

@@ -18,7 +18,7 @@ mod write;
 
 pub use captions::{Line, Spoken, Wanted};
 pub use idempotency::Reserved;
-pub use polled::{CastVote, Vote, Which, chosen};
+pub use polled::{Answered, CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
 pub use report::{Attendee, Bounds, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};

@@ -9,7 +9,7 @@ use convoke_domain::Event;
 use convoke_domain::event::Recorded;
 use convoke_domain::poll::Poll;
 use convoke_domain::question::Question;
-use convoke_domain::{ParticipantId, PollId, Seq};
+use convoke_domain::{ParticipantId, PollId, QuestionId, Seq};
 use serde::Serialize;
 use sqlx::{query_as, query_scalar};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,14 @@ pub struct CastVote {
     pub choices: Vec<u32>,
     /// The chosen options in words.
     pub chosen: Vec<String>,
+}
+
+/// What somebody wrote in answer to a question. The question is another's words.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Answered {
+    pub question: QuestionId,
+    pub room: String,
+    pub answer: String,
 }
 
 /// The part of a question that can be taken away, and what is read beside it.
@@ -283,6 +291,36 @@ impl Projections {
             who.0
         );
         Ok(rows.into_iter().filter_map(question).map(|(_, question)| question).collect())
+    }
+
+    /// What somebody answered in writing.
+    pub async fn answers_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Answered>, StoreError> {
+        let rows: Vec<(Uuid, String, String)> = ask!(
+            self,
+            fetch_all,
+            query_as(
+                "SELECT id, room, answer FROM questions_view WHERE tenant = $1 AND meeting = $2 \
+                 AND answered_by = $3 AND answer IS NOT NULL ORDER BY seq"
+            ),
+            &key.tenant.0,
+            key.meeting.0,
+            who.0
+        );
+        let answered = |(id, room, answer)| Answered { question: QuestionId(id), room, answer };
+        Ok(rows.into_iter().map(answered).collect())
+    }
+
+    /// How often somebody raised a hand.
+    pub async fn hands_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<u64, StoreError> {
+        let raised: Option<i64> = ask!(
+            self,
+            fetch_optional,
+            query_scalar("SELECT raised FROM hands_view WHERE tenant = $1 AND meeting = $2 AND participant = $3"),
+            &key.tenant.0,
+            key.meeting.0,
+            who.0
+        );
+        Ok(raised.map_or(0, to_u64))
     }
 
     /// How somebody voted by name.

@@ -244,7 +244,6 @@ impl Projections {
         Ok(id.map(ParticipantId))
     }
 
-    /// The meetings that a user has been in.
     /// Meetings where a user stands on a list of rooms, or stood.
     pub async fn meetings_listing(&self, tenant: &TenantId, user: &UserId) -> Result<Vec<MeetingKey>, StoreError> {
         let rows: Vec<Uuid> = ask!(
@@ -258,6 +257,7 @@ impl Projections {
         Ok(rows.into_iter().map(key).collect())
     }
 
+    /// The meetings that a user has been in.
     pub async fn meetings_of(
         &self,
         tenant: &TenantId,

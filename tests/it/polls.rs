@@ -209,19 +209,19 @@ async fn the_votes_of_a_poll_by_name_are_listed_for_those_who_lead() {
     assert_eq!(table.header("content-type"), Some("text/csv; charset=utf-8"));
     let (of_bob, of_eve) = (id_of(&bob), id_of(&eve));
     let lines = [
-        "participant,user,name,choices".to_owned(),
-        format!("{of_bob},bob,bob,\"Tea, or \"\"chai\"\"; Water\""),
-        format!("{of_eve},'=eve,'=eve,'=cmd()"),
+        r#""participant","user","name","choices""#.to_owned(),
+        format!(r#""{of_bob}","bob","bob","Tea, or ""chai""; Water""#),
+        format!(r#""{of_eve}","'=eve","'=eve","'=cmd()""#),
     ];
     assert_eq!(table.body.lines().collect::<Vec<_>>(), lines);
     ok(&ada, "poll.close", json!({ "poll": poll })).await;
     let table = get(&server, &format!("/meetings/{id}/polls?format=csv")).await;
-    let start = format!("{poll},main,'-What to drink?,false,closed");
+    let start = format!(r#""{poll}","main","'-What to drink?","false","closed""#);
     let lines = [
-        "poll,room,question,anonymous,state,option,votes,voters".to_owned(),
-        format!("{start},\"Tea, or \"\"chai\"\"\",1,2"),
-        format!("{start},'=cmd(),1,2"),
-        format!("{start},Water,1,2"),
+        r#""poll","room","question","anonymous","state","option","votes","voters""#.to_owned(),
+        format!(r#"{start},"Tea, or ""chai""","1","2""#),
+        format!(r#"{start},"'=cmd()","1","2""#),
+        format!(r#"{start},"Water","1","2""#),
     ];
     assert_eq!(table.body.lines().collect::<Vec<_>>(), lines);
     let export = get(&server, "/users/bob/export").await.json();
@@ -296,7 +296,16 @@ async fn questions_and_polls_are_read_by_those_of_the_room() {
     assert_eq!((&all["items"][0]["by"], &all["items"][1]["by"]), (&json!(id_of(&bob)), &Value::Null));
     let question = &all["items"][0]["id"];
     ok(&ada, "question.answer", json!({ "question": question, "text": "Because." })).await;
+    for _ in 0..2 {
+        ok(&ada, "hand.raise", json!({})).await;
+        ok(&ada, "hand.lower", json!({})).await;
+    }
     assert_eq!(texts("eve", "?state=answered").await, ["asked by bob in main"]);
+    let export = get(&server, "/users/ada/export").await.json();
+    let answers = json!([{ "question": question, "room": "main", "answer": "Because." }]);
+    assert_eq!((&export["meetings"][0]["answers"], &export["meetings"][0]["hands"]), (&answers, &json!(2)));
+    let export = get(&server, "/users/eve/export").await.json();
+    assert_eq!((&export["meetings"][0]["answers"], &export["meetings"][0]["hands"]), (&json!([]), &json!(0)));
     let (_, page) = as_bearer(&server, &token("eve"), "GET", &format!("{base}/questions?limit=1"), None).await;
     assert_eq!((&page["items"][0]["answer"], &page["items"][0]["state"]), (&json!("Because."), &json!("answered")));
     let next = format!("?limit=1&cursor={}", text(&page["next"]));
@@ -347,6 +356,7 @@ async fn questions_and_polls_are_read_by_those_of_the_room() {
         (format!("{base}/questions?state=closed"), 422, "bad_request"),
         (format!("{base}/polls?room=nonsense"), 422, "bad_request"),
         (format!("{base}/questions?room=nonsense"), 422, "bad_request"),
+        (format!("{base}/messages?room=nonsense"), 422, "bad_request"),
         (format!("{base}/polls?format=xml"), 422, "bad_request"),
         (format!("{base}/polls/{poll}/votes?format=xml"), 422, "bad_request"),
         (format!("{base}/polls/{poll}/votes?cursor=nonsense"), 422, "bad_request"),
