@@ -170,7 +170,8 @@ pub trait Store: Send + Sync + 'static {
     /// Events after `after`, in order, at most `limit`.
     async fn events(&self, key: &MeetingKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError>;
     async fn snapshot(&self, key: &MeetingKey) -> Result<Option<Snapshot>, StoreError>;
-    /// Keeps a snapshot in the place of the older one. Fenced under another term.
+    /// Keeps a snapshot in the place of the older one. Fenced under another term. One that is older than an
+    /// overwriting of the log is passed over.
     async fn save_snapshot(&self, key: &MeetingKey, term: Term, snapshot: &Snapshot) -> Result<(), StoreError>;
     /// Overwrites events in place (erasure), all in one transaction: payload and cause are as given
     /// here, kind, seq and time stay; and drops the snapshot if it is older than `since`.

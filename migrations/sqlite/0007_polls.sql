@@ -18,6 +18,8 @@ CREATE TABLE questions_view (
     data        TEXT   NOT NULL,
     PRIMARY KEY (tenant, meeting, id)
 );
+-- Lists are in the order of the events that they begin with; one event asks one question.
+CREATE UNIQUE INDEX questions_as_asked ON questions_view (tenant, meeting, seq);
 
 CREATE TABLE polls_view (
     tenant    TEXT   NOT NULL,
@@ -31,6 +33,7 @@ CREATE TABLE polls_view (
     data      TEXT   NOT NULL,
     PRIMARY KEY (tenant, meeting, id)
 );
+CREATE UNIQUE INDEX polls_as_opened ON polls_view (tenant, meeting, seq);
 
 -- Who voted what, in polls that are not anonymous; choices are a JSON list of numbers.
 CREATE TABLE poll_votes_view (
@@ -42,3 +45,16 @@ CREATE TABLE poll_votes_view (
     PRIMARY KEY (tenant, meeting, poll, voter)
 );
 CREATE INDEX poll_votes_of_people ON poll_votes_view (tenant, meeting, voter);
+
+-- What a person said, and how much was said by each and in each room, is found without reading all of it.
+CREATE INDEX messages_of_people ON messages_view (tenant, meeting, sender);
+CREATE INDEX messages_of_rooms ON messages_view (tenant, meeting, room);
+
+-- Up to where the log was overwritten last. A snapshot of before that holds what was to be forgotten, and is
+-- not kept any more, however late it comes.
+CREATE TABLE forgotten (
+    tenant  TEXT   NOT NULL,
+    meeting BLOB   NOT NULL,
+    seq     BIGINT NOT NULL,
+    PRIMARY KEY (tenant, meeting)
+);

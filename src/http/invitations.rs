@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::post::Post;
-use super::reads::{Paging, body, digest, list, stored};
+use super::reads::{List, Paging, body, digest, list, stored};
 use super::tokens::{TTL_S, Token, base_url, minted};
 use super::{Edge, Problem};
 use crate::auth::Mint;
@@ -73,7 +73,8 @@ fn looks_like_email(text: &str) -> bool {
 
 /// The meeting's invitations, without their codes.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/invitations", tag = "invitations", params(("id" = String, Path), Paging),
-    responses((status = 200, description = "a page of invitations", body = [InvitationRow])))]
+    responses((status = 200, description = "a page of invitations", body = List<InvitationRow>),
+        (status = 404, description = "an unknown meeting")))]
 pub async fn invitations(
     edge: Data<Edge>,
     caller: Caller,

@@ -3,7 +3,7 @@
 use super::breakout::NewBreakout;
 use super::caller::Caller;
 use super::post::Post;
-use super::reads::{Paging, body, list, stored};
+use super::reads::{List, Paging, body, list, stored};
 use super::{Edge, Problem};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -71,7 +71,7 @@ pub struct Filter {
 
 /// The tenant's meetings, newest first.
 #[utoipa::path(get, path = "/api/v1/meetings", tag = "meetings", params(Filter, Paging),
-    responses((status = 200, description = "a page of meetings")))]
+    responses((status = 200, description = "a page of meetings", body = List<serde_json::Value>)))]
 pub async fn index(
     edge: Data<Edge>,
     caller: Caller,

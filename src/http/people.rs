@@ -1,7 +1,7 @@
 //! People: attendance, what was said, and the right to be given or to be forgotten.
 
 use super::caller::Caller;
-use super::reads::{Paging, list, stored};
+use super::reads::{List, Paging, in_room, list, stored};
 use super::{Edge, Problem};
 use crate::projections::{Attendance, Reader};
 use actix_web::HttpResponse;
@@ -9,7 +9,7 @@ use actix_web::web::{Data, Path, Query};
 use convoke_actors::ports::MeetingKey;
 use convoke_domain::{MeetingId, Rejection, UserId};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// There is such a meeting, and what happened in it until now can be read.
@@ -21,7 +21,9 @@ pub async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
 
 /// Attendance: who was in which room, when, for how long.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/participants", tag = "people", params(("id" = String, Path), Paging),
-    responses((status = 200, description = "a page of stays", body = [Attendance])))]
+    responses((status = 200, description = "a page of stays", body = List<Attendance>),
+        (status = 403, description = "a join token of somebody who was never inside"),
+        (status = 404, description = "an unknown meeting")))]
 pub async fn attendance(
     edge: Data<Edge>,
     caller: Caller,
@@ -56,7 +58,9 @@ pub struct InRoom {
 /// and in the rooms that person has been in; hosts and cohosts read what was said in any room. What was
 /// said in a room that was merged into another stands in that `room`, with its `origin`.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/messages", tag = "people", params(("id" = String, Path), InRoom, Paging),
-    responses((status = 200, description = "a page of messages")))]
+    responses((status = 200, description = "a page of messages", body = List<Value>),
+        (status = 403, description = "a join token of somebody who was never inside"),
+        (status = 404, description = "an unknown meeting"), (status = 422, description = "a filter that cannot be")))]
 pub async fn messages(
     edge: Data<Edge>,
     caller: Caller,
@@ -65,11 +69,12 @@ pub async fn messages(
     paging: Query<Paging>,
 ) -> Result<HttpResponse, Problem> {
     let key = caller.meeting(&id)?;
+    let room = in_room(room.room.as_deref())?.map(|room| room.to_string());
     known(&edge, &key).await?;
     let reader = reader(&edge, &caller, &key).await?;
     let page = edge
         .projections
-        .messages(&key, room.room.as_deref(), reader, paging.position()?, paging.limit()?)
+        .messages(&key, room.as_deref(), reader, paging.position()?, paging.limit()?)
         .await
         .map_err(stored)?;
     Ok(list(page, |(_, message)| message))
@@ -99,7 +104,7 @@ pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Resu
 
 /// All that is known of a person. What they asked or voted anonymously is not among it: nobody knows whose it is.
 #[utoipa::path(get, path = "/api/v1/users/{user}/export", tag = "people", params(("user" = String, Path)),
-    responses((status = 200, description = "their meetings, stays, messages, captions, questions and votes"), (status = 404, description = "an unknown user")))]
+    responses((status = 200, description = "their meetings, stays, messages, captions, questions, answers in writing and votes, and how often they raised a hand"), (status = 404, description = "an unknown user")))]
 pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
@@ -114,11 +119,13 @@ pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Res
         let messages = edge.projections.messages_by(&key, participant).await.map_err(stored)?;
         let captions = edge.projections.captions_by(&key, participant).await.map_err(stored)?;
         let questions = edge.projections.questions_by(&key, participant).await.map_err(stored)?;
+        let answers = edge.projections.answers_by(&key, participant).await.map_err(stored)?;
         let votes = edge.projections.votes_by(&key, participant).await.map_err(stored)?;
+        let hands = edge.projections.hands_by(&key, participant).await.map_err(stored)?;
         let meeting = edge.projections.meeting(&key).await.map_err(stored)?;
         meetings.push(json!({
             "meeting": meeting, "participant": participant, "attendance": attendance, "messages": messages,
-            "captions": captions, "questions": questions, "votes": votes,
+            "captions": captions, "questions": questions, "answers": answers, "votes": votes, "hands": hands,
         }));
     }
     // Where a room was kept for them, or is.

@@ -3,12 +3,13 @@
 use super::caller::Caller;
 use super::people::{known, reader};
 use super::polls::which;
-use super::reads::{Paging, list, stored};
+use super::reads::{List, Paging, list, stored};
 use super::{Edge, Problem};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use convoke_domain::question::QuestionState;
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 pub struct Asked {
@@ -22,8 +23,9 @@ pub struct Asked {
 /// join token reads those of the rooms that its person has been in; hosts and cohosts read all. A question
 /// of a room that was merged into another stands in that `room`.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/questions", tag = "polls", params(("id" = String, Path), Asked, Paging),
-    responses((status = 200, description = "a page of {id, room, text, by?, anonymous, votes, state, answer?, live?}"),
-        (status = 403, description = "a join token of somebody who was never inside"), (status = 422, description = "a filter that cannot be")))]
+    responses((status = 200, description = "a page of {id, room, text, by?, anonymous, votes, state, answer?, live?}", body = List<Value>),
+        (status = 403, description = "a join token of somebody who was never inside"),
+        (status = 404, description = "an unknown meeting"), (status = 422, description = "a filter that cannot be")))]
 pub async fn index(
     edge: Data<Edge>,
     caller: Caller,

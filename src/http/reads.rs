@@ -5,6 +5,7 @@ use crate::projections::{Page, Place, Spoken};
 use actix_web::HttpResponse;
 use actix_web::web::Bytes;
 use convoke_actors::ports::StoreError;
+use convoke_domain::RoomId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -47,11 +48,18 @@ impl Paging {
     }
 }
 
-#[derive(Serialize)]
-struct List<T> {
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct List<T> {
     items: Vec<T>,
+    /// The `cursor` of the next page; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+}
+
+/// The room that a list is asked for, where it is: one that could be there.
+pub fn in_room(room: Option<&str>) -> Result<Option<RoomId>, Problem> {
+    let parse = |id: &str| id.parse().map_err(|_| Problem::wrong_data("room is main, or a room's id"));
+    room.map(parse).transpose()
 }
 
 pub fn list<T, U: Serialize>(page: Page<T>, shown: impl Fn(T) -> U) -> HttpResponse {

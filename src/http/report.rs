@@ -16,8 +16,9 @@ use convoke_domain::shapes::MeetingInfo;
 use convoke_domain::{MeetingId, Millis, Rejection};
 use serde::{Deserialize, Serialize};
 
-/// The page needs nothing from anywhere, and runs nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+/// The page needs nothing from anywhere, runs nothing, and stands in no other page.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 #[derive(Deserialize, utoipa::IntoParams)]
 pub struct As {
@@ -75,7 +76,8 @@ pub struct Whole {
 /// counted as theirs. `cut` names lists that are not whole.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/report", tag = "people", params(("id" = String, Path), As),
     responses((status = 200, description = "the report", content((Whole = "application/json"), (String = "text/html"))),
-        (status = 403, description = "neither a host nor a cohost"), (status = 422, description = "an unknown format")))]
+        (status = 403, description = "neither a host nor a cohost"), (status = 404, description = "an unknown meeting"),
+        (status = 422, description = "an unknown format")))]
 pub async fn report(
     edge: Data<Edge>,
     caller: Caller,

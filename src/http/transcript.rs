@@ -7,14 +7,12 @@ use self::formats::Format;
 use super::caller::Caller;
 use super::meetings::info;
 use super::people::{known, reader};
-use super::reads::{Paging, list, stored};
+use super::reads::{List, Paging, in_room, list, stored};
 use super::{Edge, Problem};
 use crate::projections::{Line, Spoken, Wanted};
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
-use convoke_domain::RoomId;
 use serde::Deserialize;
-use std::str::FromStr;
 
 /// Lines that are read and sent at a time.
 const PAGE: usize = 500;
@@ -61,8 +59,10 @@ impl Part {
 /// late may stand before a cursor.
 #[utoipa::path(get, path = "/api/v1/meetings/{id}/transcript", tag = "people", params(("id" = String, Path), Part, Paging),
     responses((status = 200, description = "a page of lines, or a document", content(
-        ([Line] = "application/json"), (String = "text/plain"), (String = "application/x-subrip"), (String = "text/vtt"))),
-        (status = 404, description = "an unknown meeting or room"), (status = 422, description = "an unknown format")))]
+        (List<Line> = "application/json"), (String = "text/plain"), (String = "application/x-subrip"), (String = "text/vtt"))),
+        (status = 403, description = "a join token of somebody who was never inside"),
+        (status = 404, description = "an unknown meeting or room"),
+        (status = 422, description = "an unknown format, or a filter that cannot be")))]
 pub async fn transcript(
     edge: Data<Edge>,
     caller: Caller,
@@ -74,7 +74,7 @@ pub async fn transcript(
     known(&edge, &key).await?;
     let reader = reader(&edge, &caller, &key).await?;
     let format = part.format()?;
-    let room = part.room.as_deref().map(RoomId::from_str).transpose().map_err(|_| Problem::not_found())?;
+    let room = in_room(part.room.as_deref())?;
     if let Some(room) = room
         && !edge.projections.knows_room(&key, room).await.map_err(stored)?
     {

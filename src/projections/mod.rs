@@ -18,7 +18,7 @@ mod write;
 
 pub use captions::{Line, Spoken, Wanted};
 pub use idempotency::Reserved;
-pub use polled::{CastVote, Vote, Which, chosen};
+pub use polled::{Answered, CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
 pub use report::{Attendee, Bounds, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};
@@ -35,6 +35,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 const PAGE: u32 = 500;
 /// What hints missed is found this often.
@@ -120,11 +121,11 @@ impl Projections {
                 };
                 let rows = self.store.events(key, from, PAGE).await?;
                 let Some(to) = rows.last().map(|row| row.seq) else { continue };
+                let page = rows.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
                 let mut changes = Vec::new();
-                for row in &rows {
-                    let recorded = decode(row)?;
-                    self.erase_in_log(key, &recorded).await?;
-                    changes.extend(change::changes(&recorded));
+                for recorded in &page {
+                    self.erase_in_log(key, &page, recorded).await?;
+                    changes.extend(change::changes(recorded));
                 }
                 let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
                 steps.push(Step { key, from, to, is_last, changes });
@@ -143,18 +144,14 @@ impl Projections {
         Ok(())
     }
 
-    /// Overwrites in the log what this event says is to be forgotten.
-    async fn erase_in_log(&self, key: &MeetingKey, recorded: &Recorded) -> Result<(), StoreError> {
+    /// Overwrites in the log what this event, one of a page, says is to be forgotten.
+    async fn erase_in_log(&self, key: &MeetingKey, page: &[Recorded], recorded: &Recorded) -> Result<(), StoreError> {
         match &recorded.event {
             Event::ChatDeleted { message, .. } => {
                 let id = message.id;
-                self.overwrite(key, Seq(0), recorded.seq, |recorded| redact::message(&mut recorded.event, id)).await
+                self.overwrite(key, recorded.seq, |recorded| redact::message(&mut recorded.event, id)).await
             }
-            Event::AnonymityEnded { of, .. } => {
-                // A busy room closes many questions, one by one, and each would read the whole log.
-                let from = self.begun_after(key, of).await?;
-                self.overwrite(key, from, recorded.seq, |recorded| redact::anonymous(recorded, of)).await
-            }
+            Event::AnonymityEnded { of, .. } => self.forget_anonymous(key, page, of, recorded.seq).await,
             Event::PersonErased { participant } => {
                 let id = *participant;
                 // Nobody knows the user any more who has been overwritten; then all else has been, too.
@@ -164,7 +161,7 @@ impl Projections {
                     users.iter().for_each(|user| is_changed |= redact::user(&mut recorded.event, user));
                     is_changed
                 };
-                self.overwrite(key, Seq(0), recorded.seq, change).await
+                self.overwrite(key, recorded.seq, change).await
             }
             _ => Ok(()),
         }
@@ -173,7 +170,7 @@ impl Projections {
     /// Takes a user off the lists of rooms in a meeting's log. Until this is done the meeting is found
     /// again by `meetings_listing`, so an erasure that broke off is finished by repeating it.
     pub async fn unlist(&self, key: &MeetingKey, upto: Seq, user: &UserId) -> Result<(), StoreError> {
-        self.overwrite(key, Seq(0), upto, |recorded| redact::user(&mut recorded.event, user)).await?;
+        self.overwrite(key, upto, |recorded| redact::user(&mut recorded.event, user)).await?;
         self.forget_listed(key, user).await
     }
 
@@ -192,28 +189,67 @@ impl Projections {
         Ok(users)
     }
 
-    /// Changes what events after the one and up to the other say, and what they say they came of: all of it
-    /// at once.
+    /// Overwrites what was done under these keys. A busy room closes many questions, one by one, and each
+    /// would read the whole log: so only what may tell something is read, from where the first of them began.
+    async fn forget_anonymous(
+        &self,
+        key: &MeetingKey,
+        page: &[Recorded],
+        of: &BTreeSet<Uuid>,
+        upto: Seq,
+    ) -> Result<(), StoreError> {
+        let mut cursor = self.begun_after(key, page, of).await?;
+        // It is overwritten all at once: where the keys are gone, so is the rest. The page may have been
+        // read before that.
+        let mut held = of.clone();
+        for row in self.begun(key, cursor, upto).await? {
+            if let Event::AnonymityBegun { of: id, key } = decode(&row)?.event
+                && key.is_nil()
+            {
+                held.remove(&id);
+            }
+        }
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut changed = Vec::new();
+        loop {
+            let rows = self.veiled(key, cursor, upto, PAGE).await?;
+            let Some(last) = rows.last().map(|row| row.seq) else { break };
+            cursor = last;
+            changed.extend(overwritten(&rows, |recorded| redact::anonymous(recorded, of))?);
+        }
+        self.store.overwrite(key, &changed, upto).await
+    }
+
+    /// Changes what events up to there say, all of it at once.
     async fn overwrite(
         &self,
         key: &MeetingKey,
-        after: Seq,
         upto: Seq,
         change: impl Fn(&mut Recorded) -> bool,
     ) -> Result<(), StoreError> {
-        let mut cursor = after;
+        let mut cursor = Seq(0);
         let mut changed: Vec<EventRow> = Vec::new();
         while cursor < upto {
             let rows = self.store.events(key, cursor, PAGE).await?;
             let Some(last) = rows.last().map(|row| row.seq) else { break };
             cursor = last;
-            for row in rows.iter().filter(|row| row.seq <= upto) {
-                let mut recorded = decode(row)?;
-                if change(&mut recorded) {
-                    changed.push(EventRow { data: row_of(&recorded).data, cause: recorded.cause, ..row.clone() });
-                }
-            }
+            let before = rows.partition_point(|row| row.seq <= upto);
+            changed.extend(overwritten(rows.get(..before).unwrap_or_default(), &change)?);
         }
         self.store.overwrite(key, &changed, upto).await
     }
+}
+
+/// Those of the rows that the change concerns, with what they say then, and what they say they came of.
+fn overwritten(rows: &[EventRow], change: impl Fn(&mut Recorded) -> bool) -> Result<Vec<EventRow>, StoreError> {
+    let mut changed = Vec::new();
+    for row in rows {
+        let mut recorded = decode(row)?;
+        if change(&mut recorded) {
+            changed.push(EventRow { data: row_of(&recorded).data, cause: recorded.cause, ..row.clone() });
+        }
+    }
+    Ok(changed)
 }

@@ -3,14 +3,16 @@
 
 use super::Projections;
 use super::read::{Page, Reader, ask, more};
-use crate::adapters::store::{Db, to_u64, unavailable};
-use convoke_actors::ports::{MeetingKey, StoreError};
+use crate::adapters::store::{Db, LogRow, event_of, to_i64, to_u64, unavailable};
+use convoke_actors::ports::{EventRow, MeetingKey, StoreError};
+use convoke_domain::Event;
+use convoke_domain::event::Recorded;
 use convoke_domain::poll::Poll;
 use convoke_domain::question::Question;
-use convoke_domain::{ParticipantId, PollId, Seq};
+use convoke_domain::{ParticipantId, PollId, QuestionId, Seq};
 use serde::Serialize;
 use sqlx::{query_as, query_scalar};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Which of a meeting's questions or polls are asked for.
@@ -45,6 +47,14 @@ pub struct CastVote {
     pub chosen: Vec<String>,
 }
 
+/// What somebody wrote in answer to a question. The question is another's words.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Answered {
+    pub question: QuestionId,
+    pub room: String,
+    pub answer: String,
+}
+
 /// The part of a question that can be taken away, and what is read beside it.
 type QuestionRow = (i64, String, String, String, Option<String>);
 
@@ -61,6 +71,18 @@ macro_rules! listed {
             "AND ($6 IS NULL OR EXISTS (SELECT 1 FROM attendances a WHERE a.tenant = q.tenant ",
             "AND a.meeting = q.meeting AND a.participant = $6 ",
             "AND (a.room = q.room OR q.trail LIKE '%' || a.room || '%'))) ORDER BY q.seq LIMIT $7"
+        )
+    };
+}
+
+/// Part of a log: rows of these kinds.
+macro_rules! logged {
+    ($kinds:literal) => {
+        concat!(
+            "SELECT seq, at, kind, version, audience, cause_session, cause_id, data FROM events ",
+            "WHERE tenant = $1 AND meeting = $2 AND seq > $3 AND seq <= $4 AND kind ",
+            $kinds,
+            " ORDER BY seq"
         )
     };
 }
@@ -107,8 +129,7 @@ impl Projections {
             own(reader),
             more(which.limit)
         );
-        let items = rows.into_iter().filter_map(question).collect();
-        Ok(Page::cut(items, which.limit, |(seq, _)| seq.to_string()))
+        Ok(Page::cut(rows, which.limit, |(seq, ..)| seq.to_string()).read(question))
     }
 
     /// Polls with as much of their counts as this reader sees.
@@ -131,8 +152,8 @@ impl Projections {
             more(which.limit)
         );
         let leads = own(reader).is_none();
-        let items = rows.iter().filter_map(|(seq, room, data)| Some((*seq, poll(room, data)?.shown(leads))));
-        Ok(Page::cut(items.collect(), which.limit, |(seq, _)| seq.to_string()))
+        let page = Page::cut(rows, which.limit, |(seq, ..)| seq.to_string());
+        Ok(page.read(|(seq, room, data)| Some((seq, poll(&room, &data)?.shown(leads)))))
     }
 
     pub async fn poll(&self, key: &MeetingKey, id: PollId) -> Result<Option<Poll>, StoreError> {
@@ -182,11 +203,26 @@ impl Projections {
         Ok(Page::cut(items, limit, |vote: &Vote| vote.participant.to_string()))
     }
 
-    /// The event that all that was done under these keys stands behind; the beginning of the log, where the
-    /// read models do not know all of what they are for. The key itself stands just before what it is for.
-    pub(super) async fn begun_after(&self, key: &MeetingKey, of: &BTreeSet<Uuid>) -> Result<Seq, StoreError> {
-        let mut first = Seq(u64::MAX);
+    /// The event that all that was done under these keys stands behind: the page that is being read says it
+    /// of what began in it, and the read models of what began before. The beginning of the log, where neither
+    /// knows all of what they are for. The key itself stands just before what it is for.
+    pub(super) async fn begun_after(
+        &self,
+        key: &MeetingKey,
+        page: &[Recorded],
+        of: &BTreeSet<Uuid>,
+    ) -> Result<Seq, StoreError> {
+        let begun = |recorded: &Recorded| match &recorded.event {
+            Event::AnonymityBegun { of: id, .. } if of.contains(id) => Some((*id, recorded.seq.0)),
+            _ => None,
+        };
+        let here: BTreeMap<Uuid, u64> = page.iter().filter_map(begun).collect();
+        let mut first = u64::MAX;
         for id in of {
+            if let Some(seq) = here.get(id) {
+                first = first.min(seq.saturating_sub(1));
+                continue;
+            }
             let opened: Option<i64> = ask!(
                 self,
                 fetch_optional,
@@ -198,9 +234,47 @@ impl Projections {
                 key.meeting.0,
                 *id
             );
-            first = first.min(Seq(to_u64(opened.unwrap_or(0)).saturating_sub(2)));
+            first = first.min(to_u64(opened.unwrap_or(0)).saturating_sub(2));
         }
-        Ok(first)
+        Ok(Seq(first))
+    }
+
+    /// The rows of the log there that hold keys, or held them.
+    pub(super) async fn begun(&self, key: &MeetingKey, after: Seq, upto: Seq) -> Result<Vec<EventRow>, StoreError> {
+        let rows: Vec<LogRow> = ask!(
+            self,
+            fetch_all,
+            query_as(logged!("= 'anonymity.begun'")),
+            &key.tenant.0,
+            key.meeting.0,
+            to_i64(after.0),
+            to_i64(upto.0)
+        );
+        Ok(rows.into_iter().map(event_of).collect())
+    }
+
+    /// The rows of the log there that tell of what is done under keys: those that `redact::anonymous` changes.
+    pub(super) async fn veiled(
+        &self,
+        key: &MeetingKey,
+        after: Seq,
+        upto: Seq,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let rows: Vec<LogRow> = ask!(
+            self,
+            fetch_all,
+            query_as(concat!(
+                logged!("IN ('anonymity.begun', 'poll.voted', 'poll.counted', 'question.asked', 'question.vote_set')"),
+                " LIMIT $5"
+            )),
+            &key.tenant.0,
+            key.meeting.0,
+            to_i64(after.0),
+            to_i64(upto.0),
+            i64::from(limit)
+        );
+        Ok(rows.into_iter().map(event_of).collect())
     }
 
     /// What somebody asked by name.
@@ -217,6 +291,36 @@ impl Projections {
             who.0
         );
         Ok(rows.into_iter().filter_map(question).map(|(_, question)| question).collect())
+    }
+
+    /// What somebody answered in writing.
+    pub async fn answers_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Answered>, StoreError> {
+        let rows: Vec<(Uuid, String, String)> = ask!(
+            self,
+            fetch_all,
+            query_as(
+                "SELECT id, room, answer FROM questions_view WHERE tenant = $1 AND meeting = $2 \
+                 AND answered_by = $3 AND answer IS NOT NULL ORDER BY seq"
+            ),
+            &key.tenant.0,
+            key.meeting.0,
+            who.0
+        );
+        let answered = |(id, room, answer)| Answered { question: QuestionId(id), room, answer };
+        Ok(rows.into_iter().map(answered).collect())
+    }
+
+    /// How often somebody raised a hand.
+    pub async fn hands_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<u64, StoreError> {
+        let raised: Option<i64> = ask!(
+            self,
+            fetch_optional,
+            query_scalar("SELECT raised FROM hands_view WHERE tenant = $1 AND meeting = $2 AND participant = $3"),
+            &key.tenant.0,
+            key.meeting.0,
+            who.0
+        );
+        Ok(raised.map_or(0, to_u64))
     }
 
     /// How somebody voted by name.

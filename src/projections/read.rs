@@ -38,6 +38,11 @@ impl<T> Page<T> {
         let next = if more { items.last().map(cursor) } else { None };
         Self { items, next }
     }
+
+    /// What its rows say. What cannot be read is left out, and the list goes on behind it.
+    pub(super) fn read<U>(self, read: impl FnMut(T) -> Option<U>) -> Page<U> {
+        Page { items: self.items.into_iter().filter_map(read).collect(), next: self.next }
+    }
 }
 
 /// One stay of a person in a room.
@@ -159,8 +164,8 @@ impl Projections {
             cursor,
             more(limit)
         );
-        let items = rows.into_iter().filter_map(|(id, data)| Some((id, RawValue::from_string(data).ok()?))).collect();
-        Ok(Page::cut(items, limit, |(id, _)| id.to_string()))
+        let page = Page::cut(rows, limit, |(id, _)| id.to_string());
+        Ok(page.read(|(id, data)| Some((id, RawValue::from_string(data).ok()?))))
     }
 
     pub async fn attendances(
@@ -223,9 +228,8 @@ impl Projections {
             leads,
             more(limit)
         );
-        let items = rows.into_iter().filter_map(|(seq, data, room, trail)| Some((seq, shown(data, &room, trail)?)));
-        let items = items.collect();
-        Ok(Page::cut(items, limit, |(seq, _)| seq.to_string()))
+        let page = Page::cut(rows, limit, |(seq, ..)| seq.to_string());
+        Ok(page.read(|(seq, data, room, trail)| Some((seq, shown(data, &room, trail)?))))
     }
 
     pub async fn participant_of(&self, key: &MeetingKey, user: &UserId) -> Result<Option<ParticipantId>, StoreError> {
@@ -240,7 +244,6 @@ impl Projections {
         Ok(id.map(ParticipantId))
     }
 
-    /// The meetings that a user has been in.
     /// Meetings where a user stands on a list of rooms, or stood.
     pub async fn meetings_listing(&self, tenant: &TenantId, user: &UserId) -> Result<Vec<MeetingKey>, StoreError> {
         let rows: Vec<Uuid> = ask!(
@@ -254,6 +257,7 @@ impl Projections {
         Ok(rows.into_iter().map(key).collect())
     }
 
+    /// The meetings that a user has been in.
     pub async fn meetings_of(
         &self,
         tenant: &TenantId,

@@ -210,19 +210,19 @@ async fn the_votes_of_a_poll_by_name_are_listed_for_those_who_lead() {
     assert_eq!(table.header("content-type"), Some("text/csv; charset=utf-8"));
     let (of_bob, of_eve) = (id_of(&bob), id_of(&eve));
     let lines = [
-        "participant,user,name,choices".to_owned(),
-        format!("{of_bob},bob,bob,\"Tea, or \"\"chai\"\"; Water\""),
-        format!("{of_eve},'=eve,'=eve,'=cmd()"),
+        r#""participant","user","name","choices""#.to_owned(),
+        format!(r#""{of_bob}","bob","bob","Tea, or ""chai""; Water""#),
+        format!(r#""{of_eve}","'=eve","'=eve","'=cmd()""#),
     ];
     assert_eq!(table.body.lines().collect::<Vec<_>>(), lines);
     ok(&ada, "poll.close", json!({ "poll": poll })).await;
     let table = get(&server, &format!("/meetings/{id}/polls?format=csv")).await;
-    let start = format!("{poll},main,'-What to drink?,false,closed");
+    let start = format!(r#""{poll}","main","'-What to drink?","false","closed""#);
     let lines = [
-        "poll,room,question,anonymous,state,option,votes,voters".to_owned(),
-        format!("{start},\"Tea, or \"\"chai\"\"\",1,2"),
-        format!("{start},'=cmd(),1,2"),
-        format!("{start},Water,1,2"),
+        r#""poll","room","question","anonymous","state","option","votes","voters""#.to_owned(),
+        format!(r#"{start},"Tea, or ""chai""","1","2""#),
+        format!(r#"{start},"'=cmd()","1","2""#),
+        format!(r#"{start},"Water","1","2""#),
     ];
     assert_eq!(table.body.lines().collect::<Vec<_>>(), lines);
     let export = get(&server, "/users/bob/export").await.json();
@@ -240,6 +240,27 @@ async fn the_votes_of_a_poll_by_name_are_listed_for_those_who_lead() {
     assert!(as_bob["items"][0]["counts"].is_null() && as_bob["items"][0]["voters"].is_null(), "{as_bob}");
     let (_, as_ada) = as_bearer(&server, &token("ada"), "GET", &format!("/meetings/{id}/polls"), None).await;
     assert_eq!(as_ada["items"][0]["counts"], json!([1, 1, 1]));
+}
+
+/// More than is read at a time: nothing is twice, and nothing is missing.
+#[tokio::test]
+async fn a_table_of_many_polls_is_whole() {
+    let all = [("CONVOKE_COMMANDS_PER_S", "100000"), ("CONVOKE_COMMANDS_BURST", "100000")];
+    let flood = [("CONVOKE_FLOOD_PER_S", "100000"), ("CONVOKE_FLOOD_BURST", "100000")];
+    let server = server(&[all, flood].concat()).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    const POLLS: usize = 201;
+    for number in 0..POLLS {
+        let poll = json!({ "question": format!("number {number}"), "options": ["Yes", "No"], "results": "live" });
+        let poll = open(&ada, poll).await;
+        ok(&ada, "poll.close", json!({ "poll": poll })).await;
+    }
+    let table = get(&server, &format!("/meetings/{id}/polls?format=csv")).await.body;
+    let questions: Vec<&str> =
+        table.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().trim_matches('"')).collect();
+    let expected: Vec<String> = (0..POLLS * 2).map(|row| format!("number {}", row / 2)).collect();
+    assert_eq!(questions, expected);
 }
 
 #[tokio::test]
@@ -276,7 +297,16 @@ async fn questions_and_polls_are_read_by_those_of_the_room() {
     assert_eq!((&all["items"][0]["by"], &all["items"][1]["by"]), (&json!(id_of(&bob)), &Value::Null));
     let question = &all["items"][0]["id"];
     ok(&ada, "question.answer", json!({ "question": question, "text": "Because." })).await;
+    for _ in 0..2 {
+        ok(&ada, "hand.raise", json!({})).await;
+        ok(&ada, "hand.lower", json!({})).await;
+    }
     assert_eq!(texts("eve", "?state=answered").await, ["asked by bob in main"]);
+    let export = get(&server, "/users/ada/export").await.json();
+    let answers = json!([{ "question": question, "room": "main", "answer": "Because." }]);
+    assert_eq!((&export["meetings"][0]["answers"], &export["meetings"][0]["hands"]), (&answers, &json!(2)));
+    let export = get(&server, "/users/eve/export").await.json();
+    assert_eq!((&export["meetings"][0]["answers"], &export["meetings"][0]["hands"]), (&json!([]), &json!(0)));
     let (_, page) = as_bearer(&server, &token("eve"), "GET", &format!("{base}/questions?limit=1"), None).await;
     assert_eq!((&page["items"][0]["answer"], &page["items"][0]["state"]), (&json!("Because."), &json!("answered")));
     let next = format!("?limit=1&cursor={}", text(&page["next"]));
@@ -302,6 +332,17 @@ async fn questions_and_polls_are_read_by_those_of_the_room() {
             let shown = page["items"].get(0).map(|poll| poll["counts"].clone());
             assert_eq!(shown, Some(counts.clone()), "{user} {state}");
         }
+        // Nor do the votes add up to them, for whoever is in the meeting.
+        for path in ["votes", "votes?format=csv"] {
+            let path = format!("{base}/polls/{poll}/{path}");
+            let (status, answer) = as_bearer(&server, &token("ada"), "GET", &path, None).await;
+            match state {
+                "open" => assert_eq!((status, &answer["code"]), (409, &json!("wrong_state")), "{path}"),
+                _ => assert_eq!(status, 200, "{path}"),
+            }
+            let read = get(&server, &path).await;
+            assert!(read.status == 200 && read.body.contains(&id_of(&eve)), "{path} for the tenant: {}", read.body);
+        }
     }
 
     // An erased person's words are gone, and nobody else's.
@@ -316,6 +357,7 @@ async fn questions_and_polls_are_read_by_those_of_the_room() {
         (format!("{base}/questions?state=closed"), 422, "bad_request"),
         (format!("{base}/polls?room=nonsense"), 422, "bad_request"),
         (format!("{base}/questions?room=nonsense"), 422, "bad_request"),
+        (format!("{base}/messages?room=nonsense"), 422, "bad_request"),
         (format!("{base}/polls?format=xml"), 422, "bad_request"),
         (format!("{base}/polls/{poll}/votes?format=xml"), 422, "bad_request"),
         (format!("{base}/polls/{poll}/votes?cursor=nonsense"), 422, "bad_request"),

@@ -87,7 +87,9 @@ async fn reports(settings: &[(&str, &str)]) {
     let page = rest.api("GET", &format!("{path}?format=html"), None).await.unwrap();
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     let policy = page.header("content-security-policy");
-    assert_eq!(policy, Some("default-src 'none'; style-src 'unsafe-inline'"));
+    let expected = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; \
+        form-action 'none'";
+    assert_eq!(policy, Some(expected));
     for there in [
         "<!DOCTYPE html><html lang=\"en\">",
         "&lt;h1&gt;Weekly &amp; more",

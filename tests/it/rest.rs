@@ -234,6 +234,28 @@ async fn the_documents_are_served_offline() {
         assert_eq!(response.status, 200, "{path}");
         assert!(response.body.contains(inside), "{path}");
     }
+    let api = server.rest.send("GET", "/openapi.json", &[], None).await.unwrap().json();
+    let meeting = "/api/v1/meetings/{id}";
+    let answers = |path: &str| api["paths"][format!("{meeting}/{path}")]["get"]["responses"].clone();
+    for (path, statuses) in [
+        ("transcript", vec![200, 403, 404, 422]),
+        ("report", vec![200, 403, 404, 422]),
+        ("messages", vec![200, 403, 404, 422]),
+        ("questions", vec![200, 403, 404, 422]),
+        ("polls", vec![200, 403, 404, 422]),
+        ("polls/{poll}/votes", vec![200, 403, 404, 409, 422]),
+    ] {
+        let told: Vec<u16> = answers(path).as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
+        assert_eq!(told, statuses, "{path}");
+        let content = answers(path)["200"]["content"].clone();
+        assert_eq!(content.get("text/csv").is_some(), path.starts_with("polls"), "{path}");
+        if path != "report" {
+            let name = content["application/json"]["schema"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+            let list = &api["components"]["schemas"][name];
+            assert_eq!(list["required"], serde_json::json!(["items"]), "{path}: {list}");
+            assert!(list["properties"]["next"].is_object(), "{path}: {list}");
+        }
+    }
     let docs = server.rest.send("GET", "/docs/", &[], None).await.unwrap().body;
     assert!(!docs.contains("https://"), "nothing is fetched from elsewhere");
 }

@@ -70,7 +70,7 @@ async fn reads_in_all_formats(settings: &[(&str, &str)]) {
     let srt = transcript(&server, &id, "format=srt").await;
     let expected = "1\n00:00:00,000 --> 00:00:00,250\nada: before it all\n\n\
         2\n00:00:01,000 --> 00:00:02,999\nada: one → two\n\n\
-        3\n00:00:03,000 --> 00:00:04,500\nBob & <Bee>: <b>bold</b>\nand & below\n\n\
+        3\n00:00:03,000 --> 00:00:04,500\nBob & ‹Bee›: ‹b›bold‹/b›\nand & below\n\n\
         4\n00:00:10,000 --> 00:00:10,001\nada: três\n\n";
     assert_eq!(
         (srt.body.as_str(), srt.header("content-type")),
@@ -96,7 +96,7 @@ async fn reads_in_all_formats(settings: &[(&str, &str)]) {
         ("language=", 422, "bad_request"),
         ("limit=0", 422, "bad_request"),
         ("cursor=17", 422, "bad_request"),
-        ("room=nowhere", 404, "not_found"),
+        ("room=nowhere", 422, "bad_request"),
         ("room=0199c5f0-0000-7000-8000-000000000000", 404, "not_found"),
         ("room=0199c5f0-0000-7000-8000-000000000000&format=vtt", 404, "not_found"),
     ] {

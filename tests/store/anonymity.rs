@@ -180,6 +180,78 @@ async fn forgetting_that_broke_off_has_changed_nothing_and_is_done_again() {
     .await;
 }
 
+/// A busy room closes one question after the other: what cannot tell anything is not read for it, nor is
+/// anything of before it began, nor what is overwritten already.
+#[tokio::test]
+async fn forgetting_reads_no_more_than_it_must() {
+    each(async |name, opened| {
+        let key = key();
+        let secret = Secret::of(&key);
+        let follower = projections(&opened);
+        let (before, rows) = (&secret.story.rows[..secret.open], &secret.story.rows);
+        follow(&opened, &key, before, 100, std::slice::from_ref(&follower)).await;
+        append(&opened, &key, &secret).await;
+        // Rows that cannot be read, should they be.
+        let break_one = async |kind: &str| {
+            let row = before.iter().find(|row| row.kind == kind).unwrap();
+            let set = |data: &str| format!("UPDATE events SET data = '{data}' WHERE seq = {}", row.seq);
+            on_database(&opened.db, &set("{}")).await;
+            set(&row.data)
+        };
+        let mended = break_one("chat.posted").await;
+        follower.catch_up(&key).await.unwrap();
+        on_database(&opened.db, &mended).await;
+        check_forgotten(name, &opened, &key, &secret).await;
+
+        // Another node that reads the end again finds all of it done.
+        let broken = log(&opened, &key).await.into_iter().find(|row| row.kind == "poll.voted").unwrap();
+        let set = |data: &str| format!("UPDATE events SET data = '{data}' WHERE seq = {}", broken.seq);
+        on_database(&opened.db, &set("{}")).await;
+        let back = format!("UPDATE projection_cursors SET seq = {}", rows[secret.open - 1].seq);
+        on_database(&opened.db, &back).await;
+        projections(&opened).catch_up(&key).await.unwrap();
+        on_database(&opened.db, &set(&broken.data)).await;
+        check_forgotten(name, &opened, &key, &secret).await;
+    })
+    .await;
+}
+
+/// The read models do not know yet what began in the page that is being read; the page does.
+#[tokio::test]
+async fn what_began_and_ended_in_one_page_is_forgotten_from_there() {
+    each(async |name, opened| {
+        let key = key();
+        let mut story = Story::begin(&key);
+        let (ada, _) = story.join("ada", Role::Host);
+        let (bob, _) = story.join("bob", Role::Participant);
+        let poll = json!({ "question": "Shall we?", "options": ["Yes", "No"], "anonymous": true, "results": "live" });
+        story.say(ada, "poll.open", poll);
+        let poll = *story.state.polls.keys().next().unwrap();
+        story.say(bob, "poll.vote", json!({ "poll": poll, "choices": [1] }));
+        let open = story.rows.len();
+        story.say(bob, "question.ask", json!({ "text": "Who pays?", "anonymous": true }));
+        let question = *story.state.questions.keys().next().unwrap();
+        story.say(ada, "question.answer", json!({ "question": question, "text": "All of us" }));
+        let nothing = Vec::new;
+        let secret =
+            Secret { open, keys: nothing(), people: nothing(), pseudonyms: nothing(), covered: nothing(), story };
+        let follower = projections(&opened);
+        let before = &secret.story.rows[..open];
+        follow(&opened, &key, before, 100, std::slice::from_ref(&follower)).await;
+        append(&opened, &key, &secret).await;
+        // The poll is open, and nothing of it is to be read.
+        on_database(&opened.db, "UPDATE events SET data = '{}' WHERE kind = 'poll.voted'").await;
+        follower.catch_up(&key).await.unwrap();
+        let now = log(&opened, &key).await;
+        let keys: Vec<Value> =
+            now.iter().filter(|row| row.kind == "anonymity.begun").map(|row| data(row)["key"].clone()).collect();
+        assert_eq!((keys.len(), keys[0] == json!(Uuid::nil()), &keys[1]), (2, false, &json!(Uuid::nil())), "{name}");
+        let is_covered = |kind: &str| now.iter().find(|row| row.kind == kind).unwrap().cause.is_some();
+        assert_eq!((is_covered("poll.voted"), is_covered("question.asked")), (true, false), "{name}");
+    })
+    .await;
+}
+
 /// What was overwritten does not stand in the file's unused parts.
 #[tokio::test]
 async fn the_file_itself_holds_no_key_any_more() {

@@ -178,6 +178,28 @@ async fn erasure_overwrites_words_and_causes_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_snapshot_of_before_an_erasure_is_not_kept_after_it() {
+    each(|name, store| async move {
+        let life = store.boot("a", LEASE).await.unwrap();
+        let (key, other) = (key(), key());
+        let term = taken(store.as_ref(), &key, &life).await;
+        let others = taken(store.as_ref(), &other, &life).await;
+        store.commit(&[commit(&key, term, 1, 5)]).await.unwrap();
+        let snapshot = |seq| Snapshot { seq: Seq(seq), version: 1, state: format!("as of {seq}") };
+        store.overwrite(&key, &[], Seq(4)).await.unwrap();
+        // One that reaches less far takes nothing back.
+        store.overwrite(&key, &[], Seq(2)).await.unwrap();
+        store.save_snapshot(&key, term, &snapshot(3)).await.unwrap();
+        assert_eq!(store.snapshot(&key).await.unwrap(), None, "{name}");
+        store.save_snapshot(&key, term, &snapshot(4)).await.unwrap();
+        assert_eq!(store.snapshot(&key).await.unwrap(), Some(snapshot(4)), "{name}");
+        store.save_snapshot(&other, others, &snapshot(1)).await.unwrap();
+        assert_eq!(store.snapshot(&other).await.unwrap(), Some(snapshot(1)), "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn deaths_are_counted_a_command_across_lives() {
     each(|name, store| async move {
         let life = store.boot("a", LEASE).await.unwrap();

@@ -131,6 +131,39 @@ async fn append(opened: &convoke::adapters::store::Opened, key: &MeetingKey, sto
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_read_ends_no_list() {
+    each(async |name, opened| {
+        let key = key();
+        let mut story = Story::begin(&key);
+        let (ada, _) = story.join("ada", Role::Host);
+        for text in ["first", "second", "third"] {
+            open(&mut story, ada, text, "live", false);
+            ask(&mut story, ada, text, false);
+        }
+        let asked = projections(&opened);
+        follow(&opened, &key, &story.rows, 100, std::slice::from_ref(&asked)).await;
+        on_database(&opened.db, "UPDATE polls_view SET data = '{}' WHERE data LIKE '%\"second\"%'").await;
+        on_database(&opened.db, "UPDATE questions_view SET data = '{}' WHERE words = 'second'").await;
+        let mut which = Which { limit: 1, ..ALL };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = asked.polls(&key, &which, Reader::Tenant).await.unwrap();
+            found.extend(page.items.into_iter().map(|(_, poll)| poll.question));
+            pages += 1;
+            let Some(next) = page.next else { break };
+            which.after = next.parse().unwrap();
+        }
+        assert_eq!((found, pages), (vec!["first".to_owned(), "third".to_owned()], 3), "{name}");
+        let mut which = Which { limit: 2, ..ALL };
+        let page = asked.questions(&key, &which, Reader::Tenant).await.unwrap();
+        assert_eq!(page.items.len(), 1, "{name}");
+        which.after = page.next.unwrap().parse().unwrap();
+        assert_eq!(questions(&asked, &key, &which, Reader::Tenant).await[0].text, "third", "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn votes_by_name_are_listed_and_anonymous_ones_are_nowhere() {
     each(async |name, opened| {
         let key = key();

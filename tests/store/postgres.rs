@@ -4,7 +4,7 @@
 use super::*;
 use convoke::adapters::clock::SystemClock;
 use convoke::adapters::store::Db;
-use convoke_actors::ports::Clock;
+use convoke_actors::ports::{Clock, Snapshot};
 use sqlx::PgPool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -50,6 +50,40 @@ async fn a_taking_waits_for_the_transaction_under_the_old_term() {
     under_way.commit().await.unwrap();
     let taken = taking.await.unwrap().unwrap();
     assert_eq!((taken.term, taken.seq), (Term(2), Seq(2)), "it knows what the old term has written");
+    database.drop().await;
+}
+
+/// A database sees its own time when a statement begins: one that began before an erasure ended must not
+/// miss it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_waits_for_an_erasure_under_way_and_is_not_kept() {
+    let Some(database) = Database::new().await else { return };
+    let opened = ready(&database.url()).await;
+    let store = Arc::clone(&opened.store);
+    let life = store.boot("a", LEASE).await.unwrap();
+    let key = key();
+    let term = taken(store.as_ref(), &key, &life).await;
+    store.commit(&[commit(&key, term, 1, 3)]).await.unwrap();
+    let [older, snapshot] = [1, 2].map(|seq| Snapshot { seq: Seq(seq), version: 1, state: "it holds a key".into() });
+    store.save_snapshot(&key, term, &older).await.unwrap();
+    // Holds up the erasure at its end, where it deletes that.
+    let mut under_way = pool(&opened).begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM snapshots FOR UPDATE").execute(&mut *under_way).await.unwrap();
+    let erasing = tokio::spawn({
+        let (store, key) = (Arc::clone(&store), key.clone());
+        async move { store.overwrite(&key, &[], Seq(3)).await }
+    });
+    waiting(pool(&opened)).await;
+    let mut saving = tokio::spawn({
+        let (store, key) = (Arc::clone(&store), key.clone());
+        async move { store.save_snapshot(&key, term, &snapshot).await }
+    });
+    let soon = std::time::Duration::from_millis(300);
+    assert!(tokio::time::timeout(soon, &mut saving).await.is_err(), "it waits");
+    under_way.commit().await.unwrap();
+    erasing.await.unwrap().unwrap();
+    saving.await.unwrap().unwrap();
+    assert_eq!(store.snapshot(&key).await.unwrap(), None);
     database.drop().await;
 }
 

@@ -302,27 +302,40 @@ macro_rules! common_store {
 
             /// The head stays locked, so the snapshot of an owner that is just being replaced comes
             /// either before the new one begins or not at all. One that comes late does not take the place
-            /// of a newer one: that may have been made because something was to be forgotten.
+            /// of a newer one, and is not kept where the log was overwritten behind it: it holds what was to
+            /// be forgotten. What was forgotten is read once the head is locked, in a statement of its own,
+            /// so that whoever overwrites is either seen or waits.
             async fn save_snapshot(&self, key: &MeetingKey, term: Term, snapshot: &Snapshot) -> Result<(), StoreError> {
-                let done = query(concat!(
-                    "INSERT INTO snapshots (tenant, meeting, seq, version, state) ",
-                    "SELECT $1, $2, $3, $4, $5 FROM meeting_heads WHERE tenant = $1 AND meeting = $2 AND term = $6",
-                    $lock,
-                    " ON CONFLICT (tenant, meeting) DO UPDATE SET ",
-                    "version = CASE WHEN snapshots.seq <= excluded.seq THEN excluded.version ELSE snapshots.version END, ",
-                    "state = CASE WHEN snapshots.seq <= excluded.seq THEN excluded.state ELSE snapshots.state END, ",
-                    "seq = CASE WHEN snapshots.seq <= excluded.seq THEN excluded.seq ELSE snapshots.seq END"
+                let mut transaction = self.begin().await?;
+                let held: Option<i64> = query_scalar(concat!(
+                    "SELECT term FROM meeting_heads WHERE tenant = $1 AND meeting = $2 AND term = $3",
+                    $lock
                 ))
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .bind(to_i64(term.0))
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+                if held.is_none() {
+                    return Err(StoreError::Fenced);
+                }
+                query(
+                    "INSERT INTO snapshots (tenant, meeting, seq, version, state) SELECT $1, $2, $3, $4, $5 \
+                     WHERE NOT EXISTS (SELECT 1 FROM forgotten WHERE tenant = $1 AND meeting = $2 AND seq > $3) \
+                     ON CONFLICT (tenant, meeting) DO UPDATE SET \
+                     seq = excluded.seq, version = excluded.version, state = excluded.state \
+                     WHERE snapshots.seq <= excluded.seq",
+                )
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
                 .bind(seq_bind(snapshot.seq))
                 .bind(i32::from(snapshot.version))
                 .bind(&snapshot.state)
-                .bind(to_i64(term.0))
-                .execute(&self.write)
+                .execute(&mut *transaction)
                 .await
                 .map_err(unavailable)?;
-                if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
+                transaction.commit().await.map_err(unavailable)
             }
 
             async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError> {
@@ -342,6 +355,26 @@ macro_rules! common_store {
                     .await
                     .map_err(unavailable)?;
                 }
+                // A snapshot that is being saved is there by now, or comes after this.
+                query_scalar::<_, i64>(concat!(
+                    "SELECT term FROM meeting_heads WHERE tenant = $1 AND meeting = $2",
+                    $lock
+                ))
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+                query(
+                    "INSERT INTO forgotten (tenant, meeting, seq) VALUES ($1, $2, $3) \
+                     ON CONFLICT (tenant, meeting) DO UPDATE SET seq = excluded.seq WHERE forgotten.seq < excluded.seq",
+                )
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .bind(seq_bind(since))
+                .execute(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
                 query("DELETE FROM snapshots WHERE tenant = $1 AND meeting = $2 AND seq < $3")
                     .bind(&key.tenant.0)
                     .bind(key.meeting.0)

@@ -8,6 +8,8 @@ mod postgres;
 pub(crate) mod secrets;
 mod sqlite;
 
+pub(crate) use common::{LogRow, event_of};
+
 use convoke_actors::ports::{Store, StoreError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgPool, SqlSafeStr, SqlitePool};

@@ -1,6 +1,6 @@
 //! A transcript as text, as SubRip and as WebVTT. What people wrote never has a meaning in the format:
 //! in WebVTT it is escaped, as the standard has it; in SubRip, which has no escapes, the arrow of the
-//! times is written as another. Blank lines end a cue in both, so there are none within.
+//! times is written as another, and so are the brackets of what players take for markup. Blank lines end a cue in both, so there are none within.
 
 use crate::projections::Line;
 use convoke_domain::Millis;
@@ -40,7 +40,7 @@ impl Format {
         let _ = match self {
             Self::Txt => writeln!(to, "{}", one_line(&named(&name, &text))),
             Self::Srt => {
-                let said = named(&name, &text).replace("-->", "→");
+                let said = unmarked(&named(&name, &text));
                 writeln!(to, "{number}\n{} --> {}\n{said}\n", time(start, ','), time(end, ','))
             }
             Self::Vtt => {
@@ -63,6 +63,12 @@ fn lines(text: &str) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Players take some HTML for markup, and codes in braces.
+fn unmarked(text: &str) -> String {
+    let marked = text.replace("-->", "→");
+    marked.replace('<', "‹").replace('>', "›").replace('{', "(").replace('}', ")")
 }
 
 /// What has a meaning in a cue, and in the name of a voice, as references. An arrow has none left then.
@@ -124,6 +130,7 @@ mod tests {
             "--->-->>",
             "\r\r<v Eve>not Eve</v> & &amp; &lt;",
             "--\n>",
+            "{\\an8}{\\c&H0000FF&}on top <font color=red>in red</font>",
             "\u{2028}\u{85} x \n \t \n y",
         ];
         for text in awkward {
@@ -135,6 +142,7 @@ mod tests {
                     assert!(whole.ends_with("\n\n") && !whole.trim_end().contains("\n\n"), "{whole:?}");
                     assert!(!whole.contains('\r'), "{whole:?}");
                 }
+                assert!(!srt.contains(['<', '{', '}']) && srt.matches('>').count() == 1, "{srt:?}");
                 let cue = vtt.split_once('\n').map(|(_, cue)| cue).unwrap_or_default();
                 let tags = usize::from(name != " ");
                 assert_eq!((cue.matches('<').count(), cue.matches('>').count()), (tags, tags), "{vtt:?}");
