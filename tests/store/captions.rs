@@ -102,8 +102,9 @@ async fn what_was_spoken_in_a_room_is_read_by_those_who_were_there_and_by_hosts(
             people.iter().map(|(_, id)| json!({ "name": format!("Room of {id}"), "participants": [id] })).collect();
         story.say(ada, "breakout.open", json!({ "rooms": listed }));
         let rooms: Vec<RoomId> = story.state.set_rooms().map(|room| room.id).collect();
-        caption(&mut story, bob, bob_id, "en", "in one", 2);
-        caption(&mut story, eve, eve_id, "en", "in two", 3);
+        let moved = story.state.at;
+        caption(&mut story, bob, bob_id, "en", "in one", moved);
+        caption(&mut story, eve, eve_id, "en", "in two", moved + 1);
         // Somebody was in the first room, and is not when it is merged.
         let (_, gil_id) = story.join("gil", Role::Participant);
         for room in [rooms[0], RoomId::Main] {
@@ -112,7 +113,8 @@ async fn what_was_spoken_in_a_room_is_read_by_those_who_were_there_and_by_hosts(
         let asked = projections(&opened);
         let (before, everything) = (story.rows.len(), Wanted::default());
         story.say(ada, "breakout.merge", json!({ "from": [rooms[0]], "into": rooms[1] }));
-        caption(&mut story, bob, bob_id, "en", "in two by now", 4);
+        let merged = story.state.at;
+        caption(&mut story, bob, bob_id, "en", "in two by now", merged);
         // Somebody comes to the merged room afterwards.
         let (_, fay_id) = story.join("fay", Role::Participant);
         let moves = json!({ "moves": [{ "participant": fay_id, "room": rooms[1] }] });

@@ -26,10 +26,11 @@ async fn each_person_and_each_room_is_told_what_was_theirs() {
         let (mallory, mallory_id) = story.join("mallory", Role::Participant);
         let (ear, _) = story.join("ear", Role::Agent);
         let joined = story.state.at;
-        let caption = |who, text: &str| {
+        let at = |who, text: &str, at: u64| {
             json!({ "participant": who, "lang": "en", "text": text,
-            "start_at": 1, "end_at": 2, "final": true })
+            "start_at": at, "end_at": at + 1, "final": true })
         };
+        let caption = |who, text: &str| at(who, text, 1);
         story.say(ear, "caption.publish", caption(ada_id, "aloud"));
         story.say(ear, "caption.publish", caption(bob_id, "aloud too"));
         story.say(ear, "caption.publish", caption(mallory_id, "unforgettable"));
@@ -49,7 +50,7 @@ async fn each_person_and_each_room_is_told_what_was_theirs() {
         let moved = story.state.at;
         let first = story.state.set_rooms().next().unwrap().id;
         story.say(bob, "chat.post", json!({ "to": "room", "text": "in one" }));
-        story.say(bob, "caption.publish", caption(bob_id, "in one, aloud"));
+        story.say(bob, "caption.publish", at(bob_id, "in one, aloud", moved));
         story.say(ada, "participant.rename", json!({ "participant": bob_id, "name": "Robert" }));
         story.say(ada, "breakout.close", json!({ "now": true }));
         // Another set takes the place of the first.
