@@ -138,8 +138,9 @@ pub fn story(key: &MeetingKey) -> Story {
     for (who, id) in [(ada, story.state.sessions[&ada].participant), (mallory, mallory_id)] {
         story.say(who, "hand.raise", json!({}));
         let words = if who == ada { "aloud" } else { "a secret, aloud" };
+        let at = story.state.at;
         let caption =
-            json!({ "participant": id, "lang": "en", "text": words, "start_at": 1, "end_at": 2, "final": true });
+            json!({ "participant": id, "lang": "en", "text": words, "start_at": at, "end_at": at, "final": true });
         story.say(who, "caption.publish", caption);
     }
     story.say(ada, "chat.post", json!({ "to": "room", "text": "a slip of the tongue" }));

@@ -134,6 +134,7 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
     let (one, other) = (room(usize::from(who)), room(usize::from(whom) + 1));
     let question = story.state.questions.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
     let poll = story.state.polls.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
+    let at = story.state.at;
     let (kind, data) = match deed {
         Deed::Leave => ("leave", json!({})),
         Deed::Say => ("chat.post", json!({ "to": "room", "text": words })),
@@ -157,7 +158,7 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
         Deed::Broadcast => ("breakout.broadcast", json!({ "text": words })),
         Deed::Caption => (
             "caption.publish",
-            json!({ "participant": target, "lang": "en", "text": words, "start_at": 1, "end_at": 2, "final": true }),
+            json!({ "participant": target, "lang": "en", "text": words, "start_at": at, "end_at": at, "final": true }),
         ),
         Deed::Hand => (if whom.is_multiple_of(2) { "hand.raise" } else { "hand.lower" }, json!({})),
         // What was asked anonymously is nobody's, and stays.
