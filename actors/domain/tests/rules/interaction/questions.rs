@@ -167,6 +167,18 @@ fn qu5_questions_outlive_their_room_and_go_with_a_merge() {
 }
 
 #[test]
+fn qu5_a_view_shows_so_many_open_questions_and_those_with_the_most_votes() {
+    let limits = Limits { questions_open_max: 300, questions_of_one_max: 300, ..Limits::default() };
+    let mut scene = Scene::limited(limits, |_| {});
+    let ann = scene.enters("Ann", Role::Host);
+    let asked: Vec<QuestionId> = (0..250).map(|_| asks(&mut scene, &ann, "Why?", false)).collect();
+    scene.does(&ann, up(asked[249], true));
+    let shown: Vec<QuestionId> = shown(&scene, &ann).iter().map(|question| question.id).collect();
+    assert_eq!(shown.len(), 200);
+    assert_eq!((shown[0], shown[1], shown[199]), (asked[249], asked[0], asked[198]));
+}
+
+#[test]
 fn qu5_the_latest_are_remembered_and_open_ones_always() {
     let limits = Limits { questions_kept_max: 2, ..Limits::default() };
     let mut scene = Scene::limited(limits, |_| {});
