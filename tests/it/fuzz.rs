@@ -3,6 +3,7 @@
 //! no actor crashes, and a witness in the same meeting is served throughout.
 
 use crate::{joined, meeting, ok, server};
+use convoke_domain::command::COMMAND_TYPES;
 use convoke_loadtest::client::connect;
 use convoke_loadtest::rest::now_s;
 use convoke_loadtest::server::Server;
@@ -17,55 +18,6 @@ use tokio_tungstenite::tungstenite::Message;
 const FRAMES: usize = 100_000;
 const WORKERS: usize = 8;
 const ROLES: [&str; 6] = ["host", "cohost", "participant", "participant", "viewer", "agent"];
-const KINDS: [&str; 47] = [
-    "leave",
-    "meeting.start",
-    "meeting.update",
-    "lobby.admit",
-    "lobby.deny",
-    "lobby.message",
-    "participant.set_role",
-    "participant.rename",
-    "participant.mute",
-    "participant.permit",
-    "participant.set_media",
-    "participant.remove",
-    "participant.to_lobby",
-    "participants.list",
-    "hand.raise",
-    "hand.lower",
-    "reaction.send",
-    "chat.post",
-    "chat.edit",
-    "chat.delete",
-    "chat.react",
-    "question.ask",
-    "question.vote",
-    "question.answer",
-    "question.dismiss",
-    "poll.open",
-    "poll.vote",
-    "poll.close",
-    "timer.start",
-    "timer.stop",
-    "spotlight.set",
-    "screen.request",
-    "caption.publish",
-    "breakout.plan",
-    "breakout.open",
-    "breakout.move",
-    "breakout.extend",
-    "breakout.add",
-    "breakout.rename",
-    "breakout.broadcast",
-    "breakout.merge",
-    "breakout.close",
-    "breakout.join",
-    "breakout.help",
-    "media.request",
-    "mesh.signal",
-    "no.such.thing",
-];
 const FIELDS: [&str; 39] = [
     "rooms",
     "room",
@@ -154,6 +106,12 @@ fn note(ids: &mut Vec<String>, id: &str, most: usize) {
         ids.remove(0);
     }
     ids.push(id.to_owned());
+}
+
+/// Every command but the one that ends the meeting, and one that there is not.
+fn kinds() -> Vec<&'static str> {
+    let all = COMMAND_TYPES.iter().copied().filter(|kind| *kind != "meeting.end");
+    all.chain(["no.such.thing"]).collect()
 }
 
 fn pick<'a>(random: &mut StdRng, from: &[&'a str]) -> &'a str {
@@ -292,6 +250,7 @@ async fn socket(server: &Server, meeting: &str, ids: &Ids, random: &mut StdRng, 
         }
         given.close();
     });
+    let kinds = kinds();
     let mut sent = 0;
     let mut number = 0;
     while sent < most {
@@ -304,7 +263,7 @@ async fn socket(server: &Server, meeting: &str, ids: &Ids, random: &mut StdRng, 
         } else {
             number += 1;
             // Most of what would end the socket is left out, or every socket were a short one.
-            let kind = match pick(random, &KINDS) {
+            let kind = match pick(random, &kinds) {
                 "leave" | "participant.remove" | "participant.to_lobby" if random.random_range(0..20) > 0 => {
                     "chat.post"
                 }

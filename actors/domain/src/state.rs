@@ -287,13 +287,16 @@ impl Meeting {
     }
 
     pub fn inside_of(&self, room: RoomId) -> Vec<ParticipantId> {
-        let is_there = |id: &&ParticipantId| self.members.get(id).is_some_and(|m| m.participant.room == room);
-        self.inside.iter().filter(is_there).copied().collect()
+        self.in_room(&self.inside, room)
     }
 
     pub fn leads_of(&self, room: RoomId) -> Vec<ParticipantId> {
+        self.in_room(&self.leads, room)
+    }
+
+    fn in_room(&self, people: &BTreeSet<ParticipantId>, room: RoomId) -> Vec<ParticipantId> {
         let is_there = |id: &&ParticipantId| self.members.get(id).is_some_and(|m| m.participant.room == room);
-        self.leads.iter().filter(is_there).copied().collect()
+        people.iter().filter(is_there).copied().collect()
     }
 
     pub fn hands_in(&self, room: RoomId) -> Vec<Hand> {
