@@ -206,12 +206,14 @@ fn an3_a_number_that_starts_anew_is_not_one_of_before() {
     let ann = scene.enters("Ann", Role::Host);
     let bob = scene.enters("Bob", Role::Participant);
     let poll = opens(&mut scene, &ann, secret(Results::Live));
-    again(&mut scene, &bob, 1, vote(poll, &[0])).expect("voted");
-    again(&mut scene, &bob, 2, leave()).expect("left");
+    again(&mut scene, &bob, 5, vote(poll, &[0])).expect("voted");
+    again(&mut scene, &bob, 6, leave()).expect("left");
     scene.join(&bob).expect("anew");
     again(&mut scene, &bob, 1, say("hello")).expect("said");
     again(&mut scene, &bob, 2, vote(poll, &[1])).expect("another choice");
     assert_eq!((scene.state.messages.len(), scene.state.polls[&poll].counts.clone()), (1, vec![0, 1]));
+    scene.does(&ann, close(poll));
+    assert_eq!(scene.state.sessions[&bob.session].last_id, 2, "the numbers of before are not its own");
 }
 
 #[test]

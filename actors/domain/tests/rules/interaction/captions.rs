@@ -86,6 +86,19 @@ fn cp1_rooms_are_remembered_by_whatever_way_they_were_left() {
 }
 
 #[test]
+fn cp1_a_room_that_closed_behind_somebody_is_remembered() {
+    let Two { mut scene, ann, bob, first, .. } = Two::open();
+    let agent = scene.enters("Captioner", Role::Agent);
+    scene.now += 10_000;
+    let said = caption(&scene, &bob);
+    scene.does(&bob, leave());
+    scene.does(&ann, crate::breakout::CLOSE_NOW);
+    scene.join(&bob).expect("in the main room");
+    scene.does(&agent, publish(said));
+    assert_eq!(scene.event("caption.recorded").audience, Audience::Room(first));
+}
+
+#[test]
 fn cp1_what_comes_late_of_a_merged_room_belongs_to_the_other() {
     let Two { mut scene, ann, bob, first, second, .. } = Two::open();
     let agent = scene.enters("Captioner", Role::Agent);
