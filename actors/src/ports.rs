@@ -1,14 +1,19 @@
 //! What the actors need from the world, as traits: a store, a bus, a source of media credentials, a
 //! clock. The actors know these and no adapter, so a test or a simulation puts its own in place.
 
+mod media;
+
+pub use media::{
+    Glance, Guest, Media, MediaError, MediaNews, MediaRequest, MediaRoom, MediaRooms, Recorder, TakeOrder, Takes, Track,
+};
+
 use crate::meeting::{Refused, RequestInput, ToMeeting};
 use crate::node::Done;
 use crate::release::Batch;
 use async_trait::async_trait;
 use convoke_domain::event::Cause;
-use convoke_domain::{MeetingId, Millis, ParticipantId, RoomId, Seq, SessionId, TenantId, Term};
+use convoke_domain::{MeetingId, Millis, ParticipantId, Seq, SessionId, TenantId, Term};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -256,52 +261,6 @@ pub trait Bus: Send + Sync + 'static {
 
     async fn call(&self, _to: &NodeLife, _call: &Call) -> Result<Told, Unanswered> {
         Err(Unanswered)
-    }
-}
-
-/// A participant's way into the media of a room.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MediaRequest {
-    pub key: MeetingKey,
-    pub room: RoomId,
-    pub participant: ParticipantId,
-    pub session: SessionId,
-}
-
-/// Gives credentials for the media, as the JSON that the contract names `media`.
-pub trait Media: Send + Sync + 'static {
-    fn credentials(&self, request: &MediaRequest) -> String;
-}
-
-/// A room of the media server. Its name there holds the generation: credentials cannot be taken
-/// back, so whom they must not let in any more is shut out by another generation of the room.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MediaRoom {
-    pub key: MeetingKey,
-    pub room: RoomId,
-    pub generation: u32,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the media server: {0}")]
-pub struct MediaError(pub String);
-
-/// The rooms of a media server, each made to be as it is wanted. Every call may be repeated, and
-/// one about what is not there is no error. Who is in a room is told by session: each device is an
-/// identity of its own.
-#[async_trait]
-pub trait MediaRooms: Send + Sync + 'static {
-    /// The room exists, and is recorded or not.
-    async fn ensure(&self, room: &MediaRoom, is_recorded: bool) -> Result<(), MediaError>;
-    /// Nobody is in the room, and it does not exist.
-    async fn delete(&self, room: &MediaRoom) -> Result<(), MediaError>;
-    /// Who is there. None: it does not say.
-    async fn present(&self, room: &MediaRoom) -> Result<Option<BTreeSet<SessionId>>, MediaError>;
-    /// This device is not there any more.
-    async fn remove(&self, room: &MediaRoom, session: SessionId) -> Result<(), MediaError>;
-    /// Whether its word, and not a socket's place, says who has arrived.
-    fn reports_presence(&self) -> bool {
-        false
     }
 }
 

@@ -272,6 +272,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         | Event::SpotlightChanged { .. }
         | Event::ScreenAsked { .. } => interaction::fold(state, recorded, limits),
         Event::CaptionRecorded { .. } => {}
+        Event::RecordingChanged { .. } | Event::TakeChanged { .. } | Event::RecordingConsented { .. } => {}
         Event::InvitationCreated { .. } => state.invitations = state.invitations.saturating_add(1),
         Event::PersonErased { participant } => erase(state, *participant),
     }

@@ -4,9 +4,12 @@
 
 use crate::breakout::{Breakout, Move, OpenRooms};
 use crate::caption::Caption;
-use crate::ids::{MessageId, Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId, TenantId, UserId};
+use crate::ids::{
+    MessageId, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId, TenantId, UserId,
+};
 use crate::poll::Poll;
 use crate::question::Question;
+use crate::recording::{Recording, Take};
 use crate::shapes::{
     Hand, Invitation, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source, Timer,
 };
@@ -425,6 +428,21 @@ pub enum Event {
     #[serde(rename = "caption.recorded")]
     CaptionRecorded { caption: Caption },
 
+    #[serde(rename = "recording.changed")]
+    RecordingChanged {
+        recording: Recording,
+        /// An automatic recording was stopped by somebody: it does not begin again before the room was empty.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        held: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    /// What the recorder made, or makes, of a recording.
+    #[serde(rename = "recording.take_changed")]
+    TakeChanged { recording: RecordingId, take: Take },
+    #[serde(rename = "recording.consented")]
+    RecordingConsented { recording: RecordingId, participant: ParticipantId, given: bool },
+
     #[serde(rename = "invitation.created")]
     InvitationCreated { invitation: Invitation },
     #[serde(rename = "participant.erased")]
@@ -493,6 +511,9 @@ impl Event {
             Self::SpotlightChanged { .. } => "spotlight.changed",
             Self::ScreenAsked { .. } => "screen.asked",
             Self::CaptionRecorded { .. } => "caption.recorded",
+            Self::RecordingChanged { .. } => "recording.changed",
+            Self::TakeChanged { .. } => "recording.take_changed",
+            Self::RecordingConsented { .. } => "recording.consented",
             Self::InvitationCreated { .. } => "invitation.created",
             Self::PersonErased { .. } => "participant.erased",
         }

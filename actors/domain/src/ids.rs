@@ -57,6 +57,10 @@ uuid_id!(
     PollId
 );
 uuid_id!(
+    /// A recording of a room.
+    RecordingId
+);
+uuid_id!(
     /// An invitation to a meeting.
     InvitationId
 );

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod limits;
 pub mod poll;
 pub mod question;
+pub mod recording;
 pub mod redact;
 pub mod rejection;
 pub mod rights;

@@ -223,6 +223,20 @@ pub enum Source {
     Screen,
 }
 
+impl Source {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Screen => "screen",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Audio, Self::Video, Self::Screen].into_iter().find(|source| source.as_str() == name)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Participant {

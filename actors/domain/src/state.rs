@@ -388,6 +388,12 @@ impl Meeting {
         all.map(runs).collect()
     }
 
+    /// What this person may publish just now.
+    pub fn may_publish_all(&self, member: &Member) -> Media {
+        let may = |source| self.may_publish(member, source);
+        Media { audio: may(Source::Audio), video: may(Source::Video), screen: may(Source::Screen) }
+    }
+
     /// Whether this person may publish from this source just now.
     pub fn may_publish(&self, member: &Member, source: Source) -> bool {
         if member.participant.role.leads() {

@@ -280,6 +280,11 @@ impl Turn<'_> {
                 self.those_who_see(poll.room)
             }
             Event::CaptionRecorded { caption } => Audience::Room(caption.room),
+            Event::RecordingChanged { .. } => Audience::Everyone,
+            Event::TakeChanged { .. } => Audience::Nobody,
+            Event::RecordingConsented { participant, .. } => {
+                Audience::Only(self.state.leads.iter().copied().chain([*participant]).collect())
+            }
             Event::BreakoutOpened { .. }
             | Event::BreakoutChanged { .. }
             | Event::BreakoutEndingSoon { .. }

@@ -13,7 +13,7 @@ use super::rooms::Rooms;
 use super::{MeetingActor, Outcome};
 use crate::frame;
 use crate::journal::Append;
-use crate::ports::{Commit, EventRow, MeetingKey, NodeLife, Snapshot};
+use crate::ports::{Commit, EventRow, MediaNews, MeetingKey, NodeLife, Snapshot};
 use crate::release::{Batch, HubId, Item, SocketId};
 use crate::room::RoomActor;
 use crate::room::calls::Leash;
@@ -177,6 +177,9 @@ impl Live {
         }
         self.input(Input::Tick);
     }
+
+    /// The media server says that something changed: the rooms look.
+    pub fn news(&mut self, _news: MediaNews) {}
 
     pub fn next_at(&self) -> Option<Millis> {
         let deadline = deadlines::next_at(&self.state, &self.env.limits);

@@ -14,7 +14,7 @@ pub use load::{decode, row_of};
 
 use crate::journal::{Committed, Failure};
 use crate::node::Done;
-use crate::ports::{MeetingKey, StoreError};
+use crate::ports::{MediaNews, MeetingKey, StoreError};
 use crate::release::{Batch, HubId, Item, SocketId};
 use crate::restart::{self, Intensity, Restart, Verdict};
 use crate::room::words::FromRoom;
@@ -127,6 +127,8 @@ pub enum ToMeeting {
     Present(Present),
     /// Something was heard of this meeting that another node published under this term.
     Heard(Term),
+    /// The media server says that something changed.
+    News(MediaNews),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -430,7 +432,8 @@ impl MeetingActor {
                     }
                     ToMeeting::Attach(Attach { how: How::Again { .. }, .. })
                     | ToMeeting::Present(_)
-                    | ToMeeting::Heard(_) => Ok(()),
+                    | ToMeeting::Heard(_)
+                    | ToMeeting::News(_) => Ok(()),
                     ToMeeting::Attach(_) => Err(away.into()),
                 };
             }
@@ -446,6 +449,7 @@ impl MeetingActor {
                 }
             }
             ToMeeting::Heard(_) => {}
+            ToMeeting::News(news) => self.turn(ctx, |live| live.news(news)),
             ToMeeting::Command(mut numbered) => {
                 let cause = Cause { session: numbered.session, id: numbered.id };
                 if let Some(rejection) = self.refuse_killer(cause) {

@@ -2,7 +2,7 @@
 //! page of the roster is kept encoded, because a thousand people who join at once all get it.
 
 use crate::frame;
-use crate::ports::{Doors, Media, MediaRequest, MeetingKey, Ticket};
+use crate::ports::{Doors, Media, MediaRequest, MediaRoom, MeetingKey, Ticket};
 use convoke_domain::breakout::{Breakout, Help};
 use convoke_domain::poll::LivePoll;
 use convoke_domain::question::LiveQuestion;
@@ -235,10 +235,12 @@ impl<'a> Shown<'a> {
 
     pub fn credentials(&self) -> Box<RawValue> {
         let request = MediaRequest {
-            key: self.key.clone(),
-            room: self.member.participant.room,
+            room: MediaRoom { key: self.key.clone(), room: self.member.participant.room, generation: 0 },
             participant: self.member.participant.id,
             session: self.session,
+            name: self.member.participant.name.clone(),
+            role: self.member.participant.role,
+            may: self.state.may_publish_all(self.member),
         };
         RawValue::from_string(self.media.credentials(&request)).unwrap_or_default()
     }
