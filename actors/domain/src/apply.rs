@@ -2,6 +2,7 @@
 //! `apply` never refuses; what it does not know it leaves alone. Nothing else writes to the state.
 
 mod interaction;
+mod recordings;
 mod rooms;
 
 use crate::event::{Cause, Event, LeaveReason, Recorded, SessionEnd};
@@ -48,6 +49,10 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         breakout_plan: breakout.clone(),
         merged_into: BTreeMap::new(),
         last_layout: Vec::new(),
+        recordings: BTreeMap::new(),
+        unfinished: BTreeSet::new(),
+        automatic: BTreeMap::new(),
+        generations: BTreeMap::new(),
     })
 }
 
@@ -62,6 +67,9 @@ pub fn apply(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
     let was_led = !state.leads.is_empty();
     fold(state, recorded, limits);
     watch_presence(state, recorded.at, was_led);
+    if recorded.event.moves_people() {
+        recordings::watch(state, recorded.at);
+    }
 }
 
 /// What was asked had an effect, and has no second one.
@@ -109,6 +117,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             }
             state.empty_since = state.empty_since.map(|_| at);
             state.leaderless_since = state.leaderless_since.map(|_| at);
+            recordings::recover(state, at);
         }
         Event::SessionOpened { session, participant, person } => {
             open_session(state, *session, *participant, person.as_ref(), at);
@@ -153,6 +162,9 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             stand(state, participant.id, Standing::Inside, recorded, limits);
         }
         Event::ParticipantLeft { participant, reason, .. } => {
+            if *reason == LeaveReason::ToLobby {
+                recordings::raise_generation(state, participant.room);
+            }
             put(state, participant);
             state.hands.retain(|hand| hand.participant != participant.id);
             if let Some(member) = state.members.get_mut(&participant.id) {
@@ -160,6 +172,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 member.participant.media = Media::default();
                 member.participant.hand_at = None;
                 member.room_permits = Permits::default();
+                member.mutes.clear();
                 if *reason == LeaveReason::ToLobby {
                     member.must_wait = true;
                 }
@@ -176,7 +189,10 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             rooms::shows_anew(state, participant.id, recorded.seq);
         }
         Event::ParticipantsMuted { participants, source, .. } => {
-            each(state, participants, |member| set_source(&mut member.participant.media, *source, false));
+            each(state, participants, |member| {
+                set_source(&mut member.participant.media, *source, false);
+                member.mutes.insert(*source, recorded.seq);
+            });
         }
         Event::ParticipantsPermitted { participants, source, allowed, all, .. } => {
             interaction::permitted(state, participants, *source);
@@ -190,6 +206,9 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             });
         }
         Event::ParticipantRemoved { participant, banned, .. } => {
+            if *banned && state.inside.contains(&participant.id) {
+                recordings::raise_generation(state, participant.room);
+            }
             drop_sessions(state, participant.id);
             state.hands.retain(|hand| hand.participant != participant.id);
             put(state, participant);
@@ -201,6 +220,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
                 member.participant.media = Media::default();
                 member.participant.hand_at = None;
                 member.room_permits = Permits::default();
+                member.mutes.clear();
             }
             rooms::left(state, participant.id);
             stand(state, participant.id, Standing::Removed { at }, recorded, limits);
@@ -208,6 +228,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         Event::MediaSet { participant, media } => {
             if let Some(member) = state.members.get_mut(participant) {
                 member.participant.media = *media;
+                member.mutes.retain(|source, _| !media.has(*source));
             }
         }
         Event::HandRaised { hand } => {
@@ -272,7 +293,9 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         | Event::SpotlightChanged { .. }
         | Event::ScreenAsked { .. } => interaction::fold(state, recorded, limits),
         Event::CaptionRecorded { .. } => {}
-        Event::RecordingChanged { .. } | Event::TakeChanged { .. } | Event::RecordingConsented { .. } => {}
+        Event::RecordingChanged { .. } | Event::TakeChanged { .. } | Event::RecordingConsented { .. } => {
+            recordings::fold(state, &recorded.event, at, limits);
+        }
         Event::InvitationCreated { .. } => state.invitations = state.invitations.saturating_add(1),
         Event::PersonErased { participant } => erase(state, *participant),
     }

@@ -5,10 +5,11 @@
 use crate::breakout::{Destination, OpenRooms};
 use crate::caption::PublishCaption;
 use crate::ids::{
-    InvitationId, MeetingId, MessageId, Millis, ParticipantId, PollId, QuestionId, RoomId, SessionId, TenantId, To,
-    UserId,
+    InvitationId, MeetingId, MessageId, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, SessionId,
+    TenantId, To, UserId,
 };
 use crate::poll::OpenPoll;
+use crate::recording::{Observation, StartRecording};
 use crate::rejection::Rejection;
 use crate::shapes::{Role, Settings, SettingsPatch, Source};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,8 @@ pub enum Input {
     },
     /// The meeting was taken over from an owner that died: deadlines of absence start anew.
     Recovered,
+    /// What was seen of the media.
+    Seen(Observation),
     /// Erasure of a person, by the tenant.
     Erase(UserId),
     /// Nothing but the passing of time.
@@ -263,6 +266,16 @@ pub enum Command {
         #[serde(default)]
         now: bool,
     },
+    #[serde(rename = "recording.start")]
+    StartRecording(StartRecording),
+    #[serde(rename = "recording.stop")]
+    StopRecording {
+        /// Over REST it may be absent: all of the meeting.
+        #[serde(default)]
+        recording: Option<RecordingId>,
+    },
+    #[serde(rename = "recording.consent")]
+    ConsentToRecording { recording: RecordingId, given: bool },
     #[serde(rename = "media.request")]
     RequestMedia(Nothing),
     #[serde(rename = "mesh.signal")]
@@ -326,6 +339,9 @@ pub const COMMAND_TYPES: &[&str] = &[
     "breakout.help",
     "breakout.merge",
     "breakout.close",
+    "recording.start",
+    "recording.stop",
+    "recording.consent",
     "media.request",
     "mesh.signal",
 ];

@@ -4,9 +4,9 @@
 //! state that it was computed from.
 
 use crate::breakout::BreakoutState;
-use crate::decide::{attention, breakout::closing, lifecycle, polls, presence, questions, roles};
+use crate::decide::{attention, breakout::closing, lifecycle, polls, presence, questions, recordings, roles};
 use crate::event::{EndReason, Event};
-use crate::ids::{MessageId, Millis, PollId, QuestionId, SessionId};
+use crate::ids::{MessageId, Millis, PollId, QuestionId, RecordingId, SessionId};
 use crate::limits::Limits;
 use crate::shapes::{RoomState, Status};
 use crate::state::Meeting;
@@ -22,6 +22,8 @@ enum Deadline {
     RoomsWarned,
     RoomsDue,
     RoomsShut,
+    RecordingDue(RecordingId),
+    RecordingAgain,
     End(EndCause),
 }
 
@@ -38,12 +40,13 @@ pub fn next_at(state: &Meeting, limits: &Limits) -> Option<Millis> {
 }
 
 fn next(state: &Meeting, limits: &Limits) -> Option<(Millis, Deadline)> {
+    let recordings = recordings::next_due(state, limits).map(|(at, id)| (at, Deadline::RecordingDue(id)));
     if state.info.status.is_over() {
-        return None;
+        return recordings;
     }
     let counts = state.counts_due.iter().map(|(id, at)| (*at, Deadline::Count(*id)));
     let graces = state.lost.iter().map(|(id, at)| (at.saturating_add(limits.grace_ms), Deadline::GraceOver(*id)));
-    let mut found = counts.chain(graces).min();
+    let mut found = counts.chain(graces).chain(recordings).min();
     let mut consider = |at: Option<Millis>, deadline: Deadline| {
         if let Some(at) = at {
             let this = (at, deadline);
@@ -62,6 +65,7 @@ fn next(state: &Meeting, limits: &Limits) -> Option<(Millis, Deadline)> {
         let closing = state.set_rooms().filter(|room| room.state == RoomState::Closing);
         consider(closing.filter_map(|room| room.ends_at).min(), Deadline::RoomsShut);
     }
+    consider(recordings::again_at(state, limits), Deadline::RecordingAgain);
     if state.info.status == Status::Live {
         consider(state.info.ends_at, Deadline::End(EndCause::MaxDuration));
         let empty = state.empty_since.map(|since| since.saturating_add(limits.empty_ms));
@@ -92,6 +96,8 @@ pub fn fire_due(turn: &mut Turn<'_>) {
             Deadline::RoomsWarned => closing::warn(turn),
             Deadline::RoomsDue => closing::deadline(turn),
             Deadline::RoomsShut => closing::grace_over(turn),
+            Deadline::RecordingDue(id) => recordings::deadline(turn, id),
+            Deadline::RecordingAgain => recordings::keep(turn),
             Deadline::End(cause) => {
                 let reason = match cause {
                     EndCause::MaxDuration => EndReason::MaxDuration,

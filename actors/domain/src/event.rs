@@ -519,6 +519,30 @@ impl Event {
         }
     }
 
+    /// Whether somebody is in another room after it, in or out.
+    pub fn moves_people(&self) -> bool {
+        matches!(
+            self,
+            Self::ParticipantJoined { .. }
+                | Self::ParticipantLeft { .. }
+                | Self::ParticipantRemoved { .. }
+                | Self::ParticipantsMoved { .. }
+                | Self::MeetingEnded { .. }
+        )
+    }
+
+    /// Whether something may have to be recorded after it that was not.
+    pub fn asks_for_recording(&self) -> bool {
+        self.moves_people()
+            || matches!(
+                self,
+                Self::MeetingStarted { .. }
+                    | Self::MeetingUpdated { .. }
+                    | Self::BreakoutOpened { .. }
+                    | Self::RecordingChanged { .. }
+            )
+    }
+
     /// What this is a part of that may be veiled: its cause is covered if it is.
     pub fn veiled_by(&self) -> Option<Uuid> {
         match self {

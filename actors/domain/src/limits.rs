@@ -49,6 +49,31 @@ pub struct Limits {
     pub breakout_rooms_max: usize,
     /// Rooms that are remembered, closed ones included.
     pub rooms_kept_max: usize,
+    /// Whether there is a media server, whose rooms are begun anew to shut somebody out.
+    pub has_media_server: bool,
+    pub has_recorder: bool,
+    /// Recordings that are under way at once.
+    pub recordings_at_once_max: usize,
+    /// Recordings that are remembered, those under way besides.
+    pub recordings_kept_max: usize,
+    /// Runs of the recorder of one recording.
+    pub takes_max: usize,
+    /// How long the recorder may take to begin, in milliseconds.
+    pub recording_start_ms: Millis,
+    /// How long a recorded room may be empty, in milliseconds.
+    pub recording_empty_ms: Millis,
+    /// How long one recording may be, in milliseconds.
+    pub recording_ms_max: Millis,
+    /// How long the recorder may take to stop, in milliseconds.
+    pub recording_stop_ms: Millis,
+    /// How long the recorder may take to finish the files, in milliseconds.
+    pub recording_processing_ms: Millis,
+    /// How long the recorder may be out of reach, in milliseconds.
+    pub recording_away_ms: Millis,
+    /// The wait before an automatic recording that failed is tried again; it doubles. In milliseconds.
+    pub recording_retry_ms: Millis,
+    /// Failures in a row after which an automatic recording is not tried again.
+    pub recording_failures_max: u32,
     /// How long a lost session may take to come back, in milliseconds.
     pub grace_ms: Millis,
     /// How long a meeting stays open with nobody in it, in milliseconds.
@@ -87,6 +112,19 @@ impl Default for Limits {
             invitations_max: 1_000,
             breakout_rooms_max: 100,
             rooms_kept_max: 500,
+            has_media_server: true,
+            has_recorder: true,
+            recordings_at_once_max: 120,
+            recordings_kept_max: 500,
+            takes_max: 1_000,
+            recording_start_ms: 60_000,
+            recording_empty_ms: 30_000,
+            recording_ms_max: 6 * 3_600_000,
+            recording_stop_ms: 300_000,
+            recording_processing_ms: 6 * 3_600_000,
+            recording_away_ms: 600_000,
+            recording_retry_ms: 30_000,
+            recording_failures_max: 3,
             grace_ms: 30_000,
             empty_ms: 300_000,
             count_interval_ms: 500,

@@ -224,13 +224,10 @@ impl LiveRecording {
         self.recording.consent && self.is_running() && self.consents.get(&participant) != Some(&true)
     }
 
-    /// Whether a take still takes something down; those of former generations of the room do not count.
-    pub fn is_alive(&self, generation: u32) -> bool {
-        self.takes.values().any(|take| take.state.is_alive() && take.is_of(generation))
-    }
-
-    pub fn is_taken_down(&self) -> bool {
-        self.takes.values().any(|take| take.state.is_alive())
+    /// Whether the room as a whole was being recorded, in its present generation, and is not any more.
+    pub fn has_died(&self, generation: u32) -> bool {
+        let mut whole = self.takes.values().filter(|take| take.generation() == Some(generation)).peekable();
+        whole.peek().is_some() && whole.all(|take| !take.state.is_alive())
     }
 }
 
@@ -241,10 +238,6 @@ impl Take {
             Part::Composite(generation) | Part::Audio(generation) => Some(generation),
             Part::Track { .. } => None,
         }
-    }
-
-    fn is_of(&self, generation: u32) -> bool {
-        self.generation().is_none_or(|own| own == generation)
     }
 
     /// A take as it begins, of a part.
@@ -293,7 +286,11 @@ pub enum Part {
     Composite(u32),
     /// The sound of a room.
     Audio(u32),
-    Track { participant: ParticipantId, source: Source, track: String },
+    Track {
+        participant: ParticipantId,
+        source: Source,
+        track: String,
+    },
 }
 
 impl fmt::Display for Part {

@@ -105,7 +105,12 @@ pub struct Settings {
     pub max_duration_s: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_absent_end_s: Option<u32>,
+    /// The main room is recorded while people are in it.
     pub auto_record: bool,
+    /// It begins when so many are there.
+    pub auto_record_min_participants: u32,
+    /// Whoever is recorded publishes nothing before they have consented.
+    pub recording_consent: bool,
     pub chat: ChatPolicy,
     pub allow_unmute: bool,
     pub allow_screen_share: bool,
@@ -123,6 +128,8 @@ impl Default for Settings {
             max_duration_s: None,
             host_absent_end_s: None,
             auto_record: false,
+            auto_record_min_participants: 1,
+            recording_consent: false,
             chat: ChatPolicy::Everyone,
             allow_unmute: true,
             allow_screen_share: true,
@@ -146,6 +153,8 @@ pub struct SettingsPatch {
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     pub host_absent_end_s: Option<Option<u32>>,
     pub auto_record: Option<bool>,
+    pub auto_record_min_participants: Option<u32>,
+    pub recording_consent: Option<bool>,
     pub chat: Option<ChatPolicy>,
     pub allow_unmute: Option<bool>,
     pub allow_screen_share: Option<bool>,
@@ -167,6 +176,10 @@ impl Settings {
             max_duration_s: patch.max_duration_s.unwrap_or(self.max_duration_s),
             host_absent_end_s: patch.host_absent_end_s.unwrap_or(self.host_absent_end_s),
             auto_record: patch.auto_record.unwrap_or(self.auto_record),
+            auto_record_min_participants: patch
+                .auto_record_min_participants
+                .unwrap_or(self.auto_record_min_participants),
+            recording_consent: patch.recording_consent.unwrap_or(self.recording_consent),
             chat: patch.chat.unwrap_or(self.chat),
             allow_unmute: patch.allow_unmute.unwrap_or(self.allow_unmute),
             allow_screen_share: patch.allow_screen_share.unwrap_or(self.allow_screen_share),
@@ -221,6 +234,16 @@ pub enum Source {
     Audio,
     Video,
     Screen,
+}
+
+impl Media {
+    pub fn has(self, source: Source) -> bool {
+        match source {
+            Source::Audio => self.audio,
+            Source::Video => self.video,
+            Source::Screen => self.screen,
+        }
+    }
 }
 
 impl Source {

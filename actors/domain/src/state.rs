@@ -3,10 +3,13 @@
 //! that only speed up a question (`inside`, `waiting`, `leads`) are kept by `apply` alone.
 
 use crate::breakout::{BreakoutSet, OpenRooms, PlannedRoom};
-use crate::ids::{MessageId, Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId, TenantId, UserId};
+use crate::ids::{
+    MessageId, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId, TenantId, UserId,
+};
 use crate::limits::Limits;
 use crate::poll::{LivePoll, Poll};
 use crate::question::{LiveQuestion, Question};
+use crate::recording::{Automatic, LiveRecording};
 use crate::rejection::Rejection;
 use crate::shapes::{
     Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, RoomState, Source, Timer,
@@ -74,6 +77,9 @@ pub struct Member {
     /// What a host said to everybody in the room; it ends with the stay there.
     #[serde(default)]
     pub room_permits: Permits,
+    /// What was muted, and not turned on since, with the event that said so.
+    #[serde(default)]
+    pub mutes: BTreeMap<Source, Seq>,
     /// No replay begins before this: what this person may see changed there.
     pub view_seq: Seq,
     pub sessions: BTreeSet<SessionId>,
@@ -220,6 +226,17 @@ pub struct Meeting {
     /// The set before, to be used again.
     #[serde(default)]
     pub last_layout: Vec<PlannedRoom>,
+    #[serde(default)]
+    pub recordings: BTreeMap<RecordingId, LiveRecording>,
+    /// Recordings that something is still to come of.
+    #[serde(default)]
+    pub unfinished: BTreeSet<RecordingId>,
+    /// How automatic recordings of rooms fared.
+    #[serde(default)]
+    pub automatic: BTreeMap<RoomId, Automatic>,
+    /// How often a room's media was begun anew, to shut somebody out.
+    #[serde(default)]
+    pub generations: BTreeMap<RoomId, u32>,
 }
 
 impl Meeting {
@@ -394,8 +411,38 @@ impl Meeting {
         Media { audio: may(Source::Audio), video: may(Source::Video), screen: may(Source::Screen) }
     }
 
+    /// Recordings that something is still to come of.
+    pub fn unfinished(&self) -> impl Iterator<Item = &LiveRecording> {
+        self.unfinished.iter().filter_map(|id| self.recordings.get(id))
+    }
+
+    /// Whether the room they are in is recorded, and their consent is missing.
+    pub fn is_withheld(&self, member: &Member) -> bool {
+        let Participant { id, room, .. } = member.participant;
+        !member.is_service() && self.unfinished().any(|live| live.recording.room == room && live.withholds(id))
+    }
+
+    pub fn generation(&self, room: RoomId) -> u32 {
+        self.generations.get(&room).copied().unwrap_or_default()
+    }
+
+    /// Whether so many people are in the room, services not counted.
+    pub fn counts_at_least(&self, room: RoomId, people: u32) -> bool {
+        let there = self.people().filter(|member| member.participant.room == room);
+        let people = usize::try_from(people).unwrap_or(usize::MAX);
+        there.take(people).count() == people
+    }
+
+    /// Whether somebody has a socket here, or something goes on that has to be looked after.
+    pub fn is_busy(&self) -> bool {
+        self.is_attended() || !self.unfinished.is_empty()
+    }
+
     /// Whether this person may publish from this source just now.
     pub fn may_publish(&self, member: &Member, source: Source) -> bool {
+        if self.is_withheld(member) {
+            return false;
+        }
         if member.participant.role.leads() {
             return true;
         }
@@ -462,6 +509,7 @@ pub fn new_member(
         banned: false,
         permits: Permits::default(),
         room_permits: Permits::default(),
+        mutes: BTreeMap::new(),
         view_seq: Seq(0),
         sessions: BTreeSet::new(),
         rooms_before: Vec::new(),

@@ -92,6 +92,11 @@ pub fn execute(state: &mut Meeting, input: Input, now: Now, limits: &Limits) -> 
     let reply = decide::decide(&mut turn, input);
     // All or nothing: a refusal after an effect would be a half-done command.
     assert!(reply.is_ok() || turn.outputs.len() == before, "a command was refused after it had an effect");
+    let asks_anew = |output: &Output| matches!(output, Output::Event(recorded) if recorded.event.asks_for_recording());
+    if turn.outputs.iter().any(asks_anew) {
+        turn.cause = None;
+        decide::recordings::keep(&mut turn);
+    }
     Outcome { outputs: turn.outputs, reply, after: turn.after }
 }
 

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 const PAGE: u32 = 1_000;
 /// The version that snapshots are written in; another one is ignored and the log is read.
-pub const SNAPSHOT_VERSION: u16 = 3;
+pub const SNAPSHOT_VERSION: u16 = 4;
 
 pub struct Loaded {
     /// The life of the node that took it.

@@ -164,6 +164,7 @@ fn relocate(state: &mut Meeting, this: &Move, seq: Seq, at: Millis) {
     member.room_permits = Permits::default();
     let leads = member.leads();
     shows_anew(state, this.participant, seq);
+    super::recordings::hold_to_consent(state, this.participant);
     if let Some(set) = &mut state.breakout {
         if this.to != RoomId::Main {
             set.seats.insert(this.participant, this.to);

@@ -1,7 +1,7 @@
 //! A meeting's own life: made, started, changed, ended, cancelled. It starts with the first person
 //! inside or on a host's word, and ends on a host's word or by one of its deadlines.
 
-use super::{breakout, checked, lobby, person, polls, questions, roles};
+use super::{breakout, checked, lobby, person, polls, questions, recordings, roles};
 use crate::command::{Create, NewInvitation};
 use crate::effect::{CloseCode, Effect};
 use crate::event::{EndReason, Event};
@@ -13,6 +13,7 @@ use crate::turn::{Caller, Now, Reply, Turn};
 
 /// A week: no meeting's duration or host's absence is set beyond it.
 const DURATION_S_MAX: u32 = 7 * 24 * 3_600;
+const AUTO_RECORD_PEOPLE_MAX: u32 = 10_000;
 const RECURRENCE_CHARS_MAX: usize = 500;
 
 pub fn create(create: Create, now: Now, limits: &Limits) -> Result<Event, Rejection> {
@@ -49,6 +50,10 @@ fn check_settings(settings: &Settings, before: Option<&Settings>, limits: &Limit
     if is_new && !in_range {
         let most = limits.participants_max;
         return Err(Rejection::bad_request(format!("max_participants is from 1 to {most}")));
+    }
+    if !(1..=AUTO_RECORD_PEOPLE_MAX).contains(&settings.auto_record_min_participants) {
+        let most = AUTO_RECORD_PEOPLE_MAX;
+        return Err(Rejection::bad_request(format!("auto_record_min_participants is from 1 to {most}")));
     }
     for (name, value) in
         [("max_duration_s", settings.max_duration_s), ("host_absent_end_s", settings.host_absent_end_s)]
@@ -106,6 +111,7 @@ pub fn end(turn: &mut Turn<'_>, reason: EndReason, by: Option<ParticipantId>) {
     meeting.started_at = meeting.started_at.or(Some(turn.now.at));
     let rooms: Vec<RoomId> = turn.state.rooms.keys().copied().collect();
     polls::finish_in(turn, &rooms, by);
+    recordings::stop_in(turn, &rooms, by);
     questions::finish_all(turn);
     turn.emit(Event::MeetingEnded { meeting, reason, by });
     turn.tell_after(Effect::CloseAll(CloseCode::MeetingEnded));

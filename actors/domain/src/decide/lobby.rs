@@ -1,7 +1,7 @@
 //! The lobby: who waits, and how they come in. Whoever waits sees nothing of the meeting. Waiting
 //! for a host and waiting to be admitted are two reasons; a host's arrival ends only the first.
 
-use super::{lifecycle, presence, roles};
+use super::{lifecycle, moderation, presence, roles};
 use crate::command::OneOrAll;
 use crate::effect::{CloseCode, Effect};
 use crate::event::{Event, LeaveReason};
@@ -148,7 +148,9 @@ pub fn send_back(turn: &mut Turn<'_>, caller: &Caller, id: ParticipantId) -> Res
     if let Some(before) = turn.member(id)?.acting_from {
         participant.role = before;
     }
+    let room = participant.room;
     turn.emit(Event::ParticipantLeft { participant, reason: LeaveReason::ToLobby, by: caller.participant });
+    moderation::shut_out(turn, room);
     enter(turn, id, false, caller.participant);
     turn.tell_after(Effect::Waiting(id));
     roles::succeed(turn);

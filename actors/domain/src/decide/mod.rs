@@ -12,6 +12,7 @@ pub mod moderation;
 pub mod polls;
 pub mod presence;
 pub mod questions;
+pub mod recordings;
 pub mod roles;
 
 use crate::command::{Command, Input};
@@ -33,6 +34,7 @@ pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
         Input::SessionBack(session) => presence::back(turn, session),
         Input::Refused { rejection } => Err(rejection),
         Input::Recovered => lifecycle::recovered(turn),
+        Input::Seen(seen) => recordings::observe(turn, seen),
         Input::Erase(user) => moderation::erase(turn, &user),
         Input::Tick => Ok(Reply::Done),
         Input::Once { request, .. } if turn.state.requests.contains(&request) => Ok(Reply::Done),
@@ -126,6 +128,9 @@ fn command_of(
         Command::RequestHelp(_) => breakout::help(turn, caller),
         Command::MergeRooms { from, into } => breakout::moving::merge(turn, caller, from, into),
         Command::CloseRooms { room, now } => breakout::closing::close(turn, caller, room, now),
+        Command::StartRecording(wanted) => recordings::start(turn, caller, wanted),
+        Command::StopRecording { recording } => recordings::stop(turn, caller, recording),
+        Command::ConsentToRecording { recording, given } => recordings::consent(turn, caller, recording, given),
         Command::RequestMedia(_) => moderation::request_media(turn, caller),
         Command::MeshSignal { to, data } => moderation::mesh(turn, by, caller, to, data.0),
         Command::Invite { invitations } => lifecycle::invite(turn, invitations),
@@ -219,6 +224,9 @@ fn action_of(command: &Command) -> &'static str {
         Command::RequestHelp(_) => "breakout.help",
         Command::MergeRooms { .. } => "breakout.merge",
         Command::CloseRooms { .. } => "breakout.close",
+        Command::StartRecording(_) => "recording.start",
+        Command::StopRecording { .. } => "recording.stop",
+        Command::ConsentToRecording { .. } => "recording.consent",
         Command::RequestMedia(_) => "media.request",
         Command::MeshSignal { .. } => "mesh.signal",
         Command::Invite { .. } => "invitations.create",

@@ -1,11 +1,11 @@
 //! What hosts do to keep order, and what people do with their own media. The meeting records what
 //! may be published; the media server is brought in line with it, never the other way round.
 
-use super::{breakout, checked, person, questions, roles};
+use super::{breakout, checked, person, questions, recordings, roles};
 use crate::command::{By, OneOrAll};
 use crate::effect::{CloseCode, Effect, Signal};
 use crate::event::Event;
-use crate::ids::{ParticipantId, SessionId, UserId};
+use crate::ids::{ParticipantId, RoomId, SessionId, UserId};
 use crate::rejection::Rejection;
 use crate::shapes::{Connection, LobbyPolicy, Media, Source};
 use crate::turn::{Caller, Reply, Turn};
@@ -99,6 +99,9 @@ pub fn set_media(
         (video && !was.video, Source::Video, "the hosts do not allow your camera"),
         (screen && !was.screen, Source::Screen, "the hosts do not allow you to share the screen"),
     ];
+    if wanted.iter().any(|(is_new, ..)| *is_new) && turn.state.is_withheld(member) {
+        return Err(Rejection::not_permitted("the room is recorded: consent first"));
+    }
     for (is_new, source, why) in wanted {
         if is_new && !turn.state.may_publish(member, source) {
             return Err(Rejection::not_permitted(why));
@@ -160,9 +163,20 @@ fn throw_out(
     if let Some(before) = member.acting_from {
         participant.role = before;
     }
+    let (was_inside, room) = (member.is_inside(), participant.room);
     turn.emit(Event::ParticipantRemoved { participant, banned, by });
+    if banned && was_inside {
+        shut_out(turn, room);
+    }
     turn.tell_after(Effect::Close { sessions, code });
     Ok(())
+}
+
+/// The room's media begins anew, so that former credentials let nobody in: whoever is there goes along.
+pub fn shut_out(turn: &mut Turn<'_>, room: RoomId) {
+    if turn.limits.has_media_server {
+        recordings::grant_room(turn, room);
+    }
 }
 
 pub fn request_media(turn: &mut Turn<'_>, caller: &Caller) -> Result<Reply, Rejection> {

@@ -417,7 +417,8 @@ fn lb13_being_sent_back_is_leaving_and_waiting() {
     let bobs = scene.id(&bob);
     scene.does(&ann, to_lobby(bobs));
     assert_eq!(scene.kinds(), ["participant.left", "lobby.entered"]);
-    assert_eq!(scene.after, [Effect::Waiting(bobs)]);
+    let others = Effect::GrantMedia(scene.id(&ann));
+    assert_eq!(scene.after, [others, Effect::Waiting(bobs)], "MD9: the room's media begins anew");
     assert_eq!(scene.closed(&bob), None, "the sockets stay open");
     assert!(scene.state.hands.is_empty());
     assert_eq!(scene.join(&bob), Ok(Reply::Waiting(bobs)));

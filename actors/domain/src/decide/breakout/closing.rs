@@ -2,7 +2,7 @@
 
 use super::{DURATION_S_MAX, all_from, at_most_meeting, breakout_room, change, relocate, set, shown_with};
 use crate::breakout::{Breakout, BreakoutState, ms};
-use crate::decide::polls;
+use crate::decide::{polls, recordings};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::{Millis, ParticipantId, RoomId};
@@ -118,6 +118,7 @@ fn shut(turn: &mut Turn<'_>, chosen: &[RoomId], by: Option<ParticipantId>) {
     let rooms = closed.map(|room| Room { state: RoomState::Closed, ends_at: None, ..room }).collect();
     let moves = all_from(turn, chosen, RoomId::Main);
     polls::finish_in(turn, chosen, by);
+    recordings::stop_in(turn, chosen, by);
     turn.emit(Event::BreakoutClosed { rooms, breakout, by });
     // They are shown what is left of the rooms, where they are.
     for lead in turn.state.leads_of(RoomId::Main) {

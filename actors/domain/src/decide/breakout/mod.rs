@@ -32,7 +32,7 @@ fn breakout_room<'a>(turn: &'a Turn<'_>, id: RoomId) -> Result<&'a Room, Rejecti
 }
 
 /// A room that somebody can go to.
-fn check_open(turn: &Turn<'_>, id: RoomId) -> Result<(), Rejection> {
+pub fn check_open(turn: &Turn<'_>, id: RoomId) -> Result<(), Rejection> {
     match turn.state.rooms.get(&id).map(|room| room.state) {
         Some(RoomState::Open) => Ok(()),
         Some(RoomState::Closing) => Err(Rejection::wrong_state("the room is closing")),

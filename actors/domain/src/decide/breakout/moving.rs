@@ -3,7 +3,7 @@
 
 use super::{all_from, breakout_room, check_open, person, relocate, set, shown_with};
 use crate::breakout::{Assign, Breakout, Destination, Move};
-use crate::decide::polls;
+use crate::decide::{polls, recordings};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::RoomId;
@@ -79,6 +79,7 @@ pub fn merge(turn: &mut Turn<'_>, caller: &Caller, from: Vec<RoomId>, into: Room
     let breakout = (!left.is_empty()).then(|| shown_with(shown, &left));
     let moves = all_from(turn, &from, into);
     polls::finish_in(turn, &from, caller.participant);
+    recordings::stop_in(turn, &from, caller.participant);
     let there = turn.state.inside_of(into);
     turn.emit(Event::BreakoutMerged { from, into, breakout, by: caller.participant });
     for id in there {

@@ -1,0 +1,127 @@
+//! Folding recordings: their status, their takes, who consented, and how those that begin by themselves
+//! fared. What nobody consented to takes down what people publish, with the same event.
+
+use crate::event::Event;
+use crate::ids::{Millis, ParticipantId, RoomId};
+use crate::limits::Limits;
+use crate::recording::{LiveRecording, Recording, RecordingStatus};
+use crate::shapes::Media;
+use crate::state::Meeting;
+use std::collections::BTreeMap;
+
+pub fn fold(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
+    match event {
+        Event::RecordingChanged { recording, held, .. } => change(state, recording, *held, at, limits),
+        Event::TakeChanged { recording, take } => {
+            if let Some(live) = state.recordings.get_mut(recording) {
+                live.takes.insert(take.id.clone(), take.clone());
+            }
+        }
+        Event::RecordingConsented { recording, participant, given } => {
+            if let Some(live) = state.recordings.get_mut(recording) {
+                live.consents.insert(*participant, *given);
+            }
+            hold_to_consent(state, *participant);
+        }
+        _ => {}
+    }
+}
+
+fn change(state: &mut Meeting, recording: &Recording, held: bool, at: Millis, limits: &Limits) {
+    let before = state.recordings.get(&recording.id).map(|live| (live.recording.status, live.recording.interrupted));
+    let live = state.recordings.entry(recording.id).or_insert_with(|| LiveRecording {
+        recording: recording.clone(),
+        since: at,
+        takes: BTreeMap::new(),
+        consents: BTreeMap::new(),
+        emptied_at: None,
+    });
+    live.recording = recording.clone();
+    if before != Some((recording.status, recording.interrupted)) {
+        live.since = at;
+    }
+    if recording.status.is_over() {
+        state.unfinished.remove(&recording.id);
+        forget_oldest(state, limits);
+    } else {
+        state.unfinished.insert(recording.id);
+    }
+    if recording.automatic {
+        fare(state, recording, held, at, limits);
+    }
+    if before.is_none() {
+        watch(state, at);
+        if recording.consent {
+            state.inside_of(recording.room).into_iter().for_each(|id| hold_to_consent(state, id));
+        }
+    }
+}
+
+/// One that failed is tried again, after a wait that doubles.
+fn fare(state: &mut Meeting, recording: &Recording, held: bool, at: Millis, limits: &Limits) {
+    let past = state.automatic.entry(recording.room).or_default();
+    past.held = past.held || held;
+    match recording.status {
+        RecordingStatus::Failed => {
+            let doublings = past.failures.min(16);
+            past.failures = past.failures.saturating_add(1);
+            let wait = limits.recording_retry_ms.saturating_mul(1 << doublings);
+            let is_given_up = past.failures >= limits.recording_failures_max;
+            past.retry_at = (!is_given_up).then(|| at.saturating_add(wait));
+        }
+        RecordingStatus::Recording | RecordingStatus::Completed => {
+            past.failures = 0;
+            past.retry_at = None;
+        }
+        RecordingStatus::Pending | RecordingStatus::Stopping | RecordingStatus::Processing => past.retry_at = None,
+    }
+}
+
+fn forget_oldest(state: &mut Meeting, limits: &Limits) {
+    let excess = state.recordings.len().saturating_sub(limits.recordings_kept_max);
+    let over = state.recordings.values().filter(|live| live.is_over()).map(|live| live.recording.id);
+    let forgotten: Vec<_> = over.take(excess).collect();
+    state.recordings.retain(|id, _| !forgotten.contains(id));
+}
+
+/// Somebody without whose consent the room is recorded publishes nothing there.
+pub fn hold_to_consent(state: &mut Meeting, id: ParticipantId) {
+    let is_withheld = state.member(id).is_some_and(|member| state.is_withheld(member));
+    if let Some(member) = state.members.get_mut(&id).filter(|_| is_withheld) {
+        member.participant.media = Media::default();
+    }
+}
+
+/// Keeps since when nobody has been in a recorded room. With its last person what was said of its automatic
+/// recording is forgotten.
+pub fn watch(state: &mut Meeting, at: Millis) {
+    let rooms: Vec<RoomId> = state.automatic.keys().copied().collect();
+    for room in rooms {
+        if !state.counts_at_least(room, 1) {
+            state.automatic.remove(&room);
+        }
+    }
+    for id in state.unfinished.clone() {
+        let Some(room) = state.recordings.get(&id).map(|live| live.recording.room) else { continue };
+        let is_attended = state.counts_at_least(room, 1);
+        if let Some(live) = state.recordings.get_mut(&id) {
+            live.emptied_at = if is_attended { None } else { live.emptied_at.or(Some(at)) };
+        }
+    }
+}
+
+/// The server was away: its absence is nobody's.
+pub fn recover(state: &mut Meeting, at: Millis) {
+    for id in &state.unfinished {
+        if let Some(live) = state.recordings.get_mut(id) {
+            live.since = at;
+            live.emptied_at = live.emptied_at.map(|_| at);
+        }
+    }
+}
+
+/// Credentials that were given for the room let nobody in any more.
+pub fn raise_generation(state: &mut Meeting, room: RoomId) {
+    let generation = state.generations.entry(room).or_default();
+    *generation = generation.saturating_add(1);
+}

@@ -1,0 +1,381 @@
+//! Recordings: asked for by those who lead, by a backend or by the meeting's settings, and then followed
+//! by what the recorder is seen to do. Nobody is told that something is recorded because it was asked
+//! for, and nothing is over because it was to stop: the status is made from the takes. Every state but
+//! the last two has a deadline, so no recording stays half-way for ever.
+
+use super::{breakout, person};
+use crate::effect::{Effect, Signal};
+use crate::event::Event;
+use crate::ids::{Millis, ParticipantId, RecordingId, RoomId};
+use crate::limits::Limits;
+use crate::recording::{
+    LiveRecording, Observation, Recording, RecordingStatus, StartRecording, Take, TakeState, name_of, owner_of,
+};
+use crate::rejection::Rejection;
+use crate::shapes::{Media, Room, RoomKind, RoomState, Source, Status};
+use crate::state::Meeting;
+use crate::turn::{Caller, Reply, Turn};
+use std::collections::BTreeSet;
+
+const ERROR_CHARS_MAX: usize = 300;
+
+pub fn start(turn: &mut Turn<'_>, caller: &Caller, wanted: StartRecording) -> Result<Reply, Rejection> {
+    if turn.state.info.status != Status::Live {
+        return Err(Rejection::wrong_state("the meeting has not started"));
+    }
+    if !turn.limits.has_recorder {
+        return Err(Rejection::wrong_state("this server has no recorder: no LiveKit is configured"));
+    }
+    let room = wanted.room.unwrap_or_else(|| turn.room_of_caller(caller));
+    breakout::check_open(turn, room)?;
+    let is_same = |live: &LiveRecording| live.recording.room == room && live.recording.kind == wanted.kind;
+    if turn.state.unfinished().any(|live| live.is_running() && is_same(live)) {
+        return Err(Rejection::conflict("the room is being recorded so already"));
+    }
+    if turn.state.unfinished.len() >= turn.limits.recordings_at_once_max {
+        return Err(Rejection::capacity("too many recordings of this meeting are under way"));
+    }
+    begin(turn, room, &wanted, false, caller.participant);
+    Ok(Reply::Done)
+}
+
+fn begin(turn: &mut Turn<'_>, room: RoomId, wanted: &StartRecording, automatic: bool, by: Option<ParticipantId>) {
+    let Some(shape) = turn.state.rooms.get(&room) else { return };
+    let id = RecordingId(turn.id());
+    let recording = Recording {
+        id,
+        room,
+        status: RecordingStatus::Pending,
+        kind: wanted.kind,
+        format: wanted.format,
+        audio_tracks: wanted.audio_tracks,
+        screen_share: wanted.screen_share,
+        consent: turn.state.info.settings.recording_consent,
+        automatic,
+        name: name_of(&turn.state.info, shape, id, turn.now.at),
+        asked_at: turn.now.at,
+        started_at: None,
+        ended_at: None,
+        interrupted: false,
+        error: None,
+    };
+    let consent = recording.consent;
+    turn.emit(Event::RecordingChanged { recording, held: false, by });
+    if !consent {
+        return;
+    }
+    // Whoever asks for it need not be asked.
+    if let Some(participant) = by.filter(|_| !automatic) {
+        turn.emit(Event::RecordingConsented { recording: id, participant, given: true });
+    }
+    grant_room(turn, room);
+}
+
+/// What people there may publish is another now.
+pub fn grant_room(turn: &mut Turn<'_>, room: RoomId) {
+    for id in turn.state.inside_of(room) {
+        turn.tell_after(Effect::GrantMedia(id));
+    }
+}
+
+/// Stops one, or all of the meeting. One that is stopped already is no error.
+pub fn stop(turn: &mut Turn<'_>, caller: &Caller, which: Option<RecordingId>) -> Result<Reply, Rejection> {
+    if which.is_some_and(|id| !turn.state.recordings.contains_key(&id)) {
+        return Err(Rejection::not_found("no such recording in the meeting"));
+    }
+    let is_meant = |live: &&LiveRecording| live.is_running() && which.is_none_or(|id| id == live.recording.id);
+    let running: Vec<RecordingId> = turn.state.unfinished().filter(is_meant).map(|live| live.recording.id).collect();
+    for id in running {
+        halt(turn, id, true, caller.participant);
+    }
+    Ok(Reply::Done)
+}
+
+/// It is to stop. `held`: by somebody's wish, so what began by itself does not begin again.
+fn halt(turn: &mut Turn<'_>, id: RecordingId, held: bool, by: Option<ParticipantId>) {
+    let now = turn.now.at;
+    let Some(live) = turn.state.recordings.get(&id) else { return };
+    let held = held && live.recording.automatic;
+    let mut recording = live.recording.clone();
+    recording.status = RecordingStatus::Stopping;
+    recording.ended_at = Some(now);
+    recording.interrupted = false;
+    let (consent, room) = (recording.consent, recording.room);
+    turn.emit(Event::RecordingChanged { recording, held, by });
+    if consent {
+        grant_room(turn, room);
+    }
+}
+
+/// The rooms are closed, or the meeting is over.
+pub fn stop_in(turn: &mut Turn<'_>, rooms: &[RoomId], by: Option<ParticipantId>) {
+    let there = |live: &&LiveRecording| live.is_running() && rooms.contains(&live.recording.room);
+    let running: Vec<RecordingId> = turn.state.unfinished().filter(there).map(|live| live.recording.id).collect();
+    for id in running {
+        halt(turn, id, false, by);
+    }
+}
+
+pub fn consent(turn: &mut Turn<'_>, caller: &Caller, id: RecordingId, given: bool) -> Result<Reply, Rejection> {
+    let participant = person(caller)?;
+    let Some(live) = turn.state.recordings.get(&id) else {
+        return Err(Rejection::not_found("no such recording in the meeting"));
+    };
+    if !live.is_running() {
+        return Err(Rejection::wrong_state("the recording is over"));
+    }
+    if !live.recording.consent {
+        return Err(Rejection::wrong_state("nobody is asked for their consent to this recording"));
+    }
+    if live.consents.get(&participant) == Some(&given) {
+        return Ok(Reply::Done);
+    }
+    turn.emit(Event::RecordingConsented { recording: id, participant, given });
+    turn.tell_after(Effect::GrantMedia(participant));
+    Ok(Reply::Done)
+}
+
+/// Begins what the settings ask for, where it does not run.
+pub fn keep(turn: &mut Turn<'_>) {
+    if !asks(turn.state) {
+        return;
+    }
+    let is_due = |room: &&Room| automatic_at(turn.state, room, turn.limits).is_some_and(|at| at <= turn.now.at);
+    let due: Vec<RoomId> = turn.state.rooms.values().filter(is_due).map(|room| room.id).collect();
+    for room in due {
+        begin(turn, room, &StartRecording::default(), true, None);
+    }
+}
+
+/// Whether the settings ask for anything to be recorded.
+fn asks(state: &Meeting) -> bool {
+    state.info.settings.auto_record || state.breakout.as_ref().is_some_and(|set| set.shown.record)
+}
+
+/// When automatic recordings are next to be tried again.
+pub fn again_at(state: &Meeting, limits: &Limits) -> Option<Millis> {
+    if state.automatic.is_empty() || !asks(state) {
+        return None;
+    }
+    let waits = |id: &RoomId| state.automatic.get(id).is_some_and(|past| past.retry_at.is_some());
+    let rooms = state.rooms.iter().filter(|(id, _)| waits(id)).map(|(_, room)| room);
+    rooms.filter_map(|room| automatic_at(state, room, limits)).min()
+}
+
+/// Since when, or from when, an automatic recording of this room is wanted that does not run.
+fn automatic_at(state: &Meeting, room: &Room, limits: &Limits) -> Option<Millis> {
+    let settings = &state.info.settings;
+    let people = match room.kind {
+        RoomKind::Main if settings.auto_record => settings.auto_record_min_participants.max(1),
+        RoomKind::Breakout if state.breakout.as_ref().is_some_and(|set| set.shown.record) => 1,
+        RoomKind::Main | RoomKind::Breakout => return None,
+    };
+    let past = state.automatic.get(&room.id).copied().unwrap_or_default();
+    let is_given_up = past.held || past.failures >= limits.recording_failures_max;
+    let runs = |live: &LiveRecording| live.is_running() && live.recording.automatic && live.recording.room == room.id;
+    let is_wanted = limits.has_recorder
+        && state.info.status == Status::Live
+        && room.state == RoomState::Open
+        && !is_given_up
+        && !state.unfinished().any(runs)
+        && state.unfinished.len() < limits.recordings_at_once_max
+        && state.counts_at_least(room.id, people);
+    is_wanted.then(|| past.retry_at.unwrap_or_default())
+}
+
+pub fn observe(turn: &mut Turn<'_>, seen: Observation) -> Result<Reply, Rejection> {
+    match seen {
+        Observation::Takes { recording, takes } => {
+            if turn.state.recordings.contains_key(&recording) {
+                for take in takes {
+                    note(turn, recording, take);
+                }
+                settle(turn, recording);
+            }
+        }
+        Observation::Missing { recording, takes } => miss(turn, recording, &takes),
+        Observation::Unreachable { room } => doubt(turn, room),
+        Observation::Publishing { participant, media } => publishing(turn, participant, media),
+    }
+    Ok(Reply::Done)
+}
+
+/// Writes down what is new of a take. What the recorder says of a file that is not this recording's is not
+/// believed.
+fn note(turn: &mut Turn<'_>, id: RecordingId, mut take: Take) {
+    let Some(live) = turn.state.recordings.get(&id) else { return };
+    let is_own = owner_of(&take.file).is_some_and(|(meeting, recording, part)| {
+        meeting == turn.state.info.id && recording == id && part.to_string() == take.part
+    });
+    let is_news = match live.takes.get(&take.id) {
+        None => live.takes.len() < turn.limits.takes_max,
+        Some(known) => !known.state.is_over() && take.state > known.state,
+    };
+    if is_own && is_news {
+        if let Some(error) = &mut take.error {
+            *error = error.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
+        }
+        turn.emit(Event::TakeChanged { recording: id, take });
+    }
+}
+
+fn miss(turn: &mut Turn<'_>, id: RecordingId, takes: &BTreeSet<String>) {
+    let Some(live) = turn.state.recordings.get(&id) else { return };
+    if takes.is_empty() && live.takes.is_empty() && live.recording.status == RecordingStatus::Stopping {
+        return fail(turn, id, "it was stopped before anything was recorded");
+    }
+    let lost: Vec<Take> =
+        live.takes.values().filter(|take| takes.contains(&take.id) && !take.state.is_over()).cloned().collect();
+    for mut take in lost {
+        take.state = TakeState::Failed;
+        take.ended_at = Some(turn.now.at);
+        take.error = Some("the recorder does not know it any more".to_owned());
+        turn.emit(Event::TakeChanged { recording: id, take });
+    }
+    settle(turn, id);
+}
+
+/// Nobody is shown as recorded of whom that cannot be told.
+fn doubt(turn: &mut Turn<'_>, room: RoomId) {
+    let sure = |live: &&LiveRecording| live.is_running() && live.recording.room == room && !live.recording.interrupted;
+    let doubted: Vec<Recording> = turn.state.unfinished().filter(sure).map(|live| live.recording.clone()).collect();
+    for mut recording in doubted {
+        recording.status = RecordingStatus::Pending;
+        recording.interrupted = true;
+        turn.emit(Event::RecordingChanged { recording, held: false, by: None });
+    }
+}
+
+/// Brings the status in line with the takes.
+fn settle(turn: &mut Turn<'_>, id: RecordingId) {
+    let Some(live) = turn.state.recordings.get(&id) else { return };
+    let generation = turn.state.generation(live.recording.room);
+    let is_active = live.takes.values().any(|take| take.state == TakeState::Active);
+    let has_died = live.recording.kind.is_continuous() && live.has_died(generation);
+    let mut recording = live.recording.clone();
+    match recording.status {
+        RecordingStatus::Completed | RecordingStatus::Failed => return,
+        RecordingStatus::Pending | RecordingStatus::Recording if has_died => end_of(&mut recording, live, turn.now.at),
+        RecordingStatus::Pending | RecordingStatus::Recording => {
+            // What was once told to run runs, until it is known not to.
+            if is_active || recording.started_at.is_some() {
+                recording.status = RecordingStatus::Recording;
+                let first = live.takes.values().filter_map(|take| take.started_at).min();
+                recording.started_at.get_or_insert(first.unwrap_or(turn.now.at).min(turn.now.at));
+            }
+            recording.interrupted = false;
+        }
+        RecordingStatus::Stopping | RecordingStatus::Processing if live.takes.is_empty() => {}
+        RecordingStatus::Stopping | RecordingStatus::Processing => end_of(&mut recording, live, turn.now.at),
+    }
+    put(turn, recording);
+}
+
+/// What follows of the takes where it goes on no longer.
+fn end_of(recording: &mut Recording, live: &LiveRecording, now: Millis) {
+    let any = |is: fn(&Take) -> bool| live.takes.values().any(is);
+    let is_stopped = recording.status == RecordingStatus::Processing;
+    recording.status = if any(|take| take.state.is_alive()) && !is_stopped {
+        RecordingStatus::Stopping
+    } else if any(|take| !take.state.is_over()) {
+        RecordingStatus::Processing
+    } else if any(|take| take.state == TakeState::Complete) {
+        RecordingStatus::Completed
+    } else {
+        RecordingStatus::Failed
+    };
+    recording.interrupted = false;
+    recording.started_at = recording.started_at.or(live.takes.values().filter_map(|take| take.started_at).min());
+    recording.ended_at.get_or_insert(now);
+    if recording.status == RecordingStatus::Failed {
+        let why = live.takes.values().find_map(|take| take.error.clone());
+        recording.error = Some(why.unwrap_or_else(|| "the recorder made nothing of it".to_owned()));
+    }
+}
+
+fn fail(turn: &mut Turn<'_>, id: RecordingId, why: &str) {
+    let Some(live) = turn.state.recordings.get(&id) else { return };
+    let mut recording = live.recording.clone();
+    let has_file = live.takes.values().any(|take| take.state == TakeState::Complete);
+    recording.status = if has_file { RecordingStatus::Completed } else { RecordingStatus::Failed };
+    recording.interrupted = false;
+    recording.ended_at.get_or_insert(turn.now.at);
+    recording.error = Some(why.to_owned());
+    put(turn, recording);
+}
+
+fn put(turn: &mut Turn<'_>, recording: Recording) {
+    let Some(live) = turn.state.recordings.get(&recording.id) else { return };
+    if live.recording == recording {
+        return;
+    }
+    let frees = recording.consent && live.is_running() && !recording.status.is_running();
+    let room = recording.room;
+    turn.emit(Event::RecordingChanged { recording, held: false, by: None });
+    if frees {
+        grant_room(turn, room);
+    }
+}
+
+/// The media server says what somebody publishes. What they may not is no fact: it is being taken down.
+fn publishing(turn: &mut Turn<'_>, id: ParticipantId, media: Media) {
+    let Some(member) = turn.state.member(id).filter(|member| member.is_inside()) else { return };
+    let may = |on: bool, source| on && turn.state.may_publish(member, source);
+    let media = Media {
+        audio: may(media.audio, Source::Audio),
+        video: may(media.video, Source::Video),
+        screen: may(media.screen, Source::Screen),
+    };
+    if media != member.participant.media {
+        let (room, is_service) = (member.participant.room, member.is_service());
+        turn.emit(Event::MediaSet { participant: id, media });
+        if !is_service {
+            turn.tell(Effect::Signal { room, signal: Signal::MediaStates { participant: id, media } });
+        }
+    }
+}
+
+/// When something is due of a recording, whatever the recorder says or does not say.
+pub fn due_at(live: &LiveRecording, limits: &Limits) -> Option<Millis> {
+    let since = |wait: Millis| Some(live.since.saturating_add(wait));
+    let recording = &live.recording;
+    let status = match recording.status {
+        _ if recording.interrupted => since(limits.recording_away_ms),
+        RecordingStatus::Pending if recording.kind.is_continuous() => since(limits.recording_start_ms),
+        RecordingStatus::Pending | RecordingStatus::Recording => None,
+        RecordingStatus::Stopping => since(limits.recording_stop_ms),
+        RecordingStatus::Processing => since(limits.recording_processing_ms),
+        RecordingStatus::Completed | RecordingStatus::Failed => None,
+    };
+    if !live.is_running() {
+        return status;
+    }
+    let emptied = live.emptied_at.map(|at| at.saturating_add(limits.recording_empty_ms));
+    let longest = recording.asked_at.saturating_add(limits.recording_ms_max);
+    [status, emptied, Some(longest)].into_iter().flatten().min()
+}
+
+/// Of the meeting's recordings, what is due next.
+pub fn next_due(state: &Meeting, limits: &Limits) -> Option<(Millis, RecordingId)> {
+    state.unfinished().filter_map(|live| Some((due_at(live, limits)?, live.recording.id))).min()
+}
+
+pub fn deadline(turn: &mut Turn<'_>, id: RecordingId) {
+    let Some(live) = turn.state.recordings.get(&id) else { return };
+    let is_due = |at: Option<Millis>, wait: Millis| at.is_some_and(|at| at.saturating_add(wait) <= turn.now.at);
+    let recording = &live.recording;
+    if live.is_running() {
+        let is_over = is_due(live.emptied_at, turn.limits.recording_empty_ms)
+            || is_due(Some(recording.asked_at), turn.limits.recording_ms_max);
+        if is_over {
+            return halt(turn, id, false, None);
+        }
+    }
+    let why = match recording.status {
+        _ if recording.interrupted => "the recorder could not be reached for too long",
+        RecordingStatus::Pending => "the recorder did not begin in time",
+        RecordingStatus::Stopping => "the recorder did not stop in time",
+        _ => "the recorder did not finish the files in time",
+    };
+    fail(turn, id, why);
+}
