@@ -156,6 +156,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         doors: gate.clone(),
         media: Arc::new(media),
         media_rooms: Arc::new(NoMedia),
+        recorder: Arc::new(NoMedia),
         limits: Arc::new(config.limits()),
         life: Arc::clone(&life),
         timing,

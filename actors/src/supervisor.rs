@@ -5,7 +5,7 @@
 
 use crate::journal::Journal;
 use crate::meeting::{MeetingActor, Stop, ToMeeting};
-use crate::ports::{Bus, Clock, Doors, Media, MediaRooms, MeetingKey, NodeLife, Store, StoreError};
+use crate::ports::{Bus, Clock, Doors, Media, MediaRooms, MeetingKey, NodeLife, Recorder, Store, StoreError};
 use crate::restart::{self, Restart};
 use crate::routing::Routing;
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
@@ -33,6 +33,7 @@ pub struct Env {
     pub doors: Arc<dyn Doors>,
     pub media: Arc<dyn Media>,
     pub media_rooms: Arc<dyn MediaRooms>,
+    pub recorder: Arc<dyn Recorder>,
     pub limits: Arc<Limits>,
     pub life: Arc<Life>,
     pub timing: Timing,

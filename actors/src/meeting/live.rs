@@ -5,6 +5,7 @@
 mod asked;
 mod attached;
 mod effects;
+mod granted;
 
 use super::load::{Loaded, SNAPSHOT_VERSION, row_of};
 use super::render::{Roster, Views};
@@ -16,7 +17,7 @@ use crate::journal::Append;
 use crate::ports::{Commit, EventRow, MediaNews, MeetingKey, NodeLife, Snapshot};
 use crate::release::{Batch, HubId, Item, SocketId};
 use crate::room::RoomActor;
-use crate::room::calls::Leash;
+use crate::room::calls::{Leash, MediaServer};
 use crate::room::words::ToRoom;
 use crate::supervisor::Env;
 use actix::{Actor, Addr};
@@ -90,6 +91,8 @@ pub struct Live {
     /// Sessions without a socket, with the time at which that becomes an event.
     detached: BTreeMap<SessionId, Millis>,
     numbers: BTreeMap<SessionId, Numbers>,
+    /// When each session's credentials for the media are to be renewed.
+    renewals: BTreeMap<SessionId, Millis>,
     ring: Ring,
     roster: Roster,
     views: Views,
@@ -120,6 +123,7 @@ impl Live {
             hubs: BTreeMap::new(),
             detached: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            renewals: BTreeMap::new(),
             ring: loaded.ring,
             roster: Roster::default(),
             views: Views::default(),
@@ -175,18 +179,23 @@ impl Live {
             self.detached.remove(&session);
             self.input(Input::SessionLost(session));
         }
+        self.renew_media(now);
         self.input(Input::Tick);
     }
 
     /// The media server says that something changed: the rooms look.
-    pub fn news(&mut self, _news: MediaNews) {}
+    pub fn news(&mut self, news: MediaNews) {
+        self.rooms.pass_on(news);
+    }
 
     pub fn next_at(&self) -> Option<Millis> {
         let deadline = deadlines::next_at(&self.state, &self.env.limits);
         let drop = self.detached.values().min().copied();
-        let idle = self.attached.is_empty().then(|| self.idle_at());
+        let is_left = self.attached.is_empty() && self.state.unfinished.is_empty();
+        let idle = is_left.then(|| self.idle_at());
         let silent = self.hubs.values().map(|word| word.at.saturating_add(HUB_SILENT_MS)).min();
-        [deadline, drop, idle, silent].into_iter().flatten().min()
+        let renewal = self.renewals.values().min().copied();
+        [deadline, drop, idle, silent, renewal].into_iter().flatten().min()
     }
 
     fn idle_at(&self) -> Millis {
@@ -194,7 +203,8 @@ impl Live {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.attached.is_empty() && self.detached.is_empty() && self.env.clock.now() >= self.idle_at()
+        let is_left = self.attached.is_empty() && self.detached.is_empty() && self.state.unfinished.is_empty();
+        is_left && self.env.clock.now() >= self.idle_at()
     }
 
     /// Nothing waits to be written or to leave.
@@ -263,6 +273,8 @@ impl Live {
             | Event::ParticipantsMoved { .. }
             | Event::ParticipantsMuted { .. }
             | Event::ParticipantsPermitted { .. }
+            | Event::RecordingChanged { .. }
+            | Event::RecordingConsented { .. }
             | Event::MeetingEnded { .. } => self.roster.clear(),
             _ => {}
         }
@@ -283,8 +295,8 @@ impl Live {
     pub fn flush(&mut self, meeting: &Addr<MeetingActor>) {
         self.stage_rooms();
         if !self.unsent.is_empty() {
-            let wake_at = if self.state.is_attended() {
-                // Somebody is here: should the owner die, the meeting is to be taken at once.
+            let wake_at = if self.state.is_busy() {
+                // Somebody is here, or is recorded: should the owner die, the meeting is to be taken at once.
                 Some(AT_ONCE)
             } else {
                 deadlines::next_at(&self.state, &self.env.limits)
@@ -338,7 +350,8 @@ impl Live {
                 }
                 Some((_, Leaving::Room(room, word))) => {
                     // Before the batch that sends people there.
-                    let (media, term) = (Arc::clone(&self.env.media_rooms), self.term);
+                    let (rooms, recorder) = (Arc::clone(&self.env.media_rooms), Arc::clone(&self.env.recorder));
+                    let (media, term) = (MediaServer { rooms, recorder }, self.term);
                     let make = |ends| {
                         let leash = Leash { life: Arc::clone(&self.env.life), mine: self.life.clone(), meeting: ends };
                         RoomActor::new(room, term, media, leash, meeting.downgrade().recipient()).start()

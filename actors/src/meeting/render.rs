@@ -1,14 +1,18 @@
 //! What clients are shown of a meeting, as JSON: snapshots, views, pages of the roster. The first
 //! page of the roster is kept encoded, because a thousand people who join at once all get it.
 
+use super::rooms::media_room;
 use crate::frame;
-use crate::ports::{Doors, Media, MediaRequest, MediaRoom, MeetingKey, Ticket};
+use crate::ports::{Doors, Media, MediaRequest, MeetingKey, Ticket};
 use convoke_domain::breakout::{Breakout, Help};
 use convoke_domain::poll::LivePoll;
 use convoke_domain::question::LiveQuestion;
+use convoke_domain::recording::{LiveRecording, Recording};
 use convoke_domain::shapes::{LobbyEntry, Media as Publishing, Message, Participant, Room, Timer};
 use convoke_domain::state::Member;
-use convoke_domain::{Meeting, Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId, To, rights};
+use convoke_domain::{
+    Meeting, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId, To, rights,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +30,9 @@ struct Myself<'a> {
     participant: &'a Participant,
     session: SessionId,
     permissions: Vec<&'static str>,
+    /// What they said to being recorded, by recording, of those that are not over.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    consents: BTreeMap<RecordingId, bool>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +84,8 @@ struct Snapshot<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     breakout: Option<ShownBreakout<'a>>,
     view: View<'a>,
-    recordings: [(); 0],
+    /// Those that something is still to come of, and the latest of the others.
+    recordings: Vec<&'a Recording>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timer: Option<&'a Timer>,
     /// Who is to be seen first, in that order.
@@ -188,6 +196,13 @@ impl Views {
     }
 }
 
+fn recordings(state: &Meeting) -> Vec<&Recording> {
+    let over = state.recordings.values().rev().filter(|live| live.is_over()).take(SETTLED);
+    let mut shown: Vec<&Recording> = state.unfinished().chain(over).map(|live| &live.recording).collect();
+    shown.sort_by_key(|recording| recording.id);
+    shown
+}
+
 /// What people in the room publish.
 fn states(state: &Meeting, room: RoomId) -> Arc<RawValue> {
     let is_publishing = |p: &&Participant| p.room == room && p.media != Publishing::default();
@@ -235,7 +250,7 @@ impl<'a> Shown<'a> {
 
     pub fn credentials(&self) -> Box<RawValue> {
         let request = MediaRequest {
-            room: MediaRoom { key: self.key.clone(), room: self.member.participant.room, generation: 0 },
+            room: media_room(self.state, self.key, self.member.participant.room),
             participant: self.member.participant.id,
             session: self.session,
             name: self.member.participant.name.clone(),
@@ -250,7 +265,13 @@ impl<'a> Shown<'a> {
             participant: &self.member.participant,
             session: self.session,
             permissions: rights::of(self.member.participant.role),
+            consents: self.consents(),
         }
+    }
+
+    fn consents(&self) -> BTreeMap<RecordingId, bool> {
+        let said = |live: &LiveRecording| Some((live.recording.id, *live.consents.get(&self.member.participant.id)?));
+        self.state.unfinished().filter_map(said).collect()
     }
 
     fn view<'b>(&'b self, view: &'b RoomView, media: &'b RawValue) -> View<'b> {
@@ -307,7 +328,7 @@ impl<'a> Shown<'a> {
             lobby: self.lobby(),
             breakout: self.breakout(),
             view: self.view(&shared, &media),
-            recordings: [],
+            recordings: recordings(self.state),
             timer: self.state.timer.as_ref(),
             spotlight: &self.state.spotlight,
             screen_requests: self.screen_requests(),

@@ -3,19 +3,17 @@
 //! might be lost; and nobody waits for them. Words are gathered while others wait to leave, so a
 //! crowd that joins costs one walk over the people a commit, and a chat message none.
 
-use crate::ports::{MediaRoom, MeetingKey};
+use crate::ports::{MediaNews, MediaRoom, MeetingKey};
 use crate::release::Place;
-use crate::room::words::{Migrate, Person, ToRoom, Wanted, Word};
-use crate::room::{RoomActor, recording};
+use crate::room::RoomActor;
+use crate::room::words::{Migrate, Person, ToRoom, Wanted, WantedRecording, Word};
 use actix::Addr;
+use convoke_domain::recording::LiveRecording;
 use convoke_domain::shapes::{Room, RoomState, Status};
-use convoke_domain::{Event, Meeting, ParticipantId, Recorded, RoomId, Seq};
+use convoke_domain::{Event, Meeting, ParticipantId, Recorded, RecordingId, RoomId, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// The generation of every media room: nothing raises it yet.
-const GENERATION: u32 = 0;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
@@ -85,8 +83,9 @@ impl Rooms {
         self.change = Change::Now;
         let is_over = state.info.status.is_over();
         let left = state.rooms.values().filter(|room| is_over || room.state == RoomState::Closed);
-        for room in left.filter(|_| was_owned) {
-            let wanted = Arc::new(closed(media_room(key, room.id), state.seq));
+        let is_followed = |room: &Room| state.unfinished().any(|live| live.recording.room == room.id);
+        for room in left.filter(|room| was_owned || is_followed(room)) {
+            let wanted = Arc::new(closed(state, key, room.id));
             self.rooms.insert(room.id, Handle { address: None, wanted, is_told: false });
             self.has_untold = true;
         }
@@ -127,7 +126,18 @@ impl Rooms {
             | Event::SessionOpened { .. }
             | Event::SessionClosed { .. }
             | Event::BreakoutMerged { .. }
-            | Event::BreakoutClosed { .. } => self.mark(Change::Soon),
+            | Event::BreakoutClosed { .. }
+            | Event::RecordingChanged { .. }
+            | Event::TakeChanged { .. } => self.mark(Change::Soon),
+            // What people may publish, and do, matters to a media server only.
+            Event::MediaSet { .. }
+            | Event::ParticipantsMuted { .. }
+            | Event::ParticipantsPermitted { .. }
+            | Event::RecordingConsented { .. }
+                if self.reports_presence =>
+            {
+                self.mark(Change::Soon);
+            }
             _ => {}
         }
     }
@@ -184,7 +194,13 @@ impl Rooms {
     fn all_wanted(&self, state: &Meeting, key: &MeetingKey) -> Vec<Wanted> {
         let mut people = BTreeMap::<RoomId, BTreeMap<ParticipantId, Person>>::new();
         for member in state.inside.iter().filter_map(|id| state.member(*id)) {
-            let person = Person { is_service: member.is_service(), sessions: member.sessions.clone() };
+            let person = Person {
+                is_service: member.is_service(),
+                sessions: member.sessions.clone(),
+                may: state.may_publish_all(member),
+                media: member.participant.media,
+                mutes: member.mutes.clone(),
+            };
             people.entry(member.participant.room).or_default().insert(member.participant.id, person);
         }
         let is_live = state.info.status == Status::Live;
@@ -194,14 +210,15 @@ impl Rooms {
             let this = Wanted {
                 at_seq: state.seq,
                 state: room.state,
-                media: media_room(key, room.id),
+                media: media_room(state, key, room.id),
                 people: people.remove(&room.id).unwrap_or_default(),
-                is_recorded: recording::is_asked_for(state, room),
+                recordings: recordings_of(state, room.id),
+                elsewhere: elsewhere(state, room.id),
             };
             wanted.insert(room.id, this);
         }
         for id in self.rooms.keys() {
-            wanted.entry(*id).or_insert_with(|| closed(media_room(key, *id), state.seq));
+            wanted.entry(*id).or_insert_with(|| closed(state, key, *id));
         }
         wanted.into_values().collect()
     }
@@ -237,6 +254,31 @@ impl Rooms {
         handle.address = Some(address);
     }
 
+    /// The media server says that something changed in these rooms. A room that is too busy to hear it looks
+    /// by itself, later.
+    pub fn pass_on(&self, news: MediaNews) {
+        let tell = |room: &RoomId, word: ToRoom| {
+            if let Some(address) = self.rooms.get(room).and_then(|handle| handle.address.as_ref()) {
+                let _ = address.try_send(word);
+            }
+        };
+        for room in &news.rooms {
+            tell(room, ToRoom::Changed);
+        }
+        if news.takes.is_empty() {
+            return;
+        }
+        let of = |wanted: &Wanted, id: RecordingId| wanted.recordings.contains_key(&id);
+        for (room, handle) in &self.rooms {
+            let is_main = *room == RoomId::Main;
+            let known = |id: RecordingId| of(&handle.wanted, id) || (is_main && !handle.wanted.elsewhere.contains(&id));
+            let takes: Vec<_> = news.takes.iter().filter(|(id, _)| known(*id)).cloned().collect();
+            if !takes.is_empty() {
+                tell(room, ToRoom::Takes(takes));
+            }
+        }
+    }
+
     /// Takes what a room says. Answers who is missing there, where that has changed.
     pub fn hear(&mut self, room: RoomId, word: Word) -> Option<Missing> {
         match word {
@@ -255,6 +297,8 @@ impl Rooms {
                 self.coming.retain(|id, coming| coming.room != room || !people.contains(id));
             }
             Word::Missing { missing, late } => return Some(Missing { all: missing, late }),
+            // The meeting takes it as an input, before it comes here.
+            Word::Seen(_) => {}
             Word::Gone => {
                 if self.rooms.get(&room).is_some_and(|handle| handle.wanted.is_closed()) {
                     self.rooms.remove(&room);
@@ -265,12 +309,33 @@ impl Rooms {
     }
 }
 
-fn media_room(key: &MeetingKey, room: RoomId) -> MediaRoom {
-    MediaRoom { key: key.clone(), room, generation: GENERATION }
+pub fn media_room(state: &Meeting, key: &MeetingKey, room: RoomId) -> MediaRoom {
+    MediaRoom { key: key.clone(), room, generation: state.generation(room) }
 }
 
-fn closed(media: MediaRoom, at_seq: Seq) -> Wanted {
-    Wanted { at_seq, state: RoomState::Closed, media, people: BTreeMap::new(), is_recorded: false }
+fn closed(state: &Meeting, key: &MeetingKey, room: RoomId) -> Wanted {
+    Wanted {
+        at_seq: state.seq,
+        state: RoomState::Closed,
+        media: media_room(state, key, room),
+        people: BTreeMap::new(),
+        recordings: recordings_of(state, room),
+        elsewhere: elsewhere(state, room),
+    }
+}
+
+fn recordings_of(state: &Meeting, room: RoomId) -> BTreeMap<RecordingId, WantedRecording> {
+    let here = state.unfinished().filter(|live| live.recording.room == room);
+    let wanted = |live: &LiveRecording| WantedRecording {
+        recording: live.recording.clone(),
+        takes: live.takes.values().map(|take| (take.id.clone(), take.state)).collect(),
+    };
+    here.map(|live| (live.recording.id, wanted(live))).collect()
+}
+
+fn elsewhere(state: &Meeting, room: RoomId) -> BTreeSet<RecordingId> {
+    let is_other = |live: &&LiveRecording| room == RoomId::Main && live.recording.room != room;
+    state.unfinished().filter(is_other).map(|live| live.recording.id).collect()
 }
 
 #[cfg(test)]

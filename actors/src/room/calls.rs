@@ -1,10 +1,14 @@
 //! One call to the media, and whether it may be made. The media has no fence of its own, so that is
 //! asked before every call; one that is not answered in time has failed, and is made again.
 
-use crate::ports::{MediaError, MediaRoom, MediaRooms, NodeLife};
+use super::people::Deed;
+use crate::ports::{
+    Glance, Guest, MediaError, MediaRoom, MediaRooms, MeetingKey, NodeLife, Recorder, TakeOrder, Takes,
+};
 use crate::supervisor::Life;
 use convoke_domain::SessionId;
-use std::collections::BTreeSet;
+use convoke_domain::recording::Take;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -14,10 +18,14 @@ const CALL_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
-    Ensure { room: MediaRoom, is_recorded: bool },
-    Look { room: MediaRoom },
-    Remove { room: MediaRoom, session: SessionId },
+    Ensure { room: MediaRoom },
     Delete { room: MediaRoom },
+    Glance { room: MediaRoom, age_max: Duration },
+    Look { room: MediaRoom },
+    Deed { room: MediaRoom, deed: Deed },
+    List { key: MeetingKey, age_max: Duration },
+    Begin { order: Box<TakeOrder> },
+    End { take: String },
 }
 
 /// What came of a call.
@@ -25,7 +33,10 @@ pub enum Call {
 pub enum Called {
     Done,
     /// None: the media does not say.
-    There(Option<BTreeSet<SessionId>>),
+    There(Option<BTreeMap<SessionId, Guest>>),
+    Glanced(Option<Glance>),
+    Listed(Takes),
+    Began(Box<Take>),
     Failed,
     /// The lease did not hold, and nothing was asked.
     Withheld,
@@ -52,7 +63,14 @@ impl Leash {
     }
 }
 
-pub async fn make(media: &dyn MediaRooms, leash: &Leash, call: &Call) -> Result<Called, MediaError> {
+/// The media server, for its rooms and for recording.
+#[derive(Clone)]
+pub struct MediaServer {
+    pub rooms: Arc<dyn MediaRooms>,
+    pub recorder: Arc<dyn Recorder>,
+}
+
+pub async fn make(media: &MediaServer, leash: &Leash, call: &Call) -> Result<Called, MediaError> {
     if !leash.holds() {
         return Ok(Called::Withheld);
     }
@@ -60,14 +78,21 @@ pub async fn make(media: &dyn MediaRooms, leash: &Leash, call: &Call) -> Result<
     tokio::time::timeout(CALL_MAX, carry_out(media, call)).await.unwrap_or_else(late)
 }
 
-async fn carry_out(media: &dyn MediaRooms, call: &Call) -> Result<Called, MediaError> {
+async fn carry_out(media: &MediaServer, call: &Call) -> Result<Called, MediaError> {
+    let MediaServer { rooms, recorder } = media;
     match call {
-        Call::Ensure { room, .. } => media.ensure(room).await?,
-        Call::Look { room } => {
-            return media.present(room).await.map(|there| Called::There(there.map(|there| there.into_keys().collect())));
-        }
-        Call::Remove { room, session } => media.remove(room, *session).await?,
-        Call::Delete { room } => media.delete(room).await?,
+        Call::Ensure { room } => rooms.ensure(room).await?,
+        Call::Delete { room } => rooms.delete(room).await?,
+        Call::Glance { room, age_max } => return rooms.glance(room, *age_max).await.map(Called::Glanced),
+        Call::Look { room } => return rooms.present(room).await.map(Called::There),
+        Call::Deed { room, deed } => match deed {
+            Deed::Remove(session) => rooms.remove(room, *session).await?,
+            Deed::Permit(session, may) => rooms.permit(room, *session, *may).await?,
+            Deed::Mute(session, track) => rooms.mute(room, *session, track).await?,
+        },
+        Call::List { key, age_max } => return recorder.takes(key, *age_max).await.map(Called::Listed),
+        Call::Begin { order } => return recorder.begin(order).await.map(|take| Called::Began(Box::new(take))),
+        Call::End { take } => recorder.end(take).await?,
     }
     Ok(Called::Done)
 }

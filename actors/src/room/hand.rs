@@ -4,11 +4,13 @@
 
 use super::calls::{Call, Called};
 use super::migration::Migrations;
-use super::recording::Recording;
+use super::people::{Deed, People};
+use super::recording::{Recorders, Step};
 use super::words::{ToRoom, Wanted, Word};
-use crate::ports::MediaRoom;
+use crate::ports::{Glance, Guest, MediaRoom};
+use convoke_domain::recording::Observation;
 use convoke_domain::{ParticipantId, RoomId, SessionId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,39 +19,44 @@ use tokio::time::Instant;
 /// in it, so that not all of them come at once.
 const INTERVAL: Duration = Duration::from_secs(30);
 const SPREAD_MS: u64 = 3_000;
+/// How old the listing may be that says whether a room is there.
+const GLANCE_AGE: Duration = Duration::from_secs(20);
+/// Who is in a room is looked at so often, whatever the listing says.
+const LOOK: Duration = Duration::from_secs(300);
+/// Between two looks for news, and what each device there adds to it: looking costs the media server more
+/// the more of them there are.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+const LOOK_DEVICE: Duration = Duration::from_millis(1);
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Whoever goes elsewhere has this long to leave by themselves.
 const LEAVING: Duration = Duration::from_secs(1);
-/// Somebody whom nobody ever wanted here may be ahead of the word that wants them.
-const SUSPICION: Duration = Duration::from_secs(5);
 /// How soon the lease is asked for again.
 const LEASE_LOOK: Duration = Duration::from_secs(1);
 
 pub struct Hand {
     wanted: Arc<Wanted>,
     sessions: BTreeSet<SessionId>,
-    recording: Recording,
+    people: People,
+    recorders: Recorders,
     migrations: Migrations,
-    /// What was ensured last, and until when that is believed.
-    made: Option<(MediaRoom, bool)>,
-    ensure_at: Instant,
+    /// What was ensured last.
+    made: Option<MediaRoom>,
+    /// When it is next asked whether the room is still there.
+    glance_at: Instant,
     interval: Duration,
     /// A generation that was replaced.
     former: Option<MediaRoom>,
     look_at: Instant,
     looked_at: Option<Instant>,
-    /// Sessions that were wanted here and are not any more.
-    revoked: BTreeSet<SessionId>,
-    /// Sessions that were never wanted here and were there at the last look.
-    suspects: BTreeSet<SessionId>,
-    expelled: BTreeSet<SessionId>,
     rest_until: Instant,
     backoff: Duration,
-    is_gone: bool,
+    /// Its media room is deleted, as was wanted.
+    is_deleted: bool,
     arrived: BTreeSet<ParticipantId>,
     late: BTreeSet<ParticipantId>,
     missing_told: BTreeSet<ParticipantId>,
+    seen: Vec<Observation>,
 }
 
 fn interval_of(media: &MediaRoom) -> Duration {
@@ -61,34 +68,38 @@ fn interval_of(media: &MediaRoom) -> Duration {
     INTERVAL.saturating_add(Duration::from_millis(low % SPREAD_MS))
 }
 
+/// Something at the media server was not as it was left.
+fn repaired(what: &'static str) {
+    metrics::counter!("convoke_media_repairs_total", "what" => what).increment(1);
+}
+
 impl Hand {
     pub fn new(wanted: Arc<Wanted>, now: Instant) -> Self {
         Self {
             sessions: wanted.sessions(),
-            recording: Recording::default(),
+            people: People::default(),
+            recorders: Recorders::new(now),
             migrations: Migrations::default(),
             made: None,
-            ensure_at: now,
+            glance_at: now,
             interval: interval_of(&wanted.media),
             former: None,
             look_at: now,
             looked_at: None,
-            revoked: BTreeSet::new(),
-            suspects: BTreeSet::new(),
-            expelled: BTreeSet::new(),
             rest_until: now,
             backoff: BACKOFF_FIRST,
-            is_gone: false,
+            is_deleted: false,
             arrived: BTreeSet::new(),
             late: BTreeSet::new(),
             missing_told: BTreeSet::new(),
+            seen: Vec::new(),
             wanted,
         }
     }
 
-    /// Its media room is deleted, as was wanted.
+    /// Nothing is left of it, as was wanted.
     pub fn is_gone(&self) -> bool {
-        self.is_gone
+        self.is_deleted && self.wanted.recordings.is_empty()
     }
 
     pub fn take(&mut self, word: ToRoom, now: Instant) {
@@ -96,19 +107,41 @@ impl Hand {
             ToRoom::Wanted(wanted) => self.want(wanted, now),
             ToRoom::Migrate(migrate) => self.migrations.expect(&migrate.people, now),
             ToRoom::Arrived(people) => self.arrive(people),
+            ToRoom::Changed => self.look_within(now, Duration::ZERO),
+            ToRoom::Takes(takes) => {
+                let news = self.recorders.news(takes, &self.wanted, now);
+                self.seen.extend(news);
+            }
         }
     }
 
     fn want(&mut self, wanted: Arc<Wanted>, now: Instant) {
         let sessions = wanted.sessions();
-        self.revoked.extend(self.sessions.difference(&sessions).copied());
-        self.revoked.retain(|session| !sessions.contains(session));
+        self.people.revoke(self.sessions.difference(&sessions).copied(), now);
+        self.people.want(&sessions);
         if self.sessions.difference(&sessions).next().is_some() {
-            self.look_at = self.look_at.min(now.checked_add(LEAVING).unwrap_or(now));
+            self.look_within(now, LEAVING);
         }
         self.sessions = sessions;
         self.migrations.keep(|id| wanted.people.contains_key(&id));
+        if wanted.media != self.wanted.media {
+            self.people.forget();
+            self.look_within(now, Duration::ZERO);
+        }
+        self.recorders.want(&wanted, now);
+        if self.people.has_unmuted(&wanted) {
+            self.look_within(now, Duration::ZERO);
+        }
         self.wanted = wanted;
+    }
+
+    /// Who is there is looked at in so long at the latest, though not all the time.
+    fn look_within(&mut self, now: Instant, wait: Duration) {
+        let devices = u32::try_from(self.people.there().map_or(0, BTreeMap::len)).unwrap_or(u32::MAX);
+        let gap = LOOK_AGAIN.saturating_add(LOOK_DEVICE.saturating_mul(devices));
+        let wanted_at = now.checked_add(wait).unwrap_or(now);
+        let allowed_at = self.looked_at.and_then(|at| at.checked_add(gap)).unwrap_or(now);
+        self.look_at = self.look_at.min(wanted_at.max(allowed_at));
     }
 
     fn arrive(&mut self, people: impl IntoIterator<Item = ParticipantId>) {
@@ -117,12 +150,12 @@ impl Hand {
 
     /// What time brings. Where the media says itself who is there, nobody is missing before it was asked.
     pub fn pass_time(&mut self, now: Instant, reports_presence: bool) {
-        self.recording = self.recording.next(self.wanted.is_recorded, self.wanted.is_attended(), now);
         let by = if reports_presence { self.looked_at } else { Some(now) };
         self.late.extend(by.map(|by| self.migrations.late(by)).unwrap_or_default());
         if self.migrations.next_at().is_some_and(|until| until <= now) {
             self.look_at = self.look_at.min(now);
         }
+        self.seen.extend(self.recorders.doubts(&self.wanted, now));
     }
 
     /// What the meeting is to hear.
@@ -136,21 +169,32 @@ impl Hand {
             self.missing_told.clone_from(&missing);
             news.push(Word::Missing { missing, late: std::mem::take(&mut self.late) });
         }
+        if !self.seen.is_empty() {
+            news.push(Word::Seen(std::mem::take(&mut self.seen)));
+        }
         news
     }
 
-    pub fn next_call(&self, now: Instant) -> Option<Call> {
-        let room = self.wanted.media.clone();
-        if now < self.rest_until || self.is_gone {
+    pub fn next_call(&mut self, now: Instant, has_recorder: bool) -> Option<Call> {
+        if now < self.rest_until || self.is_gone() {
             return None;
         }
+        let room = self.wanted.media.clone();
+        // What runs in a room ends before the room does.
+        let none = BTreeMap::new();
+        let there = self.people.there().unwrap_or(&none);
+        let step = self.recorders.next_step(&self.wanted, there, now).filter(|_| has_recorder);
         if self.wanted.is_closed() {
-            return Some(Call::Delete { room: self.former.clone().unwrap_or(room) });
+            if let Some(Step::End(take)) = step {
+                return Some(Call::End { take });
+            }
+            if !self.is_deleted {
+                return Some(Call::Delete { room: self.former.clone().unwrap_or(room) });
+            }
+            return step.map(|step| self.call_of(step));
         }
-        let is_recorded = self.recording.is_on();
-        let is_made = self.made.as_ref().is_some_and(|made| *made == (room.clone(), is_recorded));
-        if !is_made || now >= self.ensure_at {
-            return Some(Call::Ensure { room, is_recorded });
+        if self.made.as_ref() != Some(&room) {
+            return Some(Call::Ensure { room });
         }
         if let Some(former) = &self.former {
             return Some(Call::Delete { room: former.clone() });
@@ -158,12 +202,24 @@ impl Hand {
         if now >= self.look_at {
             return Some(Call::Look { room });
         }
-        let session = self.expelled.difference(&self.sessions).next().copied()?;
-        Some(Call::Remove { room, session })
+        if let Some(deed) = self.people.next_deed(&self.wanted) {
+            return Some(Call::Deed { room, deed });
+        }
+        if let Some(step) = step {
+            return Some(self.call_of(step));
+        }
+        (now >= self.glance_at).then_some(Call::Glance { room, age_max: GLANCE_AGE })
+    }
+
+    fn call_of(&self, step: Step) -> Call {
+        match step {
+            Step::List(age_max) => Call::List { key: self.wanted.media.key.clone(), age_max },
+            Step::Begin(order) => Call::Begin { order },
+            Step::End(take) => Call::End { take },
+        }
     }
 
     pub fn called(&mut self, call: Call, outcome: Called, now: Instant) {
-        let interval = self.interval;
         let after = |wait: Duration| now.checked_add(wait).unwrap_or(now);
         match outcome {
             Called::Withheld => {
@@ -171,57 +227,107 @@ impl Hand {
                 return;
             }
             Called::Failed => {
+                self.failed(&call, now);
                 self.rest_until = after(self.backoff);
                 self.backoff = self.backoff.saturating_mul(2).min(BACKOFF_MAX);
                 return;
             }
-            Called::There(there) => {
-                self.looked_at = Some(now);
-                self.look_at = after(interval);
-                self.look_over(there.unwrap_or_default(), after(SUSPICION));
+            Called::There(there) => self.looked(there, now),
+            Called::Glanced(glance) => self.glanced(glance, now),
+            Called::Listed(takes) => {
+                let news = self.recorders.listed(takes, &self.wanted, now);
+                self.seen.extend(news);
             }
-            Called::Done => match call {
-                Call::Ensure { room, is_recorded } => {
-                    let before = self.made.replace((room.clone(), is_recorded)).map(|(before, _)| before);
-                    self.former = self.former.take().or(before.filter(|before| *before != room));
-                    self.ensure_at = after(interval);
+            Called::Began(take) => {
+                if let Call::Begin { order } = &call {
+                    let news = self.recorders.began(order, *take, now);
+                    self.seen.push(news);
                 }
-                Call::Delete { room } => {
-                    self.former.take_if(|former| *former == room);
-                    self.is_gone = self.wanted.is_closed() && self.wanted.media == room;
-                }
-                Call::Remove { session, .. } => drop(self.expelled.remove(&session)),
-                Call::Look { .. } => {}
-            },
+            }
+            Called::Done => self.done(&call, now),
         }
         self.backoff = BACKOFF_FIRST;
     }
 
-    /// Whoever was wanted once, or was a stranger at the last look too, has to go.
-    fn look_over(&mut self, there: BTreeSet<SessionId>, again_at: Instant) {
-        let has_come =
-            |id: &ParticipantId| self.wanted.people.get(id).is_some_and(|person| !person.sessions.is_disjoint(&there));
+    fn failed(&mut self, call: &Call, now: Instant) {
+        match call {
+            Call::List { .. } => self.recorders.failed(now),
+            Call::Begin { order } => self.recorders.may_have_begun(order, now),
+            // They may have gone, or done otherwise, meanwhile.
+            Call::Deed { .. } => self.look_within(now, Duration::ZERO),
+            _ => {}
+        }
+    }
+
+    fn done(&mut self, call: &Call, now: Instant) {
+        match call {
+            Call::Ensure { room } => {
+                let before = self.made.replace(room.clone());
+                self.former = self.former.take().or(before.filter(|before| before != room));
+                self.glance_at = now.checked_add(self.interval).unwrap_or(now);
+            }
+            Call::Delete { room } => {
+                self.former.take_if(|former| former == room);
+                self.is_deleted = self.wanted.is_closed() && self.wanted.media == *room;
+            }
+            Call::Deed { deed, .. } => {
+                repaired(match deed {
+                    Deed::Remove(_) => "removed",
+                    Deed::Permit(..) => "permitted",
+                    Deed::Mute(..) => "muted",
+                });
+                self.people.done(deed);
+            }
+            Call::End { take } => {
+                repaired("ended");
+                self.recorders.ended(take, now);
+            }
+            Call::Look { .. } | Call::Glance { .. } | Call::List { .. } | Call::Begin { .. } => {}
+        }
+    }
+
+    fn glanced(&mut self, glance: Option<Glance>, now: Instant) {
+        self.glance_at = now.checked_add(self.interval).unwrap_or(now);
+        let Some(Glance { exists, devices }) = glance else { return };
+        if !exists {
+            repaired("room");
+            self.made = None;
+            self.people.forget();
+            self.look_at = self.look_at.min(self.glance_at);
+        } else if usize::try_from(devices).ok() != self.people.there().map(BTreeMap::len) {
+            self.look_within(now, Duration::ZERO);
+        }
+    }
+
+    fn looked(&mut self, there: Option<BTreeMap<SessionId, Guest>>, now: Instant) {
+        self.looked_at = Some(now);
+        let after = |wait: Duration| now.checked_add(wait).unwrap_or(now);
+        self.look_at = after(LOOK);
+        let Some(there) = there else { return };
+        let has_come = |id: &ParticipantId| {
+            let person = self.wanted.people.get(id);
+            person.is_some_and(|person| person.sessions.iter().any(|session| there.contains_key(session)))
+        };
         let come: Vec<ParticipantId> = self.wanted.people.keys().filter(|id| has_come(id)).copied().collect();
         self.arrive(come);
-        self.revoked.retain(|session| there.contains(session));
-        let strangers = there.difference(&self.sessions).copied();
-        let known = |session: &SessionId| self.revoked.contains(session) || self.suspects.contains(session);
-        (self.expelled, self.suspects) = strangers.partition(known);
-        if !self.suspects.is_empty() {
-            self.look_at = self.look_at.min(again_at);
+        let (news, again) = self.people.look(there, &self.wanted, &self.sessions, now);
+        self.seen.extend(news);
+        if let Some(wait) = again {
+            self.look_at = after(wait);
         }
     }
 
     /// When there is something to do next, if nobody says anything before. What waits for a call
     /// under way needs no timer.
-    pub fn next_at(&self, now: Instant, is_calling: bool) -> Option<Instant> {
-        let of_call = match self.wanted.is_closed() {
-            true => self.rest_until,
-            false => self.ensure_at.min(self.look_at).max(self.rest_until),
+    pub fn next_at(&self, now: Instant, is_calling: bool, has_recorder: bool) -> Option<Instant> {
+        let recorders = self.recorders.next_at(&self.wanted).filter(|_| has_recorder);
+        let of_call = match (self.wanted.is_closed(), self.is_deleted) {
+            (true, false) => Some(self.rest_until),
+            (true, true) => recorders,
+            (false, _) => Some(self.glance_at.min(self.look_at)).into_iter().chain(recorders).min(),
         };
-        let of_call = (!is_calling).then_some(of_call);
-        let to_come =
-            [self.recording.stops_at(), self.migrations.next_at()].into_iter().flatten().filter(|at| *at > now);
+        let of_call = of_call.filter(|_| !is_calling).map(|at| at.max(self.rest_until));
+        let to_come = self.migrations.next_at().filter(|at| *at > now);
         of_call.into_iter().chain(to_come).min()
     }
 }

@@ -9,16 +9,16 @@
 pub mod calls;
 mod hand;
 mod migration;
+pub mod people;
 pub mod recording;
 pub mod words;
 
-use crate::ports::{MediaError, MediaRooms};
+use crate::ports::MediaError;
 use crate::restart::{self, Intensity, Restart, Verdict};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle, WeakRecipient};
-use calls::{Call, Called, Leash};
+use calls::{Call, Called, Leash, MediaServer};
 use convoke_domain::{RoomId, Seq, Term};
 use hand::Hand;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use words::{FromRoom, ToRoom, Word};
@@ -40,7 +40,7 @@ enum Phase {
 pub struct RoomActor {
     room: RoomId,
     term: Term,
-    media: Arc<dyn MediaRooms>,
+    media: MediaServer,
     leash: Leash,
     meeting: WeakRecipient<FromRoom>,
     phase: Phase,
@@ -52,13 +52,7 @@ pub struct RoomActor {
 }
 
 impl RoomActor {
-    pub fn new(
-        room: RoomId,
-        term: Term,
-        media: Arc<dyn MediaRooms>,
-        leash: Leash,
-        meeting: WeakRecipient<FromRoom>,
-    ) -> Self {
+    pub fn new(room: RoomId, term: Term, media: MediaServer, leash: Leash, meeting: WeakRecipient<FromRoom>) -> Self {
         let intensity = Intensity::default();
         Self {
             room,
@@ -131,10 +125,11 @@ impl RoomActor {
     fn step(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let Phase::Up(hand) = &mut self.phase else { return };
-        hand.pass_time(now, self.media.reports_presence());
+        let has_recorder = self.media.recorder.is_there();
+        hand.pass_time(now, self.media.rooms.reports_presence());
         let news = hand.news();
-        let call = if self.call.is_none() { hand.next_call(now) } else { None };
-        let next_at = hand.next_at(now, self.call.is_some() || call.is_some());
+        let call = if self.call.is_none() { hand.next_call(now, has_recorder) } else { None };
+        let next_at = hand.next_at(now, self.call.is_some() || call.is_some(), has_recorder);
         for word in news {
             count(&word);
             self.tell(word);
@@ -164,8 +159,8 @@ impl RoomActor {
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>, call: Call) {
-        let (media, leash, asked) = (Arc::clone(&self.media), self.leash.clone(), call.clone());
-        let calling = async move { calls::make(media.as_ref(), &leash, &asked).await };
+        let (media, leash, asked) = (self.media.clone(), self.leash.clone(), call.clone());
+        let calling = async move { calls::make(&media, &leash, &asked).await };
         let handle = restart::spawn(ctx, calling, |room: &mut Self, ctx, outcome| {
             room.call = None;
             room.called(ctx, call, outcome);

@@ -1,85 +1,272 @@
-//! Whether a room is to be recorded now. It is while somebody who is no service is in it, where the
-//! set of breakout rooms, or for the main room the meeting's settings, ask for it. When the last one
-//! goes it is recorded a while longer, so that somebody who comes back soon finds one recording and
-//! not two.
+//! What the recorder does for a room, held against the recordings that are wanted. A take that is wanted
+//! and not listed is begun, one that runs and is not wanted is ended, and whatever is seen is told to the
+//! meeting, which makes the recording's status of it. A listing that is older than a beginning does not
+//! say that the beginning failed; a recorder that does not answer says nothing at all.
 
-use convoke_domain::Meeting;
-use convoke_domain::shapes::{Room, RoomKind};
+use super::words::{Wanted, WantedRecording};
+use crate::ports::{Guest, MediaRoom, TakeOrder, Takes};
+use convoke_domain::recording::{
+    Observation, Part, Recording, RecordingKind, RecordingStatus, Take, TakeState, path_of,
+};
+use convoke_domain::shapes::Source;
+use convoke_domain::{ParticipantId, RecordingId, RoomId, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a room may be empty before its recording stops.
-pub const PAUSE: Duration = Duration::from_secs(30);
+/// How often the recorder is asked: while something is to change, while files are finished, otherwise.
+const SOON: Duration = Duration::from_secs(3);
+const LATER: Duration = Duration::from_secs(15);
+const INTERVAL: Duration = Duration::from_secs(30);
+/// A take that was begun so short ago may be missing in a listing.
+const LISTED_AFTER: Duration = Duration::from_secs(10);
+/// How soon a take is asked again to end.
+const END_AGAIN: Duration = Duration::from_secs(10);
+/// How long the recorder may say nothing before what it does is doubted.
+pub const AWAY: Duration = Duration::from_secs(20);
 
-/// What the meeting's rules say of this room, whoever is in it.
-pub fn is_asked_for(state: &Meeting, room: &Room) -> bool {
-    match room.kind {
-        RoomKind::Main => state.info.settings.auto_record,
-        RoomKind::Breakout => state.breakout.as_ref().is_some_and(|set| set.shown.record),
-    }
+pub struct Recorders {
+    /// The takes of the meeting, as last seen; none before the first listing.
+    listed: Option<BTreeMap<RecordingId, BTreeMap<String, Take>>>,
+    /// Those that stood in the listing before it, too.
+    twice_listed: BTreeSet<String>,
+    list_at: Instant,
+    /// What was begun from here, and when; some of it may be in no listing yet.
+    began: BTreeMap<(RecordingId, Part), Instant>,
+    ended: BTreeMap<String, Instant>,
+    silent_since: Option<Instant>,
+    is_doubted: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Recording {
-    #[default]
-    Off,
-    On,
-    /// It goes on, and nobody has been there since then.
-    Emptied {
-        since: Instant,
-    },
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// With a listing not older than this.
+    List(Duration),
+    Begin(Box<TakeOrder>),
+    End(String),
 }
 
-impl Recording {
-    /// What follows, given what is asked for and whether somebody is there.
-    #[must_use]
-    pub fn next(self, is_asked_for: bool, is_attended: bool, now: Instant) -> Self {
-        match self {
-            _ if !is_asked_for => Self::Off,
-            _ if is_attended => Self::On,
-            Self::Off => Self::Off,
-            Self::On => Self::Emptied { since: now },
-            Self::Emptied { since } if now.duration_since(since) >= PAUSE => Self::Off,
-            Self::Emptied { .. } => self,
+impl Recorders {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            listed: None,
+            twice_listed: BTreeSet::new(),
+            list_at: now,
+            began: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            silent_since: None,
+            is_doubted: false,
         }
     }
 
-    pub fn is_on(self) -> bool {
-        self != Self::Off
+    /// Something else is wanted: it is looked at at once.
+    pub fn want(&mut self, wanted: &Wanted, now: Instant) {
+        let is_pressing = |wanted: &WantedRecording| interval_of(&wanted.recording) == SOON;
+        if wanted.recordings.values().any(is_pressing) {
+            self.list_at = self.list_at.min(now);
+        }
+        self.began.retain(|(id, _), _| wanted.recordings.contains_key(id));
     }
 
-    /// When it stops, if nobody comes.
-    pub fn stops_at(self) -> Option<Instant> {
-        match self {
-            Self::Emptied { since } => since.checked_add(PAUSE),
-            Self::Off | Self::On => None,
+    pub fn next_at(&self, wanted: &Wanted) -> Option<Instant> {
+        let doubt = self.silent_since.filter(|_| !self.is_doubted && is_running(wanted));
+        let doubt = doubt.and_then(|since| since.checked_add(AWAY));
+        Some(self.list_at).into_iter().chain(doubt).min()
+    }
+
+    pub fn next_step(&self, wanted: &Wanted, there: &BTreeMap<SessionId, Guest>, now: Instant) -> Option<Step> {
+        if now >= self.list_at {
+            return Some(Step::List(self.interval(wanted).saturating_sub(Duration::from_secs(1)).min(LATER)));
         }
+        let listed = self.listed.as_ref()?;
+        let stray = listed.iter().flat_map(|(id, takes)| takes.values().map(move |take| (*id, take)));
+        let rests = |take: &Take| self.ended.get(&take.id).is_some_and(|at| now.duration_since(*at) < END_AGAIN);
+        let to_end = |(id, take): &(RecordingId, &Take)| {
+            take.state.is_alive() && !rests(take) && self.is_stray(wanted, *id, take)
+        };
+        if let Some((_, take)) = { stray }.find(to_end) {
+            return Some(Step::End(take.id.clone()));
+        }
+        if wanted.is_closed() {
+            return None;
+        }
+        let running = wanted.recordings.values().filter(|wanted| wanted.recording.status.is_running());
+        for WantedRecording { recording, .. } in running {
+            let takes = listed.get(&recording.id);
+            let is_taken = |part: &Part| {
+                let name = part.to_string();
+                let is_begun = self.began.contains_key(&(recording.id, part.clone()));
+                is_begun || takes.is_some_and(|takes| takes.values().any(|take| take.part == name))
+            };
+            if let Some(part) = parts(recording, wanted, there).into_iter().find(|part| !is_taken(part)) {
+                return Some(Step::Begin(Box::new(order(&wanted.media, recording, part))));
+            }
+        }
+        None
+    }
+
+    /// A take that runs for nobody: of a recording that is not to run, or of a generation of the room that is
+    /// over. The main room looks after what no room does; such a take may be ahead of the word that wants it.
+    fn is_stray(&self, wanted: &Wanted, id: RecordingId, take: &Take) -> bool {
+        match wanted.recordings.get(&id) {
+            Some(this) => {
+                let is_former = take.generation().is_some_and(|generation| generation != wanted.media.generation);
+                !this.recording.status.is_running() || wanted.is_closed() || is_former
+            }
+            None => {
+                let is_main = wanted.media.room == RoomId::Main;
+                is_main && !wanted.elsewhere.contains(&id) && self.twice_listed.contains(&take.id)
+            }
+        }
+    }
+
+    fn interval(&self, wanted: &Wanted) -> Duration {
+        let unfinished = wanted.recordings.values().map(|wanted| interval_of(&wanted.recording));
+        unfinished.min().unwrap_or(INTERVAL)
+    }
+
+    /// It was listed. Answers what the meeting is to hear.
+    pub fn listed(&mut self, takes: Takes, wanted: &Wanted, now: Instant) -> Vec<Observation> {
+        self.silent_since = None;
+        self.is_doubted = false;
+        self.list_at = now.checked_add(self.interval(wanted)).unwrap_or(now);
+        self.began.retain(|_, at| now.duration_since(*at) < LISTED_AFTER);
+        self.ended.retain(|_, at| now.duration_since(*at) < END_AGAIN);
+        let by_id = |takes: Vec<Take>| takes.into_iter().map(|take| (take.id.clone(), take)).collect();
+        let listed: BTreeMap<RecordingId, BTreeMap<String, Take>> =
+            takes.by_recording.into_iter().map(|(id, takes)| (id, by_id(takes))).collect();
+        let mut news = Vec::new();
+        let none = BTreeMap::new();
+        for (id, wanted) in &wanted.recordings {
+            let takes = listed.get(id).unwrap_or(&none);
+            let is_begun = self.began.keys().any(|(recording, _)| recording == id);
+            let is_lost = |(take, state): &(&String, &TakeState)| !state.is_over() && !takes.contains_key(*take);
+            let lost: BTreeSet<String> = wanted.takes.iter().filter(is_lost).map(|(take, _)| take.clone()).collect();
+            let is_stopping = wanted.recording.status == RecordingStatus::Stopping;
+            let has_nothing = wanted.takes.is_empty() && takes.is_empty() && is_stopping;
+            if (!lost.is_empty() || has_nothing) && !is_begun {
+                news.push(Observation::Missing { recording: *id, takes: lost });
+            }
+            let has_news = takes.values().any(|take| is_news(wanted, take));
+            if has_news || wanted.recording.interrupted {
+                let takes = takes.values().cloned().collect();
+                news.push(Observation::Takes { recording: *id, takes });
+            }
+        }
+        let before = self.listed.replace(listed).unwrap_or_default();
+        self.twice_listed = before.into_values().flat_map(BTreeMap::into_keys).collect();
+        news
+    }
+
+    /// The recorder was asked for something and did not answer, or with an error.
+    pub fn failed(&mut self, now: Instant) {
+        self.silent_since.get_or_insert(now);
+    }
+
+    /// Whether what runs is to be doubted from now on.
+    pub fn doubts(&mut self, wanted: &Wanted, now: Instant) -> Option<Observation> {
+        let is_long = self.silent_since.is_some_and(|since| now.duration_since(since) >= AWAY);
+        if !is_long || self.is_doubted || !is_running(wanted) {
+            return None;
+        }
+        self.is_doubted = true;
+        Some(Observation::Unreachable { room: wanted.media.room })
+    }
+
+    /// It was begun; the recorder says so.
+    pub fn began(&mut self, order: &TakeOrder, take: Take, now: Instant) -> Observation {
+        self.began.insert((order.recording, order.part.clone()), now);
+        self.list_at = self.list_at.min(now.checked_add(SOON).unwrap_or(now));
+        self.hear(order.recording, take.clone());
+        Observation::Takes { recording: order.recording, takes: vec![take] }
+    }
+
+    /// It was asked for; whether it was begun, nobody knows. It is not asked for again before a listing could
+    /// show it.
+    pub fn may_have_begun(&mut self, order: &TakeOrder, now: Instant) {
+        self.began.insert((order.recording, order.part.clone()), now);
+        self.list_at = self.list_at.min(now.checked_add(SOON).unwrap_or(now));
+    }
+
+    pub fn ended(&mut self, take: &str, now: Instant) {
+        self.ended.insert(take.to_owned(), now);
+        self.list_at = self.list_at.min(now.checked_add(SOON).unwrap_or(now));
+    }
+
+    fn hear(&mut self, id: RecordingId, take: Take) {
+        let takes = self.listed.get_or_insert_default().entry(id).or_default();
+        let is_newer = takes.get(&take.id).is_none_or(|known| !known.state.is_over() && take.state > known.state);
+        if is_newer {
+            takes.insert(take.id.clone(), take);
+        }
+    }
+
+    /// The media server says that these takes changed. Answers what the meeting is to hear.
+    pub fn news(&mut self, takes: Vec<(RecordingId, Take)>, wanted: &Wanted, now: Instant) -> Vec<Observation> {
+        let mut news = Vec::new();
+        for (recording, take) in takes {
+            // What was never listed is no reason to believe that all is known.
+            if self.listed.is_some() {
+                self.hear(recording, take.clone());
+            }
+            match wanted.recordings.get(&recording) {
+                Some(known) if is_news(known, &take) => {
+                    news.push(Observation::Takes { recording, takes: vec![take] });
+                }
+                Some(_) => {}
+                None => self.list_at = self.list_at.min(now),
+            }
+        }
+        news
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn is_running(wanted: &Wanted) -> bool {
+    let sure = |wanted: &WantedRecording| wanted.recording.status.is_running() && !wanted.recording.interrupted;
+    wanted.recordings.values().any(sure)
+}
 
-    #[test]
-    fn a_room_is_recorded_only_where_that_is_asked_for_and_from_the_first_one_in_it() {
-        let now = Instant::now();
-        assert_eq!(Recording::Off.next(false, true, now), Recording::Off);
-        assert_eq!(Recording::Off.next(true, false, now), Recording::Off);
-        assert_eq!(Recording::Off.next(true, true, now), Recording::On);
-        assert_eq!(Recording::On.next(true, true, now), Recording::On);
-        assert_eq!(Recording::On.next(false, true, now), Recording::Off, "taken back: at once");
-    }
+fn is_news(wanted: &WantedRecording, take: &Take) -> bool {
+    wanted.takes.get(&take.id).is_none_or(|known| !known.is_over() && take.state > *known)
+}
 
-    #[test]
-    fn it_stops_a_while_after_the_last_one_went() {
-        let now = Instant::now();
-        let emptied = Recording::On.next(true, false, now);
-        assert_eq!(emptied.stops_at(), Some(now + PAUSE));
-        let before = now + PAUSE - Duration::from_millis(1);
-        assert_eq!(emptied.next(true, false, before), emptied);
-        assert!(emptied.is_on());
-        assert_eq!(emptied.next(true, true, before), Recording::On);
-        assert_eq!(emptied.next(true, false, now + PAUSE), Recording::Off);
+fn interval_of(recording: &Recording) -> Duration {
+    match recording.status {
+        RecordingStatus::Pending | RecordingStatus::Stopping => SOON,
+        RecordingStatus::Processing => LATER,
+        _ => INTERVAL,
     }
+}
+
+/// What a recording is to have takes of, just now.
+fn parts(recording: &Recording, wanted: &Wanted, there: &BTreeMap<SessionId, Guest>) -> Vec<Part> {
+    let generation = wanted.media.generation;
+    let (whole, is_of): (Option<Part>, Vec<Source>) = match recording.kind {
+        RecordingKind::Composite => (Some(Part::Composite(generation)), Vec::new()),
+        RecordingKind::Audio => (Some(Part::Audio(generation)), Vec::new()),
+        RecordingKind::Tracks => (None, vec![Source::Audio, Source::Video, Source::Screen]),
+        RecordingKind::Screen => (None, vec![Source::Screen]),
+    };
+    let is_meant = |source: Source| {
+        is_of.contains(&source)
+            || (recording.audio_tracks && source == Source::Audio)
+            || (recording.screen_share && source == Source::Screen)
+    };
+    let mut parts: Vec<Part> = whole.into_iter().collect();
+    for (participant, person) in wanted.people.iter().filter(|(_, person)| !person.is_service) {
+        let guests = person.sessions.iter().filter_map(|session| there.get(session));
+        let tracks = guests.flat_map(|guest| &guest.tracks);
+        let tracks = tracks.filter(|track| is_meant(track.source) && person.may.has(track.source));
+        parts.extend(tracks.map(|track| part_of(*participant, track.source, &track.id)));
+    }
+    parts
+}
+
+fn part_of(participant: ParticipantId, source: Source, track: &str) -> Part {
+    Part::Track { participant, source, track: track.to_owned() }
+}
+
+fn order(room: &MediaRoom, recording: &Recording, part: Part) -> TakeOrder {
+    let path = path_of(&room.key.tenant, room.key.meeting, &recording.name, &part);
+    TakeOrder { room: room.clone(), recording: recording.id, part, format: recording.format, path }
 }

@@ -1,19 +1,33 @@
 //! What a meeting and its rooms say to each other. The meeting says what is wanted, as a level: a
 //! word that is lost is made good by the next, and an older one changes nothing. A room answers
-//! with what only it can know; nothing that it says changes the meeting's state.
+//! with what only it can know. What it saw of the media is an observation like any other: the meeting
+//! decides what comes of it.
 
 use crate::ports::MediaRoom;
 use actix::Message;
-use convoke_domain::shapes::RoomState;
-use convoke_domain::{ParticipantId, RoomId, Seq, SessionId, Term};
+use convoke_domain::recording::{Observation, Recording, Take, TakeState};
+use convoke_domain::shapes::{Media as Sources, RoomState, Source};
+use convoke_domain::{ParticipantId, RecordingId, RoomId, Seq, SessionId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Somebody who is in the room, or is on the way back to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     pub is_service: bool,
     pub sessions: BTreeSet<SessionId>,
+    pub may: Sources,
+    /// What they publish, as the meeting has it.
+    pub media: Sources,
+    /// What was muted and not turned on since, by the event that said so.
+    pub mutes: BTreeMap<Source, Seq>,
+}
+
+/// A recording that something is still to come of, with what is known of its takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedRecording {
+    pub recording: Recording,
+    pub takes: BTreeMap<String, TakeState>,
 }
 
 /// All that is wanted of a room. It leaves the meeting when `at_seq` is durable.
@@ -24,8 +38,9 @@ pub struct Wanted {
     pub state: RoomState,
     pub media: MediaRoom,
     pub people: BTreeMap<ParticipantId, Person>,
-    /// By the meeting's rules it is recorded while somebody is in it.
-    pub is_recorded: bool,
+    pub recordings: BTreeMap<RecordingId, WantedRecording>,
+    /// For the main room: recordings that other rooms look after. What else runs for the meeting is nobody's.
+    pub elsewhere: BTreeSet<RecordingId>,
 }
 
 impl Wanted {
@@ -37,13 +52,9 @@ impl Wanted {
     pub fn is_like(&self, other: &Self) -> bool {
         self.state == other.state
             && self.media == other.media
-            && self.is_recorded == other.is_recorded
+            && self.recordings == other.recordings
+            && self.elsewhere == other.elsewhere
             && self.people == other.people
-    }
-
-    /// Whether somebody is in it who is no service.
-    pub fn is_attended(&self) -> bool {
-        self.people.values().any(|person| !person.is_service)
     }
 
     pub fn sessions(&self) -> BTreeSet<SessionId> {
@@ -65,6 +76,10 @@ pub enum ToRoom {
     Migrate(Migrate),
     /// These are there, by the word of whoever knows.
     Arrived(BTreeSet<ParticipantId>),
+    /// The media server says that people or tracks changed here.
+    Changed,
+    /// It says so of takes.
+    Takes(Vec<(RecordingId, Take)>),
 }
 
 #[derive(Debug, Message)]
@@ -91,6 +106,8 @@ pub enum Word {
         missing: BTreeSet<ParticipantId>,
         late: BTreeSet<ParticipantId>,
     },
+    /// What it saw of the media, in order.
+    Seen(Vec<Observation>),
     /// It was closed, and nothing of it is left.
     Gone,
 }

@@ -8,7 +8,7 @@ mod ports;
 mod socket;
 mod store;
 
-pub use ports::{FakeBus, FakeClock, FakeDoors, FakeMedia, FakeRooms};
+pub use ports::{FakeBus, FakeClock, FakeDoors, FakeMedia, FakeRecorder, FakeRooms};
 pub use socket::{Socket, session_of};
 pub use store::{FakeStore, Weather};
 
@@ -24,8 +24,8 @@ use convoke_domain::command::Create;
 use convoke_domain::shapes::{Role, Settings};
 use convoke_domain::{Limits, MeetingId, TenantId};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -38,6 +38,7 @@ pub struct World {
     pub clock: Arc<FakeClock>,
     pub media: Arc<FakeMedia>,
     pub rooms: Arc<FakeRooms>,
+    pub recorder: Arc<FakeRecorder>,
     pub bus: Arc<FakeBus>,
     pub meetings: Meetings,
     pub life: Arc<Life>,
@@ -60,8 +61,9 @@ impl World {
     async fn new() -> Self {
         let store = Arc::new(FakeStore::default());
         let clock = Arc::new(FakeClock { began: tokio::time::Instant::now(), panics: AtomicU32::new(0) });
-        let media = Arc::new(FakeMedia { panics: AtomicU32::new(0) });
+        let media = Arc::new(FakeMedia { panics: AtomicU32::new(0), lifetime: Mutex::default() });
         let rooms = Arc::new(FakeRooms::default());
+        let recorder = Arc::new(FakeRecorder::default());
         let bus = Arc::new(FakeBus::default());
         let life = Life::new(NodeLife { node: "n".into(), epoch: 1 }, tokio::time::Instant::now() + LEASE);
         let env = Env {
@@ -72,6 +74,7 @@ impl World {
             doors: Arc::new(FakeDoors),
             media: media.clone(),
             media_rooms: rooms.clone(),
+            recorder: recorder.clone(),
             limits: Arc::new(Limits::default()),
             life: life.clone(),
             timing: Timing::default(),
@@ -80,7 +83,7 @@ impl World {
         let (_, hub) = Hub::start_here(0, bus.clone(), clock.clone(), Duration::from_secs(10));
         let node = Node::new(meetings.clone());
         let key = MeetingKey { tenant: TenantId("t".into()), meeting: MeetingId(Uuid::now_v7()) };
-        let world = Self { store, clock, media, rooms, bus, meetings, life, node, hub, key };
+        let world = Self { store, clock, media, rooms, recorder, bus, meetings, life, node, hub, key };
         world.make(&world.key).await;
         world
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 pub fn fold(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
     match event {
-        Event::RecordingChanged { recording, held, .. } => change(state, recording, *held, at, limits),
+        Event::RecordingChanged { recording, held, by } => change(state, recording, (*held, *by), at, limits),
         Event::TakeChanged { recording, take } => {
             if let Some(live) = state.recordings.get_mut(recording) {
                 live.takes.insert(take.id.clone(), take.clone());
@@ -27,13 +27,16 @@ pub fn fold(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
     }
 }
 
-fn change(state: &mut Meeting, recording: &Recording, held: bool, at: Millis, limits: &Limits) {
+type HeldBy = (bool, Option<ParticipantId>);
+
+fn change(state: &mut Meeting, recording: &Recording, (held, by): HeldBy, at: Millis, limits: &Limits) {
     let before = state.recordings.get(&recording.id).map(|live| (live.recording.status, live.recording.interrupted));
     let live = state.recordings.entry(recording.id).or_insert_with(|| LiveRecording {
         recording: recording.clone(),
         since: at,
         takes: BTreeMap::new(),
-        consents: BTreeMap::new(),
+        // Whoever asks for it need not be asked.
+        consents: by.filter(|_| recording.consent).map(|by| (by, true)).into_iter().collect(),
         emptied_at: None,
     });
     live.recording = recording.clone();

@@ -60,6 +60,8 @@ fn begin(turn: &mut Turn<'_>, room: RoomId, wanted: &StartRecording, automatic: 
         error: None,
     };
     let consent = recording.consent;
+    let there = turn.state.inside_of(room);
+    let loud = publishing_of(turn, &there);
     turn.emit(Event::RecordingChanged { recording, held: false, by });
     if !consent {
         return;
@@ -68,7 +70,26 @@ fn begin(turn: &mut Turn<'_>, room: RoomId, wanted: &StartRecording, automatic: 
     if let Some(participant) = by.filter(|_| !automatic) {
         turn.emit(Event::RecordingConsented { recording: id, participant, given: true });
     }
+    tell_hushed(turn, loud);
     grant_room(turn, room);
+}
+
+/// What these people publish.
+pub fn publishing_of(turn: &Turn<'_>, people: &[ParticipantId]) -> Vec<(ParticipantId, Media)> {
+    let members = people.iter().filter_map(|id| turn.state.member(*id));
+    let loud = members.filter(|member| member.participant.media != Media::default() && !member.is_service());
+    loud.map(|member| (member.participant.id, member.participant.media)).collect()
+}
+
+/// Tells the rooms of those whom a recording has taken something away from.
+pub fn tell_hushed(turn: &mut Turn<'_>, before: Vec<(ParticipantId, Media)>) {
+    for (id, was) in before {
+        let Some(member) = turn.state.member(id) else { continue };
+        let (room, media) = (member.participant.room, member.participant.media);
+        if media != was {
+            turn.tell(Effect::Signal { room, signal: Signal::MediaStates { participant: id, media } });
+        }
+    }
 }
 
 /// What people there may publish is another now.
@@ -130,13 +151,23 @@ pub fn consent(turn: &mut Turn<'_>, caller: &Caller, id: RecordingId, given: boo
     if live.consents.get(&participant) == Some(&given) {
         return Ok(Reply::Done);
     }
+    let loud = publishing_of(turn, &[participant]);
     turn.emit(Event::RecordingConsented { recording: id, participant, given });
+    tell_hushed(turn, loud);
     turn.tell_after(Effect::GrantMedia(participant));
     Ok(Reply::Done)
 }
 
-/// Begins what the settings ask for, where it does not run.
+/// Begins what the settings ask for, where it does not run, and ends what they ask for no more.
 pub fn keep(turn: &mut Turn<'_>) {
+    let settings = &turn.state.info.settings;
+    let is_unasked = |live: &&LiveRecording| {
+        live.is_running() && live.recording.automatic && live.recording.room == RoomId::Main && !settings.auto_record
+    };
+    let unasked: Vec<RecordingId> = turn.state.unfinished().filter(is_unasked).map(|live| live.recording.id).collect();
+    for id in unasked {
+        halt(turn, id, false, None);
+    }
     if !asks(turn.state) {
         return;
     }

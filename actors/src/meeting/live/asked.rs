@@ -118,6 +118,9 @@ impl Live {
     /// A room says something. Who is missing there is for those who lead; whoever of them has a socket
     /// all the same may need other credentials.
     pub fn hear(&mut self, room: RoomId, word: Word) {
+        if let Word::Seen(seen) = word {
+            return seen.into_iter().for_each(|seen| self.input(Input::Seen(seen)));
+        }
         let Some(missing) = self.rooms.hear(room, word) else { return };
         let data = format!(r#"{{"room":"{room}","missing":{}}}"#, frame::json(&missing.all));
         let message = frame::notice("room.arrivals", &data);

@@ -91,6 +91,11 @@ impl Live {
     pub(super) fn place(&mut self, session: SessionId, socket: SocketId, why: Placing) {
         let Some(place) = self.state.session_member(session).map(Self::place_of) else { return };
         self.rooms.placed(place);
+        match why {
+            _ if place.waiting => drop(self.renewals.remove(&session)),
+            Placing::New { .. } | Placing::Moved => self.granted(session),
+            Placing::Again => self.granted_elsewhere(session),
+        }
         self.leave(Item::Place { socket, place, why });
     }
 

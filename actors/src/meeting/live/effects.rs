@@ -61,10 +61,8 @@ impl Live {
                 self.tell_leads(&message);
             }
             Effect::GrantMedia(participant) => {
-                for (session, socket) in self.sockets_of(participant) {
-                    let Some(shown) = Self::shown(&self.key, &self.env, &self.state, session) else { continue };
-                    let data = format!(r#"{{"media":{}}}"#, shown.credentials().get());
-                    self.tell(socket, frame::notice("media.granted", &data));
+                for (session, _) in self.sockets_of(participant) {
+                    self.grant(session);
                 }
             }
             Effect::Signal { room, signal } => {

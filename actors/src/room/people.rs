@@ -1,0 +1,183 @@
+//! Who is in a media room, as it was last looked at, held against who is wanted there: strangers have to
+//! go, what people may publish is brought in line, what was muted is muted, and what they publish is told
+//! to the meeting. One look says all of that; between looks nothing is believed to have changed but what
+//! was changed from here.
+
+use super::words::Wanted;
+use crate::ports::Guest;
+use convoke_domain::recording::Observation;
+use convoke_domain::shapes::{Media as Sources, Source};
+use convoke_domain::{ParticipantId, Seq, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Somebody whom nobody ever wanted here may be ahead of the word that wants them.
+pub const SUSPICION: Duration = Duration::from_secs(5);
+/// What the media says and the meeting does not may be on its way to the meeting.
+pub const SETTLING: Duration = Duration::from_secs(5);
+/// Whose credentials may still be good, though they are wanted here no more; longer than any are.
+const REVOKED_KEPT: Duration = Duration::from_secs(900);
+const REVOKED_MAX: usize = 10_000;
+
+#[derive(Default)]
+pub struct People {
+    /// Since the last look; none before the first.
+    there: Option<BTreeMap<SessionId, Guest>>,
+    /// Sessions that were wanted here and are not any more, and until when that is remembered.
+    revoked: BTreeMap<SessionId, Instant>,
+    /// Sessions that were never wanted here and were there at the last look.
+    suspects: BTreeSet<SessionId>,
+    expelled: BTreeSet<SessionId>,
+    /// Up to which event somebody was muted here.
+    muted: BTreeMap<(ParticipantId, Source), Seq>,
+    /// Since when somebody publishes other things than the meeting has it.
+    differing: BTreeMap<ParticipantId, (Sources, Instant)>,
+}
+
+/// What is to be done about somebody next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Remove(SessionId),
+    Permit(SessionId, Sources),
+    Mute(SessionId, String),
+}
+
+impl People {
+    /// These are wanted here no more.
+    pub fn revoke(&mut self, sessions: impl Iterator<Item = SessionId>, now: Instant) {
+        let until = now.checked_add(REVOKED_KEPT).unwrap_or(now);
+        self.revoked.extend(sessions.map(|session| (session, until)));
+        while self.revoked.len() > REVOKED_MAX {
+            self.revoked.pop_first();
+        }
+    }
+
+    pub fn want(&mut self, wanted: &BTreeSet<SessionId>) {
+        self.revoked.retain(|session, _| !wanted.contains(session));
+        self.expelled.retain(|session| !wanted.contains(session));
+    }
+
+    /// The room is another one: nobody is known to be there.
+    pub fn forget(&mut self) {
+        self.there = None;
+        self.suspects.clear();
+        self.expelled.clear();
+        self.differing.clear();
+    }
+
+    pub fn there(&self) -> Option<&BTreeMap<SessionId, Guest>> {
+        self.there.as_ref()
+    }
+
+    /// What was seen. Answers what the meeting is to hear, and whether to look again soon.
+    pub fn look(
+        &mut self,
+        there: BTreeMap<SessionId, Guest>,
+        wanted: &Wanted,
+        sessions: &BTreeSet<SessionId>,
+        now: Instant,
+    ) -> (Vec<Observation>, Option<Duration>) {
+        self.revoked.retain(|_, until| *until > now);
+        let strangers = there.keys().filter(|session| !sessions.contains(session)).copied();
+        let known = |session: &SessionId| self.revoked.contains_key(session) || self.suspects.contains(session);
+        (self.expelled, self.suspects) = strangers.partition(known);
+        self.there = Some(there);
+        let news = self.differences(wanted, now);
+        let again =
+            [(!self.suspects.is_empty()).then_some(SUSPICION), (!self.differing.is_empty()).then_some(SETTLING)];
+        (news, again.into_iter().flatten().min())
+    }
+
+    /// Who publishes other things than the meeting has it, and has for a while.
+    fn differences(&mut self, wanted: &Wanted, now: Instant) -> Vec<Observation> {
+        let Some(there) = &self.there else { return Vec::new() };
+        let mut differing = BTreeMap::new();
+        let mut news = Vec::new();
+        for (id, person) in &wanted.people {
+            let guests = person.sessions.iter().filter_map(|session| there.get(session));
+            let all = guests.map(Guest::publishes).fold(Sources::default(), union);
+            let media = common(all, person.may);
+            if media == person.media {
+                continue;
+            }
+            let since = match self.differing.get(id) {
+                Some((before, since)) if *before == media => *since,
+                _ => now,
+            };
+            if now.duration_since(since) >= SETTLING {
+                news.push(Observation::Publishing { participant: *id, media });
+            }
+            differing.insert(*id, (media, since));
+        }
+        self.differing = differing;
+        news
+    }
+
+    /// What is to be done next, by what was last seen.
+    pub fn next_deed(&mut self, wanted: &Wanted) -> Option<Deed> {
+        if let Some(session) = self.expelled.first() {
+            return Some(Deed::Remove(*session));
+        }
+        let there = self.there.as_ref()?;
+        for (id, person) in &wanted.people {
+            let guests = || person.sessions.iter().filter_map(|session| Some((*session, there.get(session)?)));
+            if let Some((session, _)) = guests().find(|(_, guest)| guest.may != person.may) {
+                return Some(Deed::Permit(session, person.may));
+            }
+            for (source, seq) in &person.mutes {
+                if self.muted.get(&(*id, *source)).is_some_and(|done| done >= seq) {
+                    continue;
+                }
+                let is_loud = |(session, guest): (SessionId, &Guest)| {
+                    let mut tracks = guest.tracks.iter();
+                    let track = tracks.find(|track| track.source == *source && !track.is_muted)?;
+                    Some(Deed::Mute(session, track.id.clone()))
+                };
+                if let Some(deed) = guests().find_map(is_loud) {
+                    return Some(deed);
+                }
+                // From here on it is theirs to turn on again.
+                self.muted.insert((*id, *source), *seq);
+            }
+        }
+        None
+    }
+
+    pub fn done(&mut self, deed: &Deed) {
+        let Some(there) = &mut self.there else { return };
+        match deed {
+            Deed::Remove(session) => {
+                self.expelled.remove(session);
+                there.remove(session);
+            }
+            Deed::Permit(session, may) => {
+                if let Some(guest) = there.get_mut(session) {
+                    guest.may = *may;
+                    guest.tracks.retain(|track| may.has(track.source));
+                }
+            }
+            Deed::Mute(session, id) => {
+                let tracks = there.get_mut(session).into_iter().flat_map(|guest| &mut guest.tracks);
+                tracks.filter(|track| track.id == *id).for_each(|track| track.is_muted = true);
+            }
+        }
+    }
+
+    /// Whether somebody was muted of whom it is not known that they are.
+    pub fn has_unmuted(&self, wanted: &Wanted) -> bool {
+        let is_new = |id: &ParticipantId, source: &Source, seq: &Seq| {
+            self.muted.get(&(*id, *source)).is_none_or(|done| done < seq)
+        };
+        let mut people = wanted.people.iter();
+        people.any(|(id, person)| person.mutes.iter().any(|(source, seq)| is_new(id, source, seq)))
+    }
+}
+
+fn union(one: Sources, other: Sources) -> Sources {
+    Sources { audio: one.audio || other.audio, video: one.video || other.video, screen: one.screen || other.screen }
+}
+
+fn common(one: Sources, other: Sources) -> Sources {
+    Sources { audio: one.audio && other.audio, video: one.video && other.video, screen: one.screen && other.screen }
+}
