@@ -192,6 +192,28 @@ settings! {
         breakout_rooms_max: usize = "100", number("rooms", 1, 1_000);
         /// Rooms of a meeting that are remembered, closed ones included.
         rooms_kept_max: usize = "500", number("rooms", 1, 10_000);
+        /// Recordings of one meeting that are under way at once.
+        recordings_at_once_max: usize = "120", number("recordings", 1, 10_000);
+        /// Recordings that a meeting remembers, those under way besides.
+        recordings_kept_max: usize = "500", number("recordings", 1, 10_000);
+        /// Runs of the recorder of one recording.
+        takes_max: usize = "1000", number("takes", 1, 10_000);
+        /// How long the recorder may take to begin.
+        recording_start_s: u64 = "60", number("seconds", 5, 3_600);
+        /// How long a recorded room may be empty before its recording stops.
+        recording_empty_s: u64 = "30", number("seconds", 1, 86_400);
+        /// How long one recording may be.
+        recording_s_max: u64 = "21600", number("seconds", 60, 604_800);
+        /// How long the recorder may take to stop.
+        recording_stop_s: u64 = "300", number("seconds", 10, 86_400);
+        /// How long the recorder may take to finish its files.
+        recording_processing_s: u64 = "21600", number("seconds", 60, 604_800);
+        /// How long the recorder may be out of reach before what it recorded is given up.
+        recording_away_s: u64 = "600", number("seconds", 30, 86_400);
+        /// Wait before an automatic recording that failed is tried again; it doubles.
+        recording_retry_s: u64 = "30", number("seconds", 1, 3_600);
+        /// Failures in a row after which an automatic recording is not tried again.
+        recording_failures_max: u32 = "3", number("failures", 1, 100);
         /// A drop shorter than this is no event.
         drop_ms: u64 = "3000", number("milliseconds", 0, 60_000);
         /// How long a lost session may take to come back.

@@ -221,9 +221,9 @@ impl Recorders {
     }
 }
 
+/// Whether somebody is shown as recorded.
 fn is_running(wanted: &Wanted) -> bool {
-    let sure = |wanted: &WantedRecording| wanted.recording.status.is_running() && !wanted.recording.interrupted;
-    wanted.recordings.values().any(sure)
+    wanted.recordings.values().any(|wanted| wanted.recording.status == RecordingStatus::Recording)
 }
 
 fn is_news(wanted: &WantedRecording, take: &Take) -> bool {

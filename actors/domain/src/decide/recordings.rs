@@ -268,7 +268,8 @@ fn miss(turn: &mut Turn<'_>, id: RecordingId, takes: &BTreeSet<String>) {
 
 /// Nobody is shown as recorded of whom that cannot be told.
 fn doubt(turn: &mut Turn<'_>, room: RoomId) {
-    let sure = |live: &&LiveRecording| live.is_running() && live.recording.room == room && !live.recording.interrupted;
+    let sure =
+        |live: &&LiveRecording| live.recording.room == room && live.recording.status == RecordingStatus::Recording;
     let doubted: Vec<Recording> = turn.state.unfinished().filter(sure).map(|live| live.recording.clone()).collect();
     for mut recording in doubted {
         recording.status = RecordingStatus::Pending;
