@@ -224,8 +224,8 @@ fn miss(turn: &mut Turn<'_>, id: RecordingId, takes: &BTreeSet<String>) {
     if takes.is_empty() && live.takes.is_empty() && live.recording.status == RecordingStatus::Stopping {
         return fail(turn, id, "it was stopped before anything was recorded");
     }
-    let lost: Vec<Take> =
-        live.takes.values().filter(|take| takes.contains(&take.id) && !take.state.is_over()).cloned().collect();
+    let is_lost = |take: &&Take| (takes.is_empty() || takes.contains(&take.id)) && !take.state.is_over();
+    let lost: Vec<Take> = live.takes.values().filter(is_lost).cloned().collect();
     for mut take in lost {
         take.state = TakeState::Failed;
         take.ended_at = Some(turn.now.at);
