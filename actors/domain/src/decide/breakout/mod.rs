@@ -5,7 +5,7 @@ pub mod closing;
 pub mod moving;
 pub mod open;
 
-use super::{checked, person};
+use super::{checked, person, recordings};
 use crate::breakout::{Breakout, BreakoutSet, BreakoutState, Move};
 use crate::effect::Effect;
 use crate::event::Event;
@@ -73,7 +73,9 @@ fn relocate(turn: &mut Turn<'_>, moves: Vec<Move>, by: Option<ParticipantId>) {
     let (services, people): (Vec<Move>, Vec<Move>) = moves.into_iter().partition(is_service);
     for moves in [people, services].into_iter().filter(|moves| !moves.is_empty()) {
         let entered: Vec<ParticipantId> = moves.iter().map(|this| this.participant).collect();
+        let published = recordings::published(turn.state, &entered);
         turn.emit(Event::ParticipantsMoved { moves, by });
+        recordings::tell_silenced(turn, &published);
         for id in entered {
             turn.tell(Effect::Entered(id));
         }
