@@ -166,7 +166,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         }
         Event::ParticipantLeft { participant, reason, .. } => {
             if *reason == LeaveReason::ToLobby {
-                recordings::raise_generation(state, participant.room);
+                recordings::raise_generation(state, participant.room, at);
             }
             put(state, participant);
             state.hands.retain(|hand| hand.participant != participant.id);
@@ -210,7 +210,7 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         }
         Event::ParticipantRemoved { participant, banned, .. } => {
             if *banned && state.inside.contains(&participant.id) {
-                recordings::raise_generation(state, participant.room);
+                recordings::raise_generation(state, participant.room, at);
             }
             drop_sessions(state, participant.id);
             state.hands.retain(|hand| hand.participant != participant.id);

@@ -213,5 +213,6 @@ impl Meeting {
         let forgotten: Vec<RoomId> = old.map(|room| room.id).take(excess).collect();
         self.rooms.retain(|id, _| !forgotten.contains(id));
         self.merged_into.retain(|id, _| !forgotten.contains(id));
+        self.generations.retain(|id, _| !forgotten.contains(id));
     }
 }

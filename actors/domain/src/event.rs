@@ -431,7 +431,7 @@ pub enum Event {
     #[serde(rename = "recording.changed")]
     RecordingChanged {
         recording: Recording,
-        /// An automatic recording was stopped by somebody: it does not begin again before the room was empty.
+        /// Somebody stopped it where the settings ask for it: none begins by itself before the room was empty.
         #[serde(skip_serializing_if = "std::ops::Not::not", default)]
         held: bool,
         #[serde(skip_serializing_if = "Option::is_none", default)]

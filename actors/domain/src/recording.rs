@@ -35,6 +35,10 @@ impl RecordingStatus {
     pub fn is_running(self) -> bool {
         matches!(self, Self::Pending | Self::Recording)
     }
+    /// What happens may be taken down: it is not known that the recorder has ended.
+    pub fn is_exposing(self) -> bool {
+        matches!(self, Self::Pending | Self::Recording | Self::Stopping)
+    }
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -208,6 +212,9 @@ pub struct LiveRecording {
     pub consents: BTreeMap<ParticipantId, bool>,
     /// Since when nobody has been in the room.
     pub emptied_at: Option<Millis>,
+    /// Since when it has been shown as recorded without a take that runs in the room's present generation.
+    #[serde(default)]
+    pub lapsed_at: Option<Millis>,
 }
 
 impl LiveRecording {
@@ -221,7 +228,20 @@ impl LiveRecording {
 
     /// Whether somebody's consent is missing.
     pub fn withholds(&self, participant: ParticipantId) -> bool {
-        self.recording.consent && self.is_running() && self.consents.get(&participant) != Some(&true)
+        self.is_asking() && self.consents.get(&participant) != Some(&true)
+    }
+
+    /// Whether people are asked for their consent, and publish nothing without it.
+    pub fn is_asking(&self) -> bool {
+        self.recording.consent && self.recording.status.is_exposing()
+    }
+
+    /// Whether it is shown as recorded, and nothing runs that would record the room as it is now.
+    pub fn lacks_take(&self, generation: u32) -> bool {
+        let runs = |take: &Take| take.state == TakeState::Active && take.generation() == Some(generation);
+        self.recording.status == RecordingStatus::Recording
+            && self.recording.kind.is_continuous()
+            && !self.takes.values().any(runs)
     }
 
     /// Whether the room as a whole was being recorded, in its present generation, and is not any more.

@@ -2,7 +2,7 @@
 //! fared. What nobody consented to takes down what people publish, with the same event.
 
 use crate::event::Event;
-use crate::ids::{Millis, ParticipantId, RoomId};
+use crate::ids::{Millis, ParticipantId, RecordingId, RoomId};
 use crate::limits::Limits;
 use crate::recording::{LiveRecording, Recording, RecordingStatus};
 use crate::shapes::Media;
@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 
 pub fn fold(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
     match event {
-        Event::RecordingChanged { recording, held, by } => change(state, recording, (*held, *by), at, limits),
+        Event::RecordingChanged { recording, held, by } => change(state, recording, *held, *by, at, limits),
         Event::TakeChanged { recording, take } => {
             if let Some(live) = state.recordings.get_mut(recording) {
                 live.takes.insert(take.id.clone(), take.clone());
             }
+            note_lapse(state, *recording, at);
         }
         Event::RecordingConsented { recording, participant, given } => {
             if let Some(live) = state.recordings.get_mut(recording) {
@@ -27,29 +28,36 @@ pub fn fold(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
     }
 }
 
-type HeldBy = (bool, Option<ParticipantId>);
-
-fn change(state: &mut Meeting, recording: &Recording, (held, by): HeldBy, at: Millis, limits: &Limits) {
+fn change(
+    state: &mut Meeting,
+    recording: &Recording,
+    held: bool,
+    by: Option<ParticipantId>,
+    at: Millis,
+    limits: &Limits,
+) {
     let before = state.recordings.get(&recording.id).map(|live| (live.recording.status, live.recording.interrupted));
     let live = state.recordings.entry(recording.id).or_insert_with(|| LiveRecording {
         recording: recording.clone(),
         since: at,
         takes: BTreeMap::new(),
         // Whoever asks for it need not be asked.
-        consents: by.filter(|_| recording.consent).map(|by| (by, true)).into_iter().collect(),
+        consents: by.filter(|_| recording.consent).map(|id| (id, true)).into_iter().collect(),
         emptied_at: None,
+        lapsed_at: None,
     });
     live.recording = recording.clone();
     if before != Some((recording.status, recording.interrupted)) {
         live.since = at;
     }
+    note_lapse(state, recording.id, at);
     if recording.status.is_over() {
         state.unfinished.remove(&recording.id);
         forget_oldest(state, limits);
     } else {
         state.unfinished.insert(recording.id);
     }
-    if recording.automatic {
+    if recording.automatic || held {
         fare(state, recording, held, at, limits);
     }
     if before.is_none() {
@@ -72,11 +80,31 @@ fn fare(state: &mut Meeting, recording: &Recording, held: bool, at: Millis, limi
             let is_given_up = past.failures >= limits.recording_failures_max;
             past.retry_at = (!is_given_up).then(|| at.saturating_add(wait));
         }
-        RecordingStatus::Recording | RecordingStatus::Completed => {
+        RecordingStatus::Completed => {
             past.failures = 0;
             past.retry_at = None;
         }
-        RecordingStatus::Pending | RecordingStatus::Stopping | RecordingStatus::Processing => past.retry_at = None,
+        _ => past.retry_at = None,
+    }
+    forget_fares(state);
+}
+
+/// Nothing is held against a room that is empty.
+fn forget_fares(state: &mut Meeting) {
+    let rooms: Vec<RoomId> = state.automatic.keys().copied().collect();
+    for room in rooms {
+        if !state.counts_at_least(room, 1) {
+            state.automatic.remove(&room);
+        }
+    }
+}
+
+/// Keeps since when it is shown as recorded and is not.
+fn note_lapse(state: &mut Meeting, id: RecordingId, at: Millis) {
+    let Some(room) = state.recordings.get(&id).map(|live| live.recording.room) else { return };
+    let generation = state.generation(room);
+    if let Some(live) = state.recordings.get_mut(&id) {
+        live.lapsed_at = if live.lacks_take(generation) { live.lapsed_at.or(Some(at)) } else { None };
     }
 }
 
@@ -98,12 +126,7 @@ pub fn hold_to_consent(state: &mut Meeting, id: ParticipantId) {
 /// Keeps since when nobody has been in a recorded room. With its last person what was said of its automatic
 /// recording is forgotten.
 pub fn watch(state: &mut Meeting, at: Millis) {
-    let rooms: Vec<RoomId> = state.automatic.keys().copied().collect();
-    for room in rooms {
-        if !state.counts_at_least(room, 1) {
-            state.automatic.remove(&room);
-        }
-    }
+    forget_fares(state);
     for id in state.unfinished.clone() {
         let Some(room) = state.recordings.get(&id).map(|live| live.recording.room) else { continue };
         let is_attended = state.counts_at_least(room, 1);
@@ -119,12 +142,16 @@ pub fn recover(state: &mut Meeting, at: Millis) {
         if let Some(live) = state.recordings.get_mut(id) {
             live.since = at;
             live.emptied_at = live.emptied_at.map(|_| at);
+            live.lapsed_at = live.lapsed_at.map(|_| at);
         }
     }
 }
 
 /// Credentials that were given for the room let nobody in any more.
-pub fn raise_generation(state: &mut Meeting, room: RoomId) {
+pub fn raise_generation(state: &mut Meeting, room: RoomId, at: Millis) {
     let generation = state.generations.entry(room).or_default();
     *generation = generation.saturating_add(1);
+    for id in state.unfinished.clone() {
+        note_lapse(state, id, at);
+    }
 }

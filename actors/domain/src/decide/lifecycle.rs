@@ -166,11 +166,13 @@ pub fn update(
     Ok(Reply::Done)
 }
 
-/// After an owner's death: whoever was absent, was absent because of us, and begins anew.
+/// After an owner's death: whoever was absent, was absent because of us, and begins anew; so does what
+/// the recorder is given to begin, to stop or to finish.
 pub fn recovered(turn: &mut Turn<'_>) -> Result<Reply, Rejection> {
     let state = &turn.state;
-    let waits = !state.lost.is_empty() || state.empty_since.is_some() || state.leaderless_since.is_some();
-    if waits && !state.info.status.is_over() {
+    let is_absent = !state.lost.is_empty() || state.empty_since.is_some() || state.leaderless_since.is_some();
+    // Recordings are followed after the meeting's end too.
+    if (is_absent && !state.info.status.is_over()) || !state.unfinished.is_empty() {
         turn.emit(Event::MeetingRecovered {});
     }
     Ok(Reply::Done)

@@ -9,7 +9,8 @@ use crate::event::Event;
 use crate::ids::{Millis, ParticipantId, RecordingId, RoomId};
 use crate::limits::Limits;
 use crate::recording::{
-    LiveRecording, Observation, Recording, RecordingStatus, StartRecording, Take, TakeState, name_of, owner_of,
+    LiveRecording, Observation, Recording, RecordingKind, RecordingStatus, StartRecording, Take, TakeState, name_of,
+    owner_of,
 };
 use crate::rejection::Rejection;
 use crate::shapes::{Media, Room, RoomKind, RoomState, Source, Status};
@@ -18,6 +19,11 @@ use crate::turn::{Caller, Reply, Turn};
 use std::collections::BTreeSet;
 
 const ERROR_CHARS_MAX: usize = 300;
+/// What the recorder calls a take, and where it puts the file; anything longer is none of its names.
+const TAKE_ID_CHARS_MAX: usize = 200;
+const TAKE_FILE_CHARS_MAX: usize = 1_000;
+/// What begins by itself is of the kind that is asked for by default.
+const AUTOMATIC_KIND: RecordingKind = RecordingKind::Composite;
 
 pub fn start(turn: &mut Turn<'_>, caller: &Caller, wanted: StartRecording) -> Result<Reply, Rejection> {
     if turn.state.info.status != Status::Live {
@@ -60,34 +66,36 @@ fn begin(turn: &mut Turn<'_>, room: RoomId, wanted: &StartRecording, automatic: 
         error: None,
     };
     let consent = recording.consent;
-    let there = turn.state.inside_of(room);
-    let loud = publishing_of(turn, &there);
+    let published = published_in(turn.state, room);
     turn.emit(Event::RecordingChanged { recording, held: false, by });
     if !consent {
         return;
     }
-    // Whoever asks for it need not be asked.
-    if let Some(participant) = by.filter(|_| !automatic) {
+    // Those who lead hear of it like of any other consent.
+    if let Some(participant) = by {
         turn.emit(Event::RecordingConsented { recording: id, participant, given: true });
     }
-    tell_hushed(turn, loud);
+    tell_silenced(turn, &published);
     grant_room(turn, room);
 }
 
-/// What these people publish.
-pub fn publishing_of(turn: &Turn<'_>, people: &[ParticipantId]) -> Vec<(ParticipantId, Media)> {
-    let members = people.iter().filter_map(|id| turn.state.member(*id));
-    let loud = members.filter(|member| member.participant.media != Media::default() && !member.is_service());
-    loud.map(|member| (member.participant.id, member.participant.media)).collect()
+/// What people in a room publish.
+fn published_in(state: &Meeting, room: RoomId) -> Vec<(ParticipantId, Media)> {
+    published(state, &state.inside_of(room))
 }
 
-/// Tells the rooms of those whom a recording has taken something away from.
-pub fn tell_hushed(turn: &mut Turn<'_>, before: Vec<(ParticipantId, Media)>) {
+/// What these people publish.
+pub fn published(state: &Meeting, people: &[ParticipantId]) -> Vec<(ParticipantId, Media)> {
+    people.iter().filter_map(|id| Some((*id, state.member(*id)?.participant.media))).collect()
+}
+
+/// Who published something and does not any more, for want of their consent: the others are told.
+pub fn tell_silenced(turn: &mut Turn<'_>, before: &[(ParticipantId, Media)]) {
     for (id, was) in before {
-        let Some(member) = turn.state.member(id) else { continue };
+        let Some(member) = turn.state.member(*id).filter(|member| !member.is_service()) else { continue };
         let (room, media) = (member.participant.room, member.participant.media);
-        if media != was {
-            turn.tell(Effect::Signal { room, signal: Signal::MediaStates { participant: id, media } });
+        if media != *was {
+            turn.tell(Effect::Signal { room, signal: Signal::MediaStates { participant: *id, media } });
         }
     }
 }
@@ -107,25 +115,24 @@ pub fn stop(turn: &mut Turn<'_>, caller: &Caller, which: Option<RecordingId>) ->
     let is_meant = |live: &&LiveRecording| live.is_running() && which.is_none_or(|id| id == live.recording.id);
     let running: Vec<RecordingId> = turn.state.unfinished().filter(is_meant).map(|live| live.recording.id).collect();
     for id in running {
-        halt(turn, id, true, caller.participant);
+        halt(turn, id, None, true, caller.participant);
     }
     Ok(Reply::Done)
 }
 
-/// It is to stop. `held`: by somebody's wish, so what began by itself does not begin again.
-fn halt(turn: &mut Turn<'_>, id: RecordingId, held: bool, by: Option<ParticipantId>) {
+/// It is to stop. `held`: by somebody's wish, so none begins by itself in its place. What was not
+/// consented to is not published before the recorder was seen to have ended.
+fn halt(turn: &mut Turn<'_>, id: RecordingId, why: Option<&str>, held: bool, by: Option<ParticipantId>) {
     let now = turn.now.at;
     let Some(live) = turn.state.recordings.get(&id) else { return };
-    let held = held && live.recording.automatic;
     let mut recording = live.recording.clone();
+    let is_asked_for = turn.state.rooms.get(&recording.room).is_some_and(|room| people_for(turn.state, room).is_some());
+    let held = held && (recording.automatic || (is_asked_for && recording.kind == AUTOMATIC_KIND));
     recording.status = RecordingStatus::Stopping;
     recording.ended_at = Some(now);
     recording.interrupted = false;
-    let (consent, room) = (recording.consent, recording.room);
+    recording.error = why.map(str::to_owned);
     turn.emit(Event::RecordingChanged { recording, held, by });
-    if consent {
-        grant_room(turn, room);
-    }
 }
 
 /// The rooms are closed, or the meeting is over.
@@ -133,7 +140,7 @@ pub fn stop_in(turn: &mut Turn<'_>, rooms: &[RoomId], by: Option<ParticipantId>)
     let there = |live: &&LiveRecording| live.is_running() && rooms.contains(&live.recording.room);
     let running: Vec<RecordingId> = turn.state.unfinished().filter(there).map(|live| live.recording.id).collect();
     for id in running {
-        halt(turn, id, false, by);
+        halt(turn, id, None, false, by);
     }
 }
 
@@ -142,7 +149,7 @@ pub fn consent(turn: &mut Turn<'_>, caller: &Caller, id: RecordingId, given: boo
     let Some(live) = turn.state.recordings.get(&id) else {
         return Err(Rejection::not_found("no such recording in the meeting"));
     };
-    if !live.is_running() {
+    if !live.recording.status.is_exposing() {
         return Err(Rejection::wrong_state("the recording is over"));
     }
     if !live.recording.consent {
@@ -151,9 +158,9 @@ pub fn consent(turn: &mut Turn<'_>, caller: &Caller, id: RecordingId, given: boo
     if live.consents.get(&participant) == Some(&given) {
         return Ok(Reply::Done);
     }
-    let loud = publishing_of(turn, &[participant]);
+    let published = published(turn.state, &[participant]);
     turn.emit(Event::RecordingConsented { recording: id, participant, given });
-    tell_hushed(turn, loud);
+    tell_silenced(turn, &published);
     turn.tell_after(Effect::GrantMedia(participant));
     Ok(Reply::Done)
 }
@@ -166,7 +173,7 @@ pub fn keep(turn: &mut Turn<'_>) {
     };
     let unasked: Vec<RecordingId> = turn.state.unfinished().filter(is_unasked).map(|live| live.recording.id).collect();
     for id in unasked {
-        halt(turn, id, false, None);
+        halt(turn, id, None, false, None);
     }
     if !asks(turn.state) {
         return;
@@ -174,7 +181,10 @@ pub fn keep(turn: &mut Turn<'_>) {
     let is_due = |room: &&Room| automatic_at(turn.state, room, turn.limits).is_some_and(|at| at <= turn.now.at);
     let due: Vec<RoomId> = turn.state.rooms.values().filter(is_due).map(|room| room.id).collect();
     for room in due {
-        begin(turn, room, &StartRecording::default(), true, None);
+        // Each that begins leaves less for the others.
+        if turn.state.unfinished.len() < turn.limits.recordings_at_once_max {
+            begin(turn, room, &StartRecording::default(), true, None);
+        }
     }
 }
 
@@ -193,17 +203,24 @@ pub fn again_at(state: &Meeting, limits: &Limits) -> Option<Millis> {
     rooms.filter_map(|room| automatic_at(state, room, limits)).min()
 }
 
-/// Since when, or from when, an automatic recording of this room is wanted that does not run.
-fn automatic_at(state: &Meeting, room: &Room, limits: &Limits) -> Option<Millis> {
+/// From how many people on the settings ask for this room to be recorded, if they do.
+fn people_for(state: &Meeting, room: &Room) -> Option<u32> {
     let settings = &state.info.settings;
-    let people = match room.kind {
-        RoomKind::Main if settings.auto_record => settings.auto_record_min_participants.max(1),
-        RoomKind::Breakout if state.breakout.as_ref().is_some_and(|set| set.shown.record) => 1,
-        RoomKind::Main | RoomKind::Breakout => return None,
-    };
+    match room.kind {
+        RoomKind::Main if settings.auto_record => Some(settings.auto_record_min_participants.max(1)),
+        RoomKind::Breakout if state.breakout.as_ref().is_some_and(|set| set.shown.record) => Some(1),
+        RoomKind::Main | RoomKind::Breakout => None,
+    }
+}
+
+/// Since when, or from when, an automatic recording of this room is wanted that does not run. One that
+/// somebody asked for does as well.
+fn automatic_at(state: &Meeting, room: &Room, limits: &Limits) -> Option<Millis> {
+    let people = people_for(state, room)?;
     let past = state.automatic.get(&room.id).copied().unwrap_or_default();
     let is_given_up = past.held || past.failures >= limits.recording_failures_max;
-    let runs = |live: &LiveRecording| live.is_running() && live.recording.automatic && live.recording.room == room.id;
+    let is_same = |live: &LiveRecording| live.recording.kind == AUTOMATIC_KIND && live.recording.room == room.id;
+    let runs = |live: &LiveRecording| live.is_running() && is_same(live);
     let is_wanted = limits.has_recorder
         && state.info.status == Status::Live
         && room.state == RoomState::Open
@@ -242,7 +259,9 @@ fn note(turn: &mut Turn<'_>, id: RecordingId, mut take: Take) {
         None => live.takes.len() < turn.limits.takes_max,
         Some(known) => !known.state.is_over() && take.state > known.state,
     };
-    if is_own && is_news {
+    let is_named =
+        (1..=TAKE_ID_CHARS_MAX).contains(&take.id.chars().count()) && take.file.chars().count() <= TAKE_FILE_CHARS_MAX;
+    if is_own && is_news && is_named {
         if let Some(error) = &mut take.error {
             *error = error.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
         }
@@ -255,8 +274,8 @@ fn miss(turn: &mut Turn<'_>, id: RecordingId, takes: &BTreeSet<String>) {
     if takes.is_empty() && live.takes.is_empty() && live.recording.status == RecordingStatus::Stopping {
         return fail(turn, id, "it was stopped before anything was recorded");
     }
-    let lost: Vec<Take> =
-        live.takes.values().filter(|take| takes.contains(&take.id) && !take.state.is_over()).cloned().collect();
+    let is_lost = |take: &&Take| (takes.is_empty() || takes.contains(&take.id)) && !take.state.is_over();
+    let lost: Vec<Take> = live.takes.values().filter(is_lost).cloned().collect();
     for mut take in lost {
         take.state = TakeState::Failed;
         take.ended_at = Some(turn.now.at);
@@ -292,8 +311,7 @@ fn settle(turn: &mut Turn<'_>, id: RecordingId) {
             // What was once told to run runs, until it is known not to.
             if is_active || recording.started_at.is_some() {
                 recording.status = RecordingStatus::Recording;
-                let first = live.takes.values().filter_map(|take| take.started_at).min();
-                recording.started_at.get_or_insert(first.unwrap_or(turn.now.at).min(turn.now.at));
+                recording.started_at = recording.started_at.or(begun_at(live, turn.now.at)).or(Some(turn.now.at));
             }
             recording.interrupted = false;
         }
@@ -301,6 +319,13 @@ fn settle(turn: &mut Turn<'_>, id: RecordingId) {
         RecordingStatus::Stopping | RecordingStatus::Processing => end_of(&mut recording, live, turn.now.at),
     }
     put(turn, recording);
+}
+
+/// When the first take began, as the recorder says; its clock may be wrong, and nothing began before it was
+/// asked for or after it had ended.
+fn begun_at(live: &LiveRecording, ended_at: Millis) -> Option<Millis> {
+    let first = live.takes.values().filter_map(|take| take.started_at).min()?;
+    Some(first.max(live.recording.asked_at).min(ended_at))
 }
 
 /// What follows of the takes where it goes on no longer.
@@ -317,8 +342,8 @@ fn end_of(recording: &mut Recording, live: &LiveRecording, now: Millis) {
         RecordingStatus::Failed
     };
     recording.interrupted = false;
-    recording.started_at = recording.started_at.or(live.takes.values().filter_map(|take| take.started_at).min());
-    recording.ended_at.get_or_insert(now);
+    let ended_at = *recording.ended_at.get_or_insert(now);
+    recording.started_at = recording.started_at.or(begun_at(live, ended_at));
     if recording.status == RecordingStatus::Failed {
         let why = live.takes.values().find_map(|take| take.error.clone());
         recording.error = Some(why.unwrap_or_else(|| "the recorder made nothing of it".to_owned()));
@@ -336,12 +361,14 @@ fn fail(turn: &mut Turn<'_>, id: RecordingId, why: &str) {
     put(turn, recording);
 }
 
+/// Tells what became of it; what is only known better is told with what comes next.
 fn put(turn: &mut Turn<'_>, recording: Recording) {
     let Some(live) = turn.state.recordings.get(&recording.id) else { return };
-    if live.recording == recording {
+    let shown = |recording: &Recording| (recording.status, recording.interrupted);
+    if shown(&live.recording) == shown(&recording) {
         return;
     }
-    let frees = recording.consent && live.is_running() && !recording.status.is_running();
+    let frees = live.is_asking() && !recording.status.is_exposing();
     let room = recording.room;
     turn.emit(Event::RecordingChanged { recording, held: false, by: None });
     if frees {
@@ -367,24 +394,43 @@ fn publishing(turn: &mut Turn<'_>, id: ParticipantId, media: Media) {
     }
 }
 
-/// When something is due of a recording, whatever the recorder says or does not say.
-pub fn due_at(live: &LiveRecording, limits: &Limits) -> Option<Millis> {
-    let since = |wait: Millis| Some(live.since.saturating_add(wait));
+/// What becomes of a recording by itself.
+enum Due {
+    /// It is to stop, as it should or for this reason.
+    Halt(Option<&'static str>),
+    Fail(&'static str),
+}
+
+/// When something is due of a recording, whatever the recorder says or does not say, and what.
+fn due(live: &LiveRecording, limits: &Limits) -> Option<(Millis, Due)> {
     let recording = &live.recording;
+    let after = |since: Option<Millis>, wait: Millis, due: Due| Some((since?.saturating_add(wait), due));
+    let since = |wait: Millis, why: &'static str| after(Some(live.since), wait, Due::Fail(why));
     let status = match recording.status {
-        _ if recording.interrupted => since(limits.recording_away_ms),
-        RecordingStatus::Pending if recording.kind.is_continuous() => since(limits.recording_start_ms),
+        _ if recording.interrupted => since(limits.recording_away_ms, "the recorder could not be reached for too long"),
+        RecordingStatus::Pending if recording.kind.is_continuous() => {
+            since(limits.recording_start_ms, "the recorder did not begin in time")
+        }
         RecordingStatus::Pending | RecordingStatus::Recording => None,
-        RecordingStatus::Stopping => since(limits.recording_stop_ms),
-        RecordingStatus::Processing => since(limits.recording_processing_ms),
+        RecordingStatus::Stopping => since(limits.recording_stop_ms, "the recorder did not stop in time"),
+        RecordingStatus::Processing => {
+            since(limits.recording_processing_ms, "the recorder did not finish the files in time")
+        }
         RecordingStatus::Completed | RecordingStatus::Failed => None,
     };
     if !live.is_running() {
         return status;
     }
-    let emptied = live.emptied_at.map(|at| at.saturating_add(limits.recording_empty_ms));
-    let longest = recording.asked_at.saturating_add(limits.recording_ms_max);
-    [status, emptied, Some(longest)].into_iter().flatten().min()
+    let again = Due::Halt(Some("the recorder did not begin again in time"));
+    let lapsed = after(live.lapsed_at, limits.recording_start_ms, again);
+    let emptied = after(live.emptied_at, limits.recording_empty_ms, Due::Halt(None));
+    let longest = after(Some(recording.asked_at), limits.recording_ms_max, Due::Halt(None));
+    [status, lapsed, emptied, longest].into_iter().flatten().min_by_key(|(at, _)| *at)
+}
+
+/// When something is due of a recording.
+pub fn due_at(live: &LiveRecording, limits: &Limits) -> Option<Millis> {
+    due(live, limits).map(|(at, _)| at)
 }
 
 /// Of the meeting's recordings, what is due next.
@@ -394,20 +440,9 @@ pub fn next_due(state: &Meeting, limits: &Limits) -> Option<(Millis, RecordingId
 
 pub fn deadline(turn: &mut Turn<'_>, id: RecordingId) {
     let Some(live) = turn.state.recordings.get(&id) else { return };
-    let is_due = |at: Option<Millis>, wait: Millis| at.is_some_and(|at| at.saturating_add(wait) <= turn.now.at);
-    let recording = &live.recording;
-    if live.is_running() {
-        let is_over = is_due(live.emptied_at, turn.limits.recording_empty_ms)
-            || is_due(Some(recording.asked_at), turn.limits.recording_ms_max);
-        if is_over {
-            return halt(turn, id, false, None);
-        }
+    match due(live, turn.limits) {
+        Some((_, Due::Halt(why))) => halt(turn, id, why, false, None),
+        Some((_, Due::Fail(why))) => fail(turn, id, why),
+        None => {}
     }
-    let why = match recording.status {
-        _ if recording.interrupted => "the recorder could not be reached for too long",
-        RecordingStatus::Pending => "the recorder did not begin in time",
-        RecordingStatus::Stopping => "the recorder did not stop in time",
-        _ => "the recorder did not finish the files in time",
-    };
-    fail(turn, id, why);
 }

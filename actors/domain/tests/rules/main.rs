@@ -19,6 +19,7 @@ mod log;
 mod moderation;
 mod numbers;
 mod presence;
+mod recording;
 mod roles;
 mod stand_ins;
 

@@ -73,9 +73,9 @@ fn relocate(turn: &mut Turn<'_>, moves: Vec<Move>, by: Option<ParticipantId>) {
     let (services, people): (Vec<Move>, Vec<Move>) = moves.into_iter().partition(is_service);
     for moves in [people, services].into_iter().filter(|moves| !moves.is_empty()) {
         let entered: Vec<ParticipantId> = moves.iter().map(|this| this.participant).collect();
-        let loud = recordings::publishing_of(turn, &entered);
+        let published = recordings::published(turn.state, &entered);
         turn.emit(Event::ParticipantsMoved { moves, by });
-        recordings::tell_hushed(turn, loud);
+        recordings::tell_silenced(turn, &published);
         for id in entered {
             turn.tell(Effect::Entered(id));
         }
