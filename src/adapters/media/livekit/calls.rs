@@ -4,6 +4,7 @@
 //! does not tell that there are further pages.
 
 use convoke_actors::ports::MediaError;
+use futures_util::future::BoxFuture;
 use livekit_api::access_token::{AccessToken, AccessTokenError, VideoGrants};
 use livekit_api::services::{ServerError, ServerErrorCode, ServiceError};
 use prost::Message;
@@ -93,20 +94,23 @@ pub fn readable(text: &str) -> String {
     told.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect()
 }
 
-/// Counts a call, and its failure. That something is not there is an answer.
-pub async fn counted<T, E: Into<Failed>>(
+/// Counts a call, and its failure. That something is not there is an answer. The library's futures are
+/// large, so they are put aside.
+pub fn counted<'a, T, E: Into<Failed>>(
     operation: &'static str,
-    call: impl Future<Output = Result<T, E>>,
-) -> Result<T, Failed> {
+    call: impl Future<Output = Result<T, E>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, Failed>> {
     metrics::counter!("convoke_media_calls_total", "operation" => operation).increment(1);
-    let outcome = call.await.map_err(Into::into);
-    if let Err(failed) = &outcome
-        && !failed.is(ServerErrorCode::NOT_FOUND)
-    {
-        metrics::counter!("convoke_media_call_failures_total", "operation" => operation).increment(1);
-        tracing::debug!(operation, why = %failed.why, "the media server was asked in vain");
-    }
-    outcome
+    Box::pin(async move {
+        let outcome = call.await.map_err(Into::into);
+        if let Err(failed) = &outcome
+            && !failed.is(ServerErrorCode::NOT_FOUND)
+        {
+            metrics::counter!("convoke_media_call_failures_total", "operation" => operation).increment(1);
+            tracing::debug!(operation, why = %failed.why, "the media server was asked in vain");
+        }
+        outcome
+    })
 }
 
 /// What is not there need not be done.

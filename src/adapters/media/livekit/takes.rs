@@ -50,12 +50,13 @@ fn state_of(status: EgressStatus, result: Option<&FileInfo>) -> TakeState {
 }
 
 fn result_of(info: &EgressInfo) -> Option<&FileInfo> {
-    info.file_results.first().or_else(|| match &info.result {
+    let only = match &info.result {
         // Older servers tell of one file, here.
         #[allow(deprecated)]
         Some(egress_info::Result::File(file)) => Some(file),
         _ => None,
-    })
+    };
+    info.file_results.first().or(only)
 }
 
 /// The path that was asked for.
