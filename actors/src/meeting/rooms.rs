@@ -6,7 +6,7 @@
 use crate::ports::{MediaNews, MediaRoom, MeetingKey};
 use crate::release::Place;
 use crate::room::RoomActor;
-use crate::room::words::{Migrate, Person, ToRoom, Wanted, WantedRecording, Word};
+use crate::room::words::{Elsewhere, Migrate, Person, ToRoom, Wanted, WantedRecording, Word};
 use actix::Addr;
 use convoke_domain::recording::LiveRecording;
 use convoke_domain::shapes::{Room, RoomState, Status};
@@ -271,7 +271,9 @@ impl Rooms {
         let of = |wanted: &Wanted, id: RecordingId| wanted.recordings.contains_key(&id);
         for (room, handle) in &self.rooms {
             let is_main = *room == RoomId::Main;
-            let known = |id: RecordingId| of(&handle.wanted, id) || (is_main && !handle.wanted.elsewhere.contains(&id));
+            let known = |id: RecordingId| {
+                of(&handle.wanted, id) || (is_main && !handle.wanted.elsewhere.recordings.contains(&id))
+            };
             let takes: Vec<_> = news.takes.iter().filter(|(id, _)| known(*id)).cloned().collect();
             if !takes.is_empty() {
                 tell(room, ToRoom::Takes(takes));
@@ -333,9 +335,17 @@ fn recordings_of(state: &Meeting, room: RoomId) -> BTreeMap<RecordingId, WantedR
     here.map(|live| (live.recording.id, wanted(live))).collect()
 }
 
-fn elsewhere(state: &Meeting, room: RoomId) -> BTreeSet<RecordingId> {
-    let is_other = |live: &&LiveRecording| room == RoomId::Main && live.recording.room != room;
-    state.unfinished().filter(is_other).map(|live| live.recording.id).collect()
+fn elsewhere(state: &Meeting, room: RoomId) -> Elsewhere {
+    if room != RoomId::Main {
+        return Elsewhere::default();
+    }
+    let is_live = state.info.status == Status::Live;
+    let others = state.rooms.values().filter(|other| is_live && other.id != room && other.state != RoomState::Closed);
+    let recordings = state.unfinished().filter(|live| live.recording.room != room);
+    Elsewhere {
+        rooms: others.map(|other| (other.id, state.generation(other.id))).collect(),
+        recordings: recordings.map(|live| live.recording.id).collect(),
+    }
 }
 
 #[cfg(test)]

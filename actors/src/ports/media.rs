@@ -71,13 +71,8 @@ impl Guest {
     }
 }
 
-/// What a room looks like from afar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Glance {
-    pub exists: bool,
-    /// Devices in it, hidden ones not counted.
-    pub devices: u32,
-}
+/// A meeting's rooms from afar: each with its generation, and how many devices are in it.
+pub type Glance = BTreeMap<(RoomId, u32), u32>;
 
 /// The rooms of a media server, each made to be as it is wanted.
 #[async_trait]
@@ -86,9 +81,9 @@ pub trait MediaRooms: Send + Sync + 'static {
     async fn ensure(&self, room: &MediaRoom) -> Result<(), MediaError>;
     /// Nobody is in the room, and it does not exist.
     async fn delete(&self, room: &MediaRoom) -> Result<(), MediaError>;
-    /// The room as the latest listing of all rooms has it. One listing, at most as old as this, does for
-    /// all rooms of a node. None: it does not say.
-    async fn glance(&self, room: &MediaRoom, age_max: Duration) -> Result<Option<Glance>, MediaError>;
+    /// The meeting's rooms as the latest listing of all rooms has them. One listing, at most as old as this,
+    /// does for all rooms of a node. None: it does not say.
+    async fn glance(&self, key: &MeetingKey, age_max: Duration) -> Result<Option<Glance>, MediaError>;
     /// Who is there, just now. None: it does not say.
     async fn present(&self, room: &MediaRoom) -> Result<Option<BTreeMap<SessionId, Guest>>, MediaError>;
     /// This device is not there any more.

@@ -20,7 +20,7 @@ const CALL_MAX: Duration = Duration::from_secs(10);
 pub enum Call {
     Ensure { room: MediaRoom },
     Delete { room: MediaRoom },
-    Glance { room: MediaRoom, age_max: Duration },
+    Glance { key: MeetingKey, age_max: Duration },
     Look { room: MediaRoom },
     Deed { room: MediaRoom, deed: Deed },
     List { key: MeetingKey, age_max: Duration },
@@ -83,7 +83,7 @@ async fn carry_out(media: &MediaServer, call: &Call) -> Result<Called, MediaErro
     match call {
         Call::Ensure { room } => rooms.ensure(room).await?,
         Call::Delete { room } => rooms.delete(room).await?,
-        Call::Glance { room, age_max } => return rooms.glance(room, *age_max).await.map(Called::Glanced),
+        Call::Glance { key, age_max } => return rooms.glance(key, *age_max).await.map(Called::Glanced),
         Call::Look { room } => return rooms.present(room).await.map(Called::There),
         Call::Deed { room, deed } => match deed {
             Deed::Remove(session) => rooms.remove(room, *session).await?,

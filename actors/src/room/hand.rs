@@ -47,6 +47,10 @@ pub struct Hand {
     interval: Duration,
     /// A generation that was replaced.
     former: Option<MediaRoom>,
+    /// Rooms of the meeting that nobody looks after, as they were at the last glance; and those that were
+    /// so at the glance before, too.
+    strays: BTreeSet<(RoomId, u32)>,
+    condemned: BTreeSet<(RoomId, u32)>,
     look_at: Instant,
     looked_at: Option<Instant>,
     rest_until: Instant,
@@ -84,6 +88,8 @@ impl Hand {
             glance_at: now,
             interval: interval_of(&wanted.media),
             former: None,
+            strays: BTreeSet::new(),
+            condemned: BTreeSet::new(),
             look_at: now,
             looked_at: None,
             rest_until: now,
@@ -208,7 +214,11 @@ impl Hand {
         if let Some(step) = step {
             return Some(self.call_of(step));
         }
-        (now >= self.glance_at).then_some(Call::Glance { room, age_max: GLANCE_AGE })
+        if let Some((room, generation)) = self.condemned.first().copied() {
+            let key = self.wanted.media.key.clone();
+            return Some(Call::Delete { room: MediaRoom { key, room, generation } });
+        }
+        (now >= self.glance_at).then_some(Call::Glance { key: room.key, age_max: GLANCE_AGE })
     }
 
     fn call_of(&self, step: Step) -> Call {
@@ -267,6 +277,9 @@ impl Hand {
                 self.glance_at = now.checked_add(self.interval).unwrap_or(now);
             }
             Call::Delete { room } => {
+                if self.condemned.remove(&(room.room, room.generation)) {
+                    repaired("stray");
+                }
                 self.former.take_if(|former| former == room);
                 self.is_deleted = self.wanted.is_closed() && self.wanted.media == *room;
             }
@@ -288,15 +301,41 @@ impl Hand {
 
     fn glanced(&mut self, glance: Option<Glance>, now: Instant) {
         self.glance_at = now.checked_add(self.interval).unwrap_or(now);
-        let Some(Glance { exists, devices }) = glance else { return };
-        if !exists {
-            repaired("room");
-            self.made = None;
-            self.people.forget();
-            self.look_at = self.look_at.min(self.glance_at);
-        } else if usize::try_from(devices).ok() != self.people.there().map(BTreeMap::len) {
-            self.look_within(now, Duration::ZERO);
+        let Some(glance) = glance else { return };
+        let own = &self.wanted.media;
+        match glance.get(&(own.room, own.generation)) {
+            None => {
+                repaired("room");
+                self.made = None;
+                self.people.forget();
+                self.look_at = self.look_at.min(self.glance_at);
+            }
+            // Somebody who must not come may have come for somebody who went.
+            Some(devices) => {
+                let known = self.people.there().map(BTreeMap::len);
+                if usize::try_from(*devices).ok() != known || self.people.has_revoked() {
+                    self.look_within(now, Duration::ZERO);
+                }
+            }
         }
+        self.find_strays(&glance);
+    }
+
+    /// Old credentials make a room anew that is not there any more, and an owner may have died before it had
+    /// put one away. The main room looks after those; one may be ahead of the word that wants it.
+    fn find_strays(&mut self, glance: &Glance) {
+        let own = &self.wanted.media;
+        if own.room != RoomId::Main {
+            return;
+        }
+        let kept = |room: &RoomId, generation: &u32| match self.wanted.elsewhere.rooms.get(room) {
+            Some(wanted) => wanted == generation,
+            None => *room == own.room && *generation == own.generation,
+        };
+        let strays: BTreeSet<(RoomId, u32)> =
+            glance.keys().filter(|(room, generation)| !kept(room, generation)).copied().collect();
+        self.condemned = strays.intersection(&self.strays).copied().collect();
+        self.strays = strays;
     }
 
     fn looked(&mut self, there: Option<BTreeMap<SessionId, Guest>>, now: Instant) {

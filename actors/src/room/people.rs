@@ -164,6 +164,11 @@ impl People {
         }
     }
 
+    /// Whether somebody went whose credentials may still be good.
+    pub fn has_revoked(&self) -> bool {
+        !self.revoked.is_empty()
+    }
+
     /// Whether somebody was muted of whom it is not known that they are.
     pub fn has_unmuted(&self, wanted: &Wanted) -> bool {
         let is_new = |id: &ParticipantId, source: &Source, seq: &Seq| {

@@ -115,7 +115,7 @@ impl Recorders {
             }
             None => {
                 let is_main = wanted.media.room == RoomId::Main;
-                is_main && !wanted.elsewhere.contains(&id) && self.twice_listed.contains(&take.id)
+                is_main && !wanted.elsewhere.recordings.contains(&id) && self.twice_listed.contains(&take.id)
             }
         }
     }

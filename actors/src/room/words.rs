@@ -30,6 +30,14 @@ pub struct WantedRecording {
     pub takes: BTreeMap<String, TakeState>,
 }
 
+/// What the other rooms of a meeting look after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Their media rooms, by generation.
+    pub rooms: BTreeMap<RoomId, u32>,
+    pub recordings: BTreeSet<RecordingId>,
+}
+
 /// All that is wanted of a room. It leaves the meeting when `at_seq` is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -39,8 +47,8 @@ pub struct Wanted {
     pub media: MediaRoom,
     pub people: BTreeMap<ParticipantId, Person>,
     pub recordings: BTreeMap<RecordingId, WantedRecording>,
-    /// For the main room: recordings that other rooms look after. What else runs for the meeting is nobody's.
-    pub elsewhere: BTreeSet<RecordingId>,
+    /// For the main room: what other rooms look after. Whatever else of the meeting is there is nobody's.
+    pub elsewhere: Elsewhere,
 }
 
 impl Wanted {

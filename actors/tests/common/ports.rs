@@ -143,11 +143,10 @@ impl MediaRooms for FakeRooms {
         self.there.lock().unwrap().remove(&(room.room, room.generation));
         Ok(())
     }
-    async fn glance(&self, room: &MediaRoom, _: Duration) -> Result<Option<Glance>, MediaError> {
-        self.called("glance", room.room).await?;
+    async fn glance(&self, _: &MeetingKey, _: Duration) -> Result<Option<Glance>, MediaError> {
+        self.called("glance", RoomId::Main).await?;
         let there = self.there.lock().unwrap();
-        let devices = there.get(&(room.room, room.generation)).map(BTreeMap::len);
-        Ok(Some(Glance { exists: devices.is_some(), devices: u32::try_from(devices.unwrap_or_default()).unwrap() }))
+        Ok(Some(there.iter().map(|(room, there)| (*room, u32::try_from(there.len()).unwrap())).collect()))
     }
     async fn present(&self, room: &MediaRoom) -> Result<Option<BTreeMap<SessionId, Guest>>, MediaError> {
         self.called("present", room.room).await?;

@@ -39,7 +39,7 @@ impl MediaRooms for NoMedia {
     async fn delete(&self, _room: &MediaRoom) -> Result<(), MediaError> {
         Ok(())
     }
-    async fn glance(&self, _room: &MediaRoom, _age_max: Duration) -> Result<Option<Glance>, MediaError> {
+    async fn glance(&self, _key: &MeetingKey, _age_max: Duration) -> Result<Option<Glance>, MediaError> {
         Ok(None)
     }
     async fn present(&self, _room: &MediaRoom) -> Result<Option<BTreeMap<SessionId, Guest>>, MediaError> {

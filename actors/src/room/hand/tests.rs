@@ -1,6 +1,6 @@
 use super::*;
 use crate::ports::MeetingKey;
-use crate::room::words::Person;
+use crate::room::words::{Elsewhere, Person};
 use convoke_domain::shapes::RoomState;
 use convoke_domain::{MeetingId, Seq, TenantId};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ fn wanted(generation: u32, sessions: &[u128]) -> Arc<Wanted> {
     let sessions = sessions.iter().map(|number| SessionId(Uuid::from_u128(*number))).collect();
     let people = BTreeMap::from([(ParticipantId(Uuid::nil()), Person { sessions, ..Person::default() })]);
     let media = MediaRoom { key, room: RoomId::Main, generation };
-    let (recordings, elsewhere) = (BTreeMap::new(), BTreeSet::new());
+    let (recordings, elsewhere) = (BTreeMap::new(), Elsewhere::default());
     Arc::new(Wanted { at_seq: Seq(1), state: RoomState::Open, media, people, recordings, elsewhere })
 }
 

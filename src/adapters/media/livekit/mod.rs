@@ -21,7 +21,7 @@ pub use takes::take_of;
 
 use crate::config::Config;
 use calls::{CALL_MAX, Twirp};
-use convoke_actors::ports::{MediaError, Takes};
+use convoke_actors::ports::{Glance, MediaError, Takes};
 use convoke_domain::MeetingId;
 use livekit_api::services::egress::EgressClient;
 use livekit_api::services::room::RoomClient;
@@ -39,8 +39,7 @@ pub struct LiveKit {
     egress: EgressClient,
     twirp: Twirp,
     storage: Storage,
-    /// Our rooms by their names, with the people in them.
-    listed: Shared<HashMap<String, u32>>,
+    listed: Shared<HashMap<MeetingId, Glance>>,
     recorded: Shared<HashMap<MeetingId, Takes>>,
 }
 

@@ -6,9 +6,9 @@ use super::calls::{counted, done_or_gone};
 use super::names::{name_of, room_of};
 use super::{LiveKit, grants};
 use async_trait::async_trait;
-use convoke_actors::ports::{Glance, Guest, MediaError, MediaRoom, MediaRooms, Track};
-use convoke_domain::SessionId;
+use convoke_actors::ports::{Glance, Guest, MediaError, MediaRoom, MediaRooms, MeetingKey, Track};
 use convoke_domain::shapes::{Media as Sources, Source};
+use convoke_domain::{MeetingId, SessionId};
 use livekit_api::access_token::VideoGrants;
 use livekit_api::services::room::{CreateRoomOptions, RemoveParticipantOptions, UpdateParticipantOptions};
 use livekit_protocol::participant_info::{Kind, State};
@@ -43,10 +43,9 @@ impl MediaRooms for LiveKit {
         done_or_gone(counted("delete_room", self.rooms.delete_room(&name(room))).await)
     }
 
-    async fn glance(&self, room: &MediaRoom, age_max: Duration) -> Result<Option<Glance>, MediaError> {
+    async fn glance(&self, key: &MeetingKey, age_max: Duration) -> Result<Option<Glance>, MediaError> {
         let listed = self.listed.get(age_max, || self.list()).await?;
-        let devices = listed.get(&name(room));
-        Ok(Some(Glance { exists: devices.is_some(), devices: devices.copied().unwrap_or_default() }))
+        Ok(Some(listed.get(&key.meeting).cloned().unwrap_or_default()))
     }
 
     async fn present(&self, room: &MediaRoom) -> Result<Option<BTreeMap<SessionId, Guest>>, MediaError> {
@@ -102,10 +101,14 @@ impl MediaRooms for LiveKit {
 
 impl LiveKit {
     /// All rooms of ours. LiveKit gives them in one answer, without pages.
-    async fn list(&self) -> Result<HashMap<String, u32>, MediaError> {
-        let rooms = counted("list_rooms", self.rooms.list_rooms(Vec::new())).await?;
-        let ours = rooms.into_iter().filter(|room| room_of(&room.name).is_some());
-        Ok(ours.map(|room| (room.name, room.num_participants)).collect())
+    async fn list(&self) -> Result<HashMap<MeetingId, Glance>, MediaError> {
+        let mut ours = HashMap::<MeetingId, Glance>::new();
+        for room in counted("list_rooms", self.rooms.list_rooms(Vec::new())).await? {
+            if let Some((meeting, id, generation)) = room_of(&room.name) {
+                ours.entry(meeting).or_default().insert((id, generation), room.num_participants);
+            }
+        }
+        Ok(ours)
     }
 }
 
