@@ -4,6 +4,7 @@
 use crate::interaction::{Deed, Interaction};
 use crate::node::{Down, Socket, Up};
 use crate::rooms::Rooms;
+use crate::watched::{self, Device};
 use crate::world::World;
 use convoke_actors::ports::MeetingKey;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 const SILENCE: Duration = Duration::from_secs(25);
 /// Unanswered commands at once, here; the contract allows 64.
@@ -99,6 +100,7 @@ struct Client {
     made: u64,
     has_raised: bool,
     last_message: Option<Value>,
+    device: Device,
 }
 
 pub async fn run(
@@ -129,6 +131,7 @@ pub async fn run(
         made: 0,
         has_raised: false,
         last_message: None,
+        device: Device::new(),
     };
     loop {
         match client.attach().await {
@@ -152,6 +155,7 @@ impl Client {
         drop(handle);
         self.greet(&socket);
         let was_resuming = self.resume_token.is_some();
+        let mut heard_at = Instant::now();
         loop {
             tokio::select! {
                 biased;
@@ -165,12 +169,16 @@ impl Client {
                     }
                     Some(Order::Finish) => {
                         self.is_finishing = true;
+                        self.device.is_tame = true;
                         self.speaks_at = Instant::now();
                     }
                     None => return Ended::Lost,
                 },
-                down = timeout(SILENCE, socket.down.recv()) => match down {
-                    Ok(Some(Down::Frame(messages))) => self.take(messages, &socket),
+                down = timeout_at(heard_at + SILENCE, socket.down.recv()) => match down {
+                    Ok(Some(Down::Frame(messages))) => {
+                        heard_at = Instant::now();
+                        self.take(messages, &socket);
+                    }
                     Ok(Some(Down::Closed(code))) => {
                         let code = code.map_or(1006, convoke_domain::CloseCode::number);
                         self.trace(|| format!("is closed with {code}"));
@@ -185,6 +193,7 @@ impl Client {
                     }
                     Ok(None) | Err(_) => return Ended::Lost,
                 },
+                () = sleep_until(self.device.acts_at) => self.device.act(&self.world.media, &self.world.chance),
                 () = sleep_until(self.speaks_at), if self.is_in && self.pending.len() < WINDOW => self.speak(&socket),
             }
         }
@@ -248,7 +257,14 @@ impl Client {
             return self.send(post(&mark), Some(mark), socket);
         }
         let me = self.record.borrow().participant.clone();
-        match (chance.below(36), self.last_message.clone()) {
+        match (chance.below(44), self.last_message.clone()) {
+            (36..=39, _) if self.number == 0 => {
+                let people = self.record.borrow().roster.as_array().cloned().unwrap_or_default();
+                let room = self.record.borrow().rooms.any(&chance);
+                let frame = watched::lead(&self.device, &room, &people, &chance);
+                self.send(frame, None, socket);
+            }
+            (36..=40, _) => self.send(watched::take_part(&self.device, &chance), None, socket),
             (24..=26, _) if self.number == 0 => {
                 let deed = self.record.borrow().interaction.lead(&mark, &chance);
                 self.interact(deed, mark, socket);
@@ -336,6 +352,7 @@ impl Client {
         let mut is_let_in = false;
         for message in messages {
             self.trace(|| format!("< {message}"));
+            self.device.hear(&message, &self.world.chance);
             match (message.get("re").and_then(Value::as_u64), message["seq"].as_u64()) {
                 (Some(0), _) => is_let_in |= self.hello(&message),
                 (Some(id), _) => self.answer(id, &message),

@@ -79,9 +79,24 @@ pub struct Database {
     pub chance: Chance,
     pub outside: Outside,
     pub without: Without,
+    /// What was asked of the media by whoever had no say.
+    pub usurped: Mutex<Vec<String>>,
 }
 
 impl Database {
+    /// A life asks something of the media for a meeting: it must be its owner, by the database's clock, at
+    /// the moment at which it asks.
+    pub fn speaks_for(&self, link: &Link, key: &MeetingKey) {
+        let tables = self.tables.lock().unwrap();
+        let now = self.time.now();
+        let owner = tables.meetings.get(key).and_then(|meeting| meeting.owner.as_ref());
+        let is_owner = |owner: &NodeLife| owner.node == format!("node-{}", link.node) && tables.lives(owner, now);
+        if !owner.is_some_and(is_owner) && !self.without.fence {
+            let what = format!("node {} asks the media for a meeting that is {owner:?}'s", link.node);
+            self.usurped.lock().unwrap().push(what);
+        }
+    }
+
     fn is_away(&self) -> bool {
         *self.absences.lock().unwrap() > 0
     }

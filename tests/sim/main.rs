@@ -11,11 +11,13 @@ mod database;
 mod ether;
 mod interaction;
 mod link;
+mod media;
 mod node;
 mod plan;
 mod rooms;
 mod told;
 mod verify;
+mod watched;
 mod world;
 
 use database::Without;

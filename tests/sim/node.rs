@@ -10,7 +10,6 @@ use actix::{Actor, Addr, Context, Handler, Recipient};
 use bytestring::ByteString;
 use convoke::adapters::bus::NodeBus;
 use convoke::adapters::clock::SystemClock;
-use convoke::adapters::media::NoMedia;
 use convoke_actors::hub::{CloseSockets, Deliver, Follow, Hub, HubHandle};
 use convoke_actors::journal::Journal;
 use convoke_actors::meeting::Present;
@@ -194,6 +193,11 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
             break;
         }
     }
+    let media = Arc::new(crate::media::Media {
+        server: Arc::clone(&world.media),
+        link: Arc::clone(&link),
+        database: Arc::clone(&world.database),
+    });
     let env = Env {
         store: store.clone(),
         journal: Journal::new(store.clone()).start(),
@@ -201,7 +205,8 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
         clock: clock.clone(),
         doors: Arc::new(Doors),
         media: Arc::new(Media(Arc::clone(&link))),
-        media_rooms: Arc::new(NoMedia),
+        media_rooms: media.clone(),
+        recorder: media,
         limits: Arc::new(Limits::default()),
         life: Arc::clone(&life),
         timing,
@@ -272,12 +277,15 @@ impl Clock for NodeClock {
 struct Media(Arc<Link>);
 
 impl convoke_actors::ports::Media for Media {
-    fn credentials(&self, _: &MediaRequest) -> String {
+    fn credentials(&self, request: &MediaRequest) -> String {
         let due = |left: u32| left.checked_sub(1);
         if self.0.machine.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, due).is_ok() {
             panic!("injected into the media");
         }
-        r#"{"kind":"none"}"#.into()
+        crate::media::credentials_of(request)
+    }
+    fn lifetime(&self) -> Option<Duration> {
+        Some(Duration::from_secs(30))
     }
 }
 

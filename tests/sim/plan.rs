@@ -1,6 +1,7 @@
 //! What happens in one simulation: how many nodes and people, what the weather is like, and which
 //! misfortune strikes when. A plan comes from a seed, can be saved, edited and run again.
 
+use crate::media::MediaWeather;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -20,6 +21,9 @@ pub struct Plan {
     /// After how long the second meeting is over.
     pub max_duration_s: u32,
     pub weather: Weather,
+    pub media: MediaWeather,
+    pub auto_record: bool,
+    pub recording_consent: bool,
     pub steps: Vec<Step>,
 }
 
@@ -74,6 +78,12 @@ pub enum Fault {
     DatabaseAway {
         for_ms: u64,
     },
+    /// The media server does not answer.
+    MediaAway {
+        for_ms: u64,
+    },
+    /// It comes back without what it had.
+    MediaForgets,
     /// A meeting's actor on this node panics at the next credentials that it asks for.
     Panic {
         node: usize,
@@ -113,7 +123,18 @@ impl Plan {
             refused: share(0.02),
             unknown: share(0.02),
         };
-        let count = chance.random_range(3..=10);
+        let media = MediaWeather {
+            refused: share(0.10),
+            unknown: share(0.10),
+            stuck: share(0.02),
+            lost: share(0.30),
+            doubled: share(0.20),
+            late: share(0.30),
+            stillborn: share(0.20),
+            dies: share(0.20),
+        };
+        let (auto_record, recording_consent) = (chance.random_bool(0.4), chance.random_bool(0.3));
+        let count = chance.random_range(3..=12);
         let mut steps: Vec<Step> = (0..count)
             .map(|_| Step {
                 at_ms: chance.random_range(1_000..span_ms),
@@ -123,7 +144,20 @@ impl Plan {
         steps.sort_by_key(|step| step.at_ms);
         let skew_ms = (0..nodes).map(|_| chance.random_range(-5_000..=5_000)).collect();
         let max_duration_s = chance.random_range(60..=70);
-        Self { seed, nodes, meetings, people, span_ms, skew_ms, max_duration_s, weather, steps }
+        Self {
+            seed,
+            nodes,
+            meetings,
+            people,
+            span_ms,
+            skew_ms,
+            max_duration_s,
+            weather,
+            media,
+            auto_record,
+            recording_consent,
+            steps,
+        }
     }
 }
 
@@ -131,7 +165,7 @@ fn fault(chance: &mut StdRng, nodes: usize, meetings: usize, people: usize) -> F
     let node = chance.random_range(0..nodes);
     let for_ms = *[500, 2_000, 5_000, 9_000, 15_000, 25_000].choose(chance).unwrap();
     let back_ms = *[100, 1_000, 5_000, 12_000].choose(chance).unwrap();
-    match chance.random_range(0..12) {
+    match chance.random_range(0..14) {
         0..=2 => Fault::Kill { node, when: moment(chance), back_ms },
         3 | 4 => Fault::Freeze { node, for_ms },
         5 => Fault::Drain { node, back_ms },
@@ -140,6 +174,8 @@ fn fault(chance: &mut StdRng, nodes: usize, meetings: usize, people: usize) -> F
         8 => Fault::BusAway { for_ms: for_ms.min(9_000) },
         9 => Fault::DatabaseAway { for_ms: for_ms.min(5_000) },
         10 => Fault::Panic { node },
+        11 => Fault::MediaAway { for_ms },
+        12 => Fault::MediaForgets,
         _ => Fault::Drop {
             meeting: chance.random_range(0..meetings),
             person: chance.random_range(0..people),

@@ -20,14 +20,22 @@ pub struct Story {
     rooms: Vec<(BTreeMap<String, String>, Option<u64>)>,
     /// What polls, questions and the timer were, after each event.
     truths: Vec<Rc<Truth>>,
-    log: Vec<Recorded>,
+    pub log: Vec<Recorded>,
+    /// What it folds to.
+    pub state: Option<State>,
     violations: Vec<String>,
 }
 
 impl Story {
     pub fn of(meeting: &Meeting) -> Self {
-        let mut story =
-            Self { places: Vec::new(), rooms: Vec::new(), truths: Vec::new(), log: Vec::new(), violations: Vec::new() };
+        let mut story = Self {
+            state: None,
+            places: Vec::new(),
+            rooms: Vec::new(),
+            truths: Vec::new(),
+            log: Vec::new(),
+            violations: Vec::new(),
+        };
         let limits = Limits::default();
         let mut state: Option<State> = None;
         let mut fired = BTreeSet::new();
@@ -64,6 +72,7 @@ impl Story {
             recount(&log, state, &mut |what| story.violations.push(what));
         }
         story.log = log;
+        story.state = state;
         story
     }
 

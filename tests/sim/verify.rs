@@ -4,6 +4,7 @@ use crate::client::Record;
 use crate::database::Meeting;
 use crate::interaction::mark_of;
 use crate::told::Story;
+use crate::watched;
 use crate::world::End;
 use convoke_actors::ports::EventRow;
 use convoke_domain::{Audience, ParticipantId, SessionId};
@@ -15,13 +16,17 @@ const NEWS_MS: u64 = 5_000;
 
 /// Everything that does not hold.
 pub fn violations(end: &End) -> Vec<String> {
+    let mut found = end.world.database.usurped.lock().unwrap().clone();
     let tables = end.world.database.tables.lock().unwrap();
-    let mut found = Vec::new();
     for (place, key) in end.world.keys.iter().enumerate() {
         let meeting = &tables.meetings[key];
         let log = Log::of(meeting, end.world.time.now().saturating_sub(NEWS_MS));
         let mut say = |what: String| found.push(format!("meeting {place}: {what}"));
         log.check(&mut say);
+        if let Some(state) = &log.story.state {
+            watched::statuses(&log.story.log, &mut say);
+            watched::media_is_as_wanted(&end.world.media, key, state, end.world.time.now(), &mut say);
+        }
         for person in &end.people[place] {
             let record = person.record.borrow();
             let mut say = |what: String| say(format!("{} ({}): {what}", record.name, record.session));

@@ -5,10 +5,12 @@ use crate::client::{self, Order, Record};
 use crate::database::{Database, Tables, Without};
 use crate::ether::Ether;
 use crate::link::Machine;
+use crate::media::{MediaServer, MediaWeather};
 use crate::node::{self, Handle, Up};
 use crate::plan::{Fault, Plan, Weather};
+use convoke_actors::meeting::ToMeeting;
 use convoke_actors::node::Node;
-use convoke_actors::ports::MeetingKey;
+use convoke_actors::ports::{MediaNews, MeetingKey};
 use convoke_domain::command::Create;
 use convoke_domain::shapes::Settings;
 use convoke_domain::{MeetingId, TenantId};
@@ -25,7 +27,8 @@ use tokio::time::sleep;
 const HEALING: Duration = Duration::from_secs(45);
 /// How long anybody may take to come in and be answered, when all is well again.
 const PATIENCE: Duration = Duration::from_secs(120);
-const QUIET: Duration = Duration::from_secs(15);
+/// Longer than the media takes to be put right: a listing, a look, and what came of it.
+const QUIET: Duration = Duration::from_secs(50);
 
 pub struct World {
     pub plan: Plan,
@@ -33,6 +36,9 @@ pub struct World {
     pub chance: Chance,
     pub database: Arc<Database>,
     pub ether: Arc<Ether>,
+    pub media: Arc<MediaServer>,
+    /// What the media server tells, until somebody passes it on.
+    told: RefCell<Option<mpsc::UnboundedReceiver<(MeetingKey, MediaNews)>>>,
     pub machines: Vec<Arc<Machine>>,
     /// The present life of each node.
     pub handles: RefCell<Vec<Option<Rc<Handle>>>>,
@@ -64,7 +70,10 @@ impl World {
             chance: chance.clone(),
             outside: outside.clone(),
             without,
+            usurped: Mutex::default(),
         };
+        let (news, told) = mpsc::unbounded_channel();
+        let media = MediaServer::new((time, chance.clone(), outside.clone()), plan.media, news);
         let ether = Ether {
             subscribers: Mutex::default(),
             weather: Mutex::new(plan.weather),
@@ -78,6 +87,8 @@ impl World {
             chance,
             database: Arc::new(database),
             ether: Arc::new(ether),
+            media: Arc::new(media),
+            told: RefCell::new(Some(told)),
             machines: (0..plan.nodes).map(|_| Arc::default()).collect(),
             handles: RefCell::new(vec![None; plan.nodes]),
             backs: RefCell::new(vec![Duration::from_secs(1); plan.nodes]),
@@ -100,10 +111,9 @@ impl World {
     }
 
     async fn make(&self, place: usize) {
-        let settings = match place {
-            1 => Settings { max_duration_s: Some(self.plan.max_duration_s), ..Settings::default() },
-            _ => Settings::default(),
-        };
+        let max_duration_s = (place == 1).then_some(self.plan.max_duration_s);
+        let Plan { auto_record, recording_consent, .. } = self.plan;
+        let settings = Settings { max_duration_s, auto_record, recording_consent, ..Settings::default() };
         let key = &self.keys[place];
         let title = format!("Meeting {place}");
         let (tenant, id) = (key.tenant.clone(), key.meeting);
@@ -119,6 +129,21 @@ impl World {
             if self.database.tables.lock().unwrap().meetings.contains_key(key) {
                 return;
             }
+        }
+    }
+
+    /// What the media server tells goes to any node, and from there to whoever serves the meeting. One that
+    /// is dying loses it.
+    async fn pass_on(self: Rc<Self>) {
+        let Some(mut told) = self.told.borrow_mut().take() else { return };
+        while let Some((key, news)) = told.recv().await {
+            let Some(handle) = self.any_node() else { continue };
+            spawn_local(async move {
+                let send = |meetings: convoke_actors::supervisor::Meetings| async move {
+                    let _ = meetings.send(&key, ToMeeting::News(news)).await;
+                };
+                let _ = handle.run(send).await;
+            });
         }
     }
 
@@ -174,6 +199,12 @@ impl World {
                 sleep(ms(for_ms)).await;
                 *self.database.absences.lock().unwrap() -= 1;
             }
+            Fault::MediaAway { for_ms } => {
+                *self.media.absences.lock().unwrap() += 1;
+                sleep(ms(for_ms)).await;
+                *self.media.absences.lock().unwrap() -= 1;
+            }
+            Fault::MediaForgets => self.media.forget(),
             Fault::Panic { node } => {
                 self.machines[node].panics.fetch_add(1, Ordering::Relaxed);
             }
@@ -186,6 +217,7 @@ impl World {
     fn heal(&self) {
         *self.database.weather.lock().unwrap() = Weather::default();
         *self.ether.weather.lock().unwrap() = Weather::default();
+        *self.media.weather.lock().unwrap() = MediaWeather::default();
         for machine in &self.machines {
             machine.panics.store(0, Ordering::Relaxed);
         }
@@ -211,6 +243,7 @@ pub async fn run(plan: &Plan, without: Without) -> End {
     for node in 0..plan.nodes {
         spawn_local(node::run(Rc::clone(&world), node));
     }
+    spawn_local(Rc::clone(&world).pass_on());
     for place in 0..plan.meetings {
         world.make(place).await;
     }

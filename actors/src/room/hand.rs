@@ -4,7 +4,7 @@
 
 use super::calls::{Call, Called};
 use super::migration::Migrations;
-use super::people::{Deed, People};
+use super::people::{Deed, People, SUSPICION};
 use super::recording::{Recorders, Step};
 use super::words::{ToRoom, Wanted, Word};
 use crate::ports::{Glance, Guest, MediaRoom};
@@ -218,7 +218,8 @@ impl Hand {
             let key = self.wanted.media.key.clone();
             return Some(Call::Delete { room: MediaRoom { key, room, generation } });
         }
-        (now >= self.glance_at).then_some(Call::Glance { key: room.key, age_max: GLANCE_AGE })
+        let age_max = if self.strays.is_empty() { GLANCE_AGE } else { Duration::from_secs(1) };
+        (now >= self.glance_at).then_some(Call::Glance { key: room.key, age_max })
     }
 
     fn call_of(&self, step: Step) -> Call {
@@ -318,15 +319,18 @@ impl Hand {
                 }
             }
         }
-        self.find_strays(&glance);
+        if self.find_strays(&glance) {
+            self.glance_at = now.checked_add(SUSPICION).unwrap_or(now);
+        }
     }
 
     /// Old credentials make a room anew that is not there any more, and an owner may have died before it had
-    /// put one away. The main room looks after those; one may be ahead of the word that wants it.
-    fn find_strays(&mut self, glance: &Glance) {
+    /// put one away. The main room looks after those; one may be ahead of the word that wants it. Answers
+    /// whether to glance again soon.
+    fn find_strays(&mut self, glance: &Glance) -> bool {
         let own = &self.wanted.media;
         if own.room != RoomId::Main {
-            return;
+            return false;
         }
         let kept = |room: &RoomId, generation: &u32| match self.wanted.elsewhere.rooms.get(room) {
             Some(wanted) => wanted == generation,
@@ -336,6 +340,7 @@ impl Hand {
             glance.keys().filter(|(room, generation)| !kept(room, generation)).copied().collect();
         self.condemned = strays.intersection(&self.strays).copied().collect();
         self.strays = strays;
+        !self.strays.is_subset(&self.condemned)
     }
 
     fn looked(&mut self, there: Option<BTreeMap<SessionId, Guest>>, now: Instant) {
