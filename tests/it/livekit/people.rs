@@ -178,6 +178,7 @@ async fn who_was_removed_finds_nobody_when_the_room_is_another() {
     let Some(mut ann) = comes_in(&opened, &room, Role::Participant, ALL).await else { return };
     let mut bob = comes_in(&opened, &room, Role::Participant, ALL).await.unwrap();
     let old = credentials(&opened, &bob.request);
+    ann.sdk.until("joined", |line| line["who"] == bob.id.as_str()).await;
     opened.rooms.remove(&room, bob.request.session).await.unwrap();
     bob.sdk.until("disconnected", |line| line["reason"] == "PARTICIPANT_REMOVED").await;
     ann.sdk.until("left", |line| line["who"] == bob.id.as_str()).await;

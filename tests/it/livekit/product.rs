@@ -63,6 +63,7 @@ async fn who_is_removed_from_the_meeting_is_removed_from_its_media() {
     ann_sdk.connect(&media(&ann)).await;
     let bobs = media(&bob);
     bob_sdk.connect(&bobs).await;
+    ann_sdk.until("joined", |line| line["who"] == identity(&bobs)).await;
     ok(&ann, "participant.remove", json!({ "participant": id_of(&bob) })).await;
     bob_sdk.until("disconnected", |_| true).await;
     ann_sdk.until("left", |line| line["who"] == identity(&bobs)).await;

@@ -84,5 +84,5 @@ async fn the_check_says_whether_livekit_answers_and_takes_the_key() {
     settings[2].1 = wrong.to_owned();
     let opened = opened(&settings.each_ref().map(|(name, value)| (*name, value.as_str())));
     let refused = opened.rooms.ensure(&a_room()).await.unwrap_err().to_string();
-    assert!(refused.contains("unauthenticated") && !refused.contains(wrong), "{refused}");
+    assert!(refused.contains("the key and the secret") && !refused.contains(wrong), "{refused}");
 }
