@@ -21,19 +21,20 @@ use uuid::Uuid;
 /// A status, and the body for it.
 type Answer = (u16, Vec<u8>);
 type Answers = dyn Fn(&str, &[u8]) -> Answer + Send + Sync;
+/// The methods that were called, in lower case, and what with.
+type Asked = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 #[derive(Clone)]
 struct Double {
     url: String,
-    /// The methods and what they were called with.
-    asked: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    asked: Asked,
 }
 
 impl Double {
     async fn start(answers: impl Fn(&str, &[u8]) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (asked, answers): (Arc<Mutex<Vec<_>>>, Arc<Answers>) = (Arc::default(), Arc::new(answers));
+        let (asked, answers): (Asked, Arc<Answers>) = (Arc::default(), Arc::new(answers));
         let kept = Arc::clone(&asked);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -43,7 +44,7 @@ impl Double {
         Self { url, asked }
     }
 
-    /// The only call of a method, and how often it was called.
+    /// What a method was called with, each time.
     fn calls<Q: Message + Default>(&self, method: &str) -> Vec<Q> {
         let asked = self.asked.lock().unwrap();
         let of_it = asked.iter().filter(|(called, _)| called == method);
@@ -65,7 +66,7 @@ impl Double {
 }
 
 /// One request a connection.
-async fn serve(mut stream: TcpStream, asked: Arc<Mutex<Vec<(String, Vec<u8>)>>>, answers: Arc<Answers>) {
+async fn serve(mut stream: TcpStream, asked: Asked, answers: Arc<Answers>) {
     let mut bytes = Vec::new();
     let (head, mut body) = loop {
         if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
