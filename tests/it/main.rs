@@ -13,6 +13,7 @@ mod fenced;
 mod fuzz;
 mod interaction;
 mod limits;
+mod livekit;
 mod lobby;
 mod mail;
 mod meeting;

@@ -1,6 +1,7 @@
 //! `cargo xtask run` and `cargo xtask test`: what people do daily with this repository.
 
 mod servers;
+mod tools;
 
 use clap::{Parser, Subcommand};
 use servers::Servers;
@@ -25,7 +26,7 @@ enum Task {
         #[arg(last = true)]
         rest: Vec<String>,
     },
-    /// Brings up PostgreSQL and Redis of its own, and runs every check and test
+    /// Brings up PostgreSQL and Redis of its own, finds or makes a LiveKit server, and runs every check and test
     Test {
         /// Only tests whose name has this in it
         filter: Option<String>,
@@ -131,6 +132,7 @@ fn ways_in(made: &str, folder: &str) {
 
 fn test(filter: Option<&str>, quick: bool) -> Result<bool, Failure> {
     let servers = Servers::start()?;
+    let tools = tools::environment();
     let mut steps: Vec<(&str, Vec<&str>)> = Vec::new();
     if !quick {
         steps.push(("formatting", vec!["fmt", "--all", "--check"]));
@@ -143,7 +145,7 @@ fn test(filter: Option<&str>, quick: bool) -> Result<bool, Failure> {
     let mut failed = Vec::new();
     for (name, arguments) in &steps {
         println!("\n== {name}: cargo {}\n", arguments.join(" "));
-        let status = cargo(arguments).envs(servers.environment()).status()?;
+        let status = cargo(arguments).envs(servers.environment()).envs(tools.iter().cloned()).status()?;
         if !status.success() {
             failed.push(*name);
         }
@@ -221,5 +223,5 @@ fn coverage() -> Result<bool, Failure> {
         "--output-dir",
         "target/coverage",
     ];
-    Ok(cargo(&arguments).envs(servers.environment()).status()?.success())
+    Ok(cargo(&arguments).envs(servers.environment()).envs(tools::environment()).status()?.success())
 }

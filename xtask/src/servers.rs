@@ -106,7 +106,8 @@ fn as_postgres(program: &Path) -> Command {
     }
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+/// The folder of the path that has a program of this name.
+pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).find(|folder| folder.join(name).is_file())
 }
@@ -155,7 +156,7 @@ fn install(missing: &[&str]) -> Result<(), Failure> {
         .args(missing))
 }
 
-fn run(command: &mut Command) -> Result<(), Failure> {
+pub fn run(command: &mut Command) -> Result<(), Failure> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
@@ -164,7 +165,7 @@ fn run(command: &mut Command) -> Result<(), Failure> {
     Err(format!("{what} failed: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-fn quiet(command: &mut Command) -> bool {
+pub fn quiet(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 

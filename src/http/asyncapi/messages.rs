@@ -5,6 +5,7 @@
 // They are shapes; nothing is ever made of them.
 #![allow(dead_code, clippy::large_enum_variant)]
 
+use crate::adapters::media::livekit::Presets;
 use convoke_domain::breakout::{Breakout, Help};
 use convoke_domain::caption::Caption;
 use convoke_domain::poll::Poll;
@@ -40,7 +41,7 @@ pub enum Welcome {
     Resumed {
         resumed: bool,
         last_id: u64,
-        media: Value,
+        media: Credentials,
     },
 }
 
@@ -106,8 +107,32 @@ pub struct View {
     pub upvotes: Vec<QuestionId>,
     /// What people in the room publish; whoever is not listed, nothing.
     pub states: Vec<MediaState>,
-    /// Credentials for the media of the room.
-    pub media: Value,
+    pub media: Credentials,
+}
+
+/// Credentials for the media of the room.
+#[derive(JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Credentials {
+    /// Good until `expires_at`; new ones come before, as `media.granted`.
+    Livekit {
+        url: String,
+        room: String,
+        identity: SessionId,
+        token: String,
+        expires_at: Millis,
+        presets: Presets,
+    },
+    /// Between the peers, who signal by `mesh.signal`.
+    Mesh {
+        ice_servers: Vec<IceServer>,
+    },
+    None,
+}
+
+#[derive(JsonSchema)]
+pub struct IceServer {
+    pub urls: Vec<String>,
 }
 
 #[derive(JsonSchema)]
@@ -138,7 +163,7 @@ pub enum Notice {
     #[serde(rename = "screen.requested")]
     ScreenRequested { participant: ParticipantId },
     #[serde(rename = "media.granted")]
-    MediaGranted { media: Value },
+    MediaGranted { media: Credentials },
     #[serde(rename = "mesh.signal")]
     Mesh { from: SessionId, data: Value },
     /// Every ten seconds: the log's head, and the server's time.

@@ -39,6 +39,11 @@ impl Failed {
         Self { code: None, why: why.to_owned() }
     }
 
+    fn unauthenticated() -> Self {
+        let code = ServerErrorCode::UNAUTHENTICATED;
+        Self { code: Some(code.to_owned()), why: format!("{code}: the key or the secret is wrong") }
+    }
+
     fn refused(refusal: &ServerErrorCode) -> Self {
         let why = format!("{}: {}", readable(&refusal.code), readable(&refusal.msg));
         Self { code: Some(refusal.code.clone()), why }
@@ -57,7 +62,8 @@ impl From<reqwest::Error> for Failed {
         Self::because(match () {
             () if error.is_timeout() => "no answer in time",
             () if error.is_connect() => "no connection",
-            () if error.is_decode() => "the answer cannot be understood; is it a LiveKit server?",
+            // Also what is left of a refusal of the key: LiveKit says that as plain text.
+            () if error.is_decode() => "the answer cannot be understood; are the key and the secret right?",
             () => "the connection broke",
         })
     }
@@ -161,8 +167,10 @@ impl Twirp {
             .header("content-type", "application/protobuf")
             .body(question.encode_to_vec());
         let response = request.send().await?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(Failed::refused(&response.json().await?));
+        match response.status() {
+            reqwest::StatusCode::OK => {}
+            reqwest::StatusCode::UNAUTHORIZED => return Err(Failed::unauthenticated()),
+            _ => return Err(Failed::refused(&response.json().await?)),
         }
         A::decode(response.bytes().await?).map_err(|_| Failed::because("the answer cannot be understood"))
     }

@@ -23,8 +23,10 @@ use crate::config::Config;
 use calls::{CALL_MAX, Twirp};
 use convoke_actors::ports::{Glance, MediaError, Takes};
 use convoke_domain::MeetingId;
+use livekit_api::access_token::VideoGrants;
 use livekit_api::services::egress::EgressClient;
 use livekit_api::services::room::RoomClient;
+use livekit_protocol::{ListRoomsRequest, ListRoomsResponse};
 use secrecy::{ExposeSecret, SecretString};
 use shared::Shared;
 use std::collections::HashMap;
@@ -70,9 +72,13 @@ impl LiveKit {
         })
     }
 
-    /// Whether it answers, and takes the key: with how many rooms of whomever.
+    /// Whether it answers, and takes the key: with how many rooms of whomever. The library does not tell
+    /// a wrong key from a server that is not LiveKit's.
     pub async fn reach(&self) -> Result<usize, MediaError> {
-        Ok(calls::counted("list_rooms", self.rooms.list_rooms(Vec::new())).await?.len())
+        let grants = VideoGrants { room_list: true, ..VideoGrants::default() };
+        let question = ListRoomsRequest::default();
+        let call = self.twirp.call::<_, ListRoomsResponse>("RoomService/ListRooms", grants, &question);
+        Ok(calls::counted("list_rooms", call).await?.rooms.len())
     }
 }
 

@@ -5,10 +5,11 @@
 //! lower layer gives up frames before it gives up pixels. A film is the opposite. A camera is shown
 //! small to most who see it, so its layers are halves of each other, as LiveKit chooses among them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One encoding of a track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Layer {
     pub width: u32,
     pub height: u32,
@@ -17,7 +18,7 @@ pub struct Layer {
 }
 
 /// A kind of track: its best encoding, and those below it that are sent beside it (simulcast).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Preset {
     #[serde(flatten)]
     pub best: Layer,
@@ -26,7 +27,8 @@ pub struct Preset {
     pub content_hint: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How clients are to encode what they publish: a camera, one window, a desktop with text, a film.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Presets {
     pub camera: Preset,
     pub screen_window: Preset,

@@ -82,14 +82,15 @@ impl MediaRooms for LiveKit {
         done_or_gone(counted("update_participant", self.rooms.update_participant(&room, &identity, options)).await)
     }
 
+    /// Looks first: asked to mute a track of somebody who is not there, LiveKit waits for them in vain.
     async fn mute(&self, room: &MediaRoom, session: SessionId, track: &str) -> Result<(), MediaError> {
-        let grants = VideoGrants { room_admin: true, room: name(room), ..VideoGrants::default() };
-        let question = MuteRoomTrackRequest {
-            room: name(room),
-            identity: session.to_string(),
-            track_sid: track.to_owned(),
-            muted: true,
-        };
+        let (name_there, identity) = (name(room), session.to_string());
+        let found = counted("get_participant", self.rooms.get_participant(&name_there, &identity)).await;
+        if let Err(failed) = found {
+            return done_or_gone::<()>(Err(failed));
+        }
+        let grants = VideoGrants { room_admin: true, room: name_there.clone(), ..VideoGrants::default() };
+        let question = MuteRoomTrackRequest { room: name_there, identity, track_sid: track.to_owned(), muted: true };
         let call = self.twirp.call::<_, MuteRoomTrackResponse>("RoomService/MutePublishedTrack", grants, &question);
         done_or_gone(counted("mute_published_track", call).await)
     }
