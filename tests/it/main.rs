@@ -29,6 +29,7 @@ mod slow;
 mod smtp;
 mod talk;
 mod transcript;
+mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;
 
