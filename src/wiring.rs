@@ -4,7 +4,7 @@
 use crate::adapters::budgets::RedisBudgets;
 use crate::adapters::bus::{LocalBus, NodeBus, RedisTransport, Way};
 use crate::adapters::clock::SystemClock;
-use crate::adapters::media::{NoMedia, Peers};
+use crate::adapters::media;
 use crate::adapters::store::{self, Db};
 use crate::auth::{ApiKey, Gate, Keyring, ResumeTokens, parse_keys};
 use crate::config::Config;
@@ -30,7 +30,7 @@ use actix_web::{App, middleware};
 use convoke_actors::hub::{CloseSockets, Follow, Hub};
 use convoke_actors::journal::Journal;
 use convoke_actors::node::Node;
-use convoke_actors::ports::{Bus, Clock, StoreError};
+use convoke_actors::ports::{Bus, Clock, MediaError, StoreError};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor};
 use convoke_domain::CloseCode;
 use secrecy::ExposeSecret;
@@ -57,6 +57,8 @@ pub enum ServeError {
     /// Without the URL, which may hold a password.
     #[error("the Redis URL {0}")]
     Bus(&'static str),
+    #[error("{0}")]
+    Media(#[from] MediaError),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -145,18 +147,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     // Before anybody is let in: sockets of two nodes are told apart by their times.
     clock.correct(opened.store.now().await?);
-    let media = match config.media.as_str() {
-        "mesh" => Peers::Mesh { ice_servers: config.ice_servers.clone() },
-        _ => Peers::None,
-    };
+    let media = media::open(&config)?;
     let env = Env {
         store: Arc::clone(&opened.store),
         journal,
         bus,
         clock: Arc::clone(&clock),
         doors: gate.clone(),
-        media: Arc::new(media),
-        media_rooms: Arc::new(NoMedia),
+        media: media.media,
+        media_rooms: media.rooms,
         limits: Arc::new(config.limits()),
         life: Arc::clone(&life),
         timing,

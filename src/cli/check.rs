@@ -2,6 +2,7 @@
 //! not configured is said to be so; what fails makes the command fail, after all lines are told.
 
 use super::{Failure, access, say};
+use crate::adapters::media::livekit::LiveKit;
 use crate::adapters::store;
 use crate::auth::{ApiKey, parse_keys};
 use crate::config::{Config, ConfigError};
@@ -106,9 +107,11 @@ async fn redis(config: &Config) -> Found {
 }
 
 async fn livekit(config: &Config) -> Found {
-    let Some(url) = &config.livekit_url else { return Ok(format!("not configured: media is `{}`", config.media)) };
-    let is_secure = url.starts_with("wss:") || url.starts_with("https:");
-    reach(url, if is_secure { 443 } else { 80 }).await
+    let Some(livekit) = LiveKit::open(config).map_err(|error| error.to_string())? else {
+        return Ok(format!("not configured: media is `{}`", config.media));
+    };
+    let rooms = livekit.reach().await.map_err(|error| error.to_string())?;
+    Ok(format!("answers and takes the key; it has {rooms} rooms"))
 }
 
 async fn mail(config: &Config) -> Found {
