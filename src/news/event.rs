@@ -1,7 +1,7 @@
 //! What a webhook says. Only what is needed is read, so that fields and values which a newer LiveKit
 //! adds are no reason to refuse it. The one table of events stands here.
 
-use super::stand_in::{room_of, take_of};
+use crate::adapters::media::livekit::{room_of, take_of};
 use convoke_domain::recording::Take;
 use convoke_domain::{MeetingId, RecordingId, RoomId};
 use livekit_protocol::EgressInfo;

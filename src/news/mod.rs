@@ -11,7 +11,6 @@ mod pending;
 mod running;
 mod seen;
 mod signature;
-mod stand_in;
 
 pub use deliver::{Outcome, Owners};
 pub use event::{Hint, Said};

@@ -1,5 +1,5 @@
-use super::stand_in::name_of;
 use super::*;
+use crate::adapters::media::livekit::name_of;
 use base64::Engine;
 use convoke_domain::{MeetingId, RoomId};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

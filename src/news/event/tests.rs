@@ -1,5 +1,5 @@
-use super::super::stand_in::name_of;
 use super::*;
+use crate::adapters::media::livekit::name_of;
 use convoke_domain::TenantId;
 use convoke_domain::recording::{Part, TakeState, path_of};
 use serde_json::{Value, json};
