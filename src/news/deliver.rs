@@ -55,10 +55,7 @@ pub async fn deliver(pending: &Pending, owners: &dyn Owners) {
         tokio::select! {
             errands = pending.due(free), if free > 0 => {
                 let meetings: Vec<MeetingId> = errands.iter().map(|errand| errand.meeting).collect();
-                let known = match tokio::time::timeout(TELL, owners.known(&meetings)).await {
-                    Ok(known) => known,
-                    Err(_) => None,
-                };
+                let known = tokio::time::timeout(TELL, owners.known(&meetings)).await.unwrap_or(None);
                 for errand in errands {
                     let Some(known) = &known else {
                         settle(pending, errand, Outcome::Later);

@@ -212,7 +212,6 @@ async fn what_happens_in_a_room_reaches_the_meeting_once() {
     ok(&ada, "chat.post", json!({ "to": "room", "text": "unharmed" })).await;
 }
 
-/// The names here are those of the server.
 #[tokio::test]
 async fn a_recording_wakes_its_meeting() {
     let server = with_livekit().await;
@@ -230,8 +229,14 @@ async fn a_recording_wakes_its_meeting() {
             "fileResults": [{ "filename": file, "size": "1000" }],
         },
     });
+    let owned = async || {
+        let metrics = server.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
+        metrics.contains("convoke_meetings_owned 1")
+    };
+    assert!(!owned().await, "nobody serves it");
     assert_eq!(send_signed(&server, &webhook).await, 200);
     until(&server, "delivered_total", 1.0).await;
+    assert!(owned().await);
 }
 
 #[tokio::test]

@@ -62,8 +62,9 @@ async fn talk(people: &[Client], lasts: Duration) -> Result<Histogram<u64>, Fail
     Ok(took.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Webhooks of this meeting, of another application's rooms, and of meetings that nobody has.
-fn webhook(number: u32, meeting: &str) -> String {
+/// Webhooks of this meeting, of another application's rooms, and of meetings that nobody has: as requests,
+/// signed beforehand, because that is LiveKit's work and not the server's.
+fn request(number: u32, meeting: &str, host: &str) -> String {
     let id = format!("EV_{}", uuid::Uuid::now_v7().simple());
     let events = ["participant_joined", "track_published", "track_unpublished", "participant_left"];
     let event = events.get(usize::try_from(number % 4).unwrap_or(0)).copied().unwrap_or("room_started");
@@ -76,25 +77,20 @@ fn webhook(number: u32, meeting: &str) -> String {
     {
         *name = json!("a room of somebody else");
     }
-    said.to_string()
+    let (body, mut head) = (said.to_string(), format!("POST {PATH} HTTP/1.1\r\nhost: {host}\r\n"));
+    head.push_str(&format!("authorization: {}\r\n", LIVEKIT.token(&body)));
+    format!("{head}content-type: application/webhook+json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 /// One connection: sends every so-manieth webhook at its moment, and reads each answer. How many were taken.
-async fn connection(rest: Rest, bodies: Arc<Vec<String>>, first: u32, gap: Duration) -> Result<u32, Failure> {
-    let mut stream = BufReader::new(TcpStream::connect(&rest.host).await?);
+async fn connection(host: String, requests: Arc<Vec<String>>, first: u32, gap: Duration) -> Result<u32, Failure> {
+    let mut stream = BufReader::new(TcpStream::connect(&host).await?);
     stream.get_ref().set_nodelay(true)?;
     let began = Instant::now();
     let mut taken = 0;
-    for (number, body) in (0_u32..).zip(bodies.iter()).filter(|(number, _)| number % CONNECTIONS == first) {
+    for (number, request) in (0_u32..).zip(requests.iter()).filter(|(number, _)| number % CONNECTIONS == first) {
         tokio::time::sleep_until((began + gap * number).into()).await;
-        let head = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\ncontent-type: application/webhook+json\r\ncontent-length: {}\r\n\r\n",
-            rest.host,
-            LIVEKIT.token(body),
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body.as_bytes()).await?;
+        stream.write_all(request.as_bytes()).await?;
         taken += u32::from(answer(&mut stream).await? == 200);
     }
     Ok(taken)
@@ -122,11 +118,12 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> Result<u16, Failure> {
     Ok(status)
 }
 
-async fn storm(rest: &Rest, meeting: &str, webhooks: u32, seconds: u32) -> Result<(u32, f64), Failure> {
-    let bodies: Arc<Vec<String>> = Arc::new((0..webhooks).map(|number| webhook(number, meeting)).collect());
-    let gap = Duration::from_secs(u64::from(seconds)) / webhooks.max(1);
+/// How many were taken, and how long it took.
+async fn storm(host: &str, requests: Arc<Vec<String>>, lasts: Duration) -> Result<(u32, f64), Failure> {
+    let gap = lasts / u32::try_from(requests.len())?.max(1);
     let began = Instant::now();
-    let all = (0..CONNECTIONS).map(|first| tokio::spawn(connection(rest.clone(), Arc::clone(&bodies), first, gap)));
+    let all =
+        (0..CONNECTIONS).map(|first| tokio::spawn(connection(host.to_owned(), Arc::clone(&requests), first, gap)));
     let mut taken = 0;
     for one in all.collect::<Vec<_>>() {
         taken += one.await??;
@@ -169,6 +166,8 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
         let before = cpu()?;
         let quiet = talk(&people, lasts).await?;
         let calm = cpu()? - before;
+        let requests = (0..arguments.webhooks).map(|number| request(number, &meeting, &rest.host));
+        let requests: Arc<Vec<String>> = Arc::new(requests.collect());
         let before = cpu()?;
         let watching = async {
             loop {
@@ -178,9 +177,7 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
             #[allow(unreachable_code)]
             Ok::<(), Failure>(())
         };
-        let both = async {
-            tokio::try_join!(talk(&people, lasts), storm(&rest, &meeting, arguments.webhooks, arguments.seconds))
-        };
+        let both = async { tokio::try_join!(talk(&people, lasts), storm(&rest.host, requests, lasts)) };
         let (loud, (taken, took)) = tokio::select! {
             both = both => both?,
             ended = watching => return ended.map(|()| false),
