@@ -165,7 +165,7 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
     for _ in 0..arguments.turns {
         let before = cpu()?;
         let quiet = talk(&people, lasts).await?;
-        let calm = cpu()? - before;
+        let (calm, calm_bytes) = (cpu()? - before, resident()?);
         let requests = (0..arguments.webhooks).map(|number| request(number, &meeting, &rest.host));
         let requests: Arc<Vec<String>> = Arc::new(requests.collect());
         let before = cpu()?;
@@ -185,7 +185,7 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
         let figures = |took: &Histogram<u64>| [0.5, 0.99].map(|at| took.value_at_quantile(at) as f64 / 1e3);
         let ([quiet_p50, quiet_p99], [loud_p50, loud_p99]) = (figures(&quiet), figures(&loud));
         println!(
-            "quiet   p50 {quiet_p50:6.1} ms, p99 {quiet_p99:6.1} ms of {:5} messages; {calm:.1} s of CPU",
+            "quiet   p50 {quiet_p50:6.1} ms, p99 {quiet_p99:6.1} ms of {:5} messages; {calm:.1} s of CPU; {calm_bytes:.1} MiB",
             quiet.len()
         );
         println!(
