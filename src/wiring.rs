@@ -17,6 +17,7 @@ use crate::http::{
     upgrade::upgrades,
     ws,
 };
+use crate::news::Inlet;
 use crate::outbox::{InvitationCodes, Outbox};
 use crate::projections::Projections;
 use actix::Actor;
@@ -169,6 +170,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
     let delivering = outbox.start();
+    let (inlet, telling) = match Inlet::start(&config, &meetings, keyring.tenants().cloned().collect()) {
+        Some((inlet, telling)) => (Some(Data::new(inlet)), Some(telling)),
+        None => (None, None),
+    };
     let readiness = Arc::new(Readiness::default());
     let shared = redis.as_ref().map(|redis| -> Arc<dyn Shared> { Arc::new(RedisBudgets::new(redis.link())) });
     let edge = Data::new(Edge {
@@ -240,6 +245,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                     .app_data(Data::new(meetings.clone()))
                     .app_data(Data::new(prometheus.clone()))
                     .app_data(web::PayloadConfig::new(body_bytes_max))
+                    .configure(|app| {
+                        if let Some(inlet) = &inlet {
+                            app.app_data(inlet.clone());
+                        }
+                    })
                     .wrap(middleware::from_fn(crate::http::envelope::wrap))
                     .wrap(cors)
                     .configure(routes::routes)
@@ -279,6 +289,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     projecting.abort();
     upkeep.abort();
     tidying.abort();
+    drop(telling);
     if let Some(delivering) = delivering {
         delivering.stop().await;
     }

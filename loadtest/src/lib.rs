@@ -5,3 +5,4 @@ pub mod client;
 pub mod rest;
 pub mod server;
 pub mod verify;
+pub mod webhook;

@@ -3,7 +3,7 @@
 mod scenarios;
 
 use clap::{Parser, Subcommand};
-use scenarios::{breakout, broadcast, cluster, crash, idle, joins, meeting, terminal, voters};
+use scenarios::{breakout, broadcast, cluster, crash, idle, joins, meeting, terminal, voters, webhooks};
 use std::process::ExitCode;
 
 /// Real WebSocket clients against a Convoke server: load, and the proof that nothing was lost.
@@ -28,6 +28,8 @@ enum Scenario {
     Breakout(breakout::Arguments),
     /// A thousand people who vote within a second, and react all the time
     Voters(voters::Arguments),
+    /// Ten thousand webhooks of LiveKit within seconds, and how long commands take meanwhile
+    Webhooks(webhooks::Arguments),
     /// Many joins into one meeting, until everybody knows of everybody
     Joins(joins::Arguments),
     /// Memory of an idle connection, beside a plain server's
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
             Scenario::Broadcast(arguments) => broadcast::run(arguments).await,
             Scenario::Breakout(arguments) => breakout::run(arguments).await,
             Scenario::Voters(arguments) => voters::run(arguments).await,
+            Scenario::Webhooks(arguments) => webhooks::run(arguments).await,
             Scenario::Joins(arguments) => joins::run(arguments).await,
             Scenario::Idle(arguments) => idle::run(arguments).await,
             Scenario::Join(arguments) => terminal::run(arguments).await,

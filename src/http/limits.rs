@@ -1,5 +1,5 @@
 //! Rate limits of the REST edge: so many requests a minute and key, so many failed authentications
-//! a minute and address. All nodes count together where they can (`Shared`); where they cannot, now
+//! a minute and address, and as many forged webhooks. All nodes count together where they can (`Shared`); where they cannot, now
 //! or at all, each counts for itself, at once and without anybody being told. A node counts along
 //! while others decide, so that it does not begin afresh when it is left alone.
 
@@ -54,6 +54,7 @@ pub struct RateLimits {
     requests: Requests,
     requests_quota: Quota,
     failures: DefaultKeyedRateLimiter<IpAddr>,
+    forgeries: DefaultKeyedRateLimiter<IpAddr>,
     failures_quota: Quota,
     shared: Option<Arc<dyn Shared>>,
 }
@@ -75,6 +76,7 @@ impl RateLimits {
             requests: RateLimiter::keyed(requests_quota).with_middleware::<StateInformationMiddleware>(),
             requests_quota,
             failures: RateLimiter::keyed(failures_quota),
+            forgeries: RateLimiter::keyed(failures_quota),
             failures_quota,
             shared,
         }
@@ -121,13 +123,22 @@ impl RateLimits {
 
     /// Counts a failed authentication, or a guess; Err with the seconds to wait.
     pub async fn fail(&self, address: IpAddr) -> Result<(), u64> {
-        let wait = match self.shared(Who::Address(address).name("failures"), self.failures_quota).await {
+        self.count("failures", &self.failures, address).await
+    }
+
+    /// Counts a forged webhook, apart from the others: whoever sends those guesses at nobody's key.
+    pub async fn forge(&self, address: IpAddr) -> Result<(), u64> {
+        self.count("forgeries", &self.forgeries, address).await
+    }
+
+    async fn count(&self, of: &str, here: &DefaultKeyedRateLimiter<IpAddr>, address: IpAddr) -> Result<(), u64> {
+        let wait = match self.shared(Who::Address(address).name(of), self.failures_quota).await {
             Some(taken) if taken.is_granted => {
-                let _ = self.failures.check_key(&address);
+                let _ = here.check_key(&address);
                 return Ok(());
             }
             Some(taken) => taken.wait,
-            None => match self.failures.check_key(&address) {
+            None => match here.check_key(&address) {
                 Ok(()) => return Ok(()),
                 Err(until) => until.wait_time_from(DefaultClock::default().now()),
             },
@@ -139,8 +150,10 @@ impl RateLimits {
     pub fn tidy(&self) {
         self.requests.retain_recent();
         self.failures.retain_recent();
+        self.forgeries.retain_recent();
         self.requests.shrink_to_fit();
         self.failures.shrink_to_fit();
+        self.forgeries.shrink_to_fit();
     }
 }
 
@@ -184,6 +197,8 @@ mod tests {
         let [one, other] = ["192.0.2.1", "2001:db8::1"].map(|address| address.parse().unwrap());
         assert!(limits.fail(one).await.is_ok() && limits.fail(one).await.is_err_and(|wait| wait > 0));
         assert!(limits.fail(other).await.is_ok());
+        assert!(limits.forge(one).await.is_ok(), "forged webhooks have a budget of their own");
+        assert!(limits.forge(one).await.is_err_and(|wait| wait > 0) && limits.forge(other).await.is_ok());
     }
 
     /// Says what it is told to say, and remembers what it was asked.

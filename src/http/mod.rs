@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod health;
 pub mod invitations;
 pub mod limits;
+pub mod livekit;
 pub mod log;
 pub mod meetings;
 pub mod origin;

@@ -1,11 +1,11 @@
 //! The index of the API: every path, and who answers it.
 
 use super::{
-    Problem, breakout, caller, health, invitations, log, meetings, people, polls, questions, report, tokens,
+    Problem, breakout, caller, health, invitations, livekit, log, meetings, people, polls, questions, report, tokens,
     transcript, ws,
 };
 use actix_web::middleware::from_fn;
-use actix_web::web::{ServiceConfig, delete, get, patch, post, put, scope};
+use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource, scope};
 use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
 
@@ -46,6 +46,7 @@ use utoipa::OpenApi;
         polls::votes,
         people::erase,
         people::export,
+        livekit::webhook,
         health::alive,
         health::ready,
         health::numbers,
@@ -55,6 +56,10 @@ pub struct Api;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
+        // Before the scope, whose guard asks for a token that LiveKit does not have.
+        .service(
+            resource("/api/v1/webhooks/livekit").route(post().to(livekit::webhook)).default_service(web::to(nothing)),
+        )
         .service(
             scope("/api/v1")
                 .wrap(from_fn(caller::guard))

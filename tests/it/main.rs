@@ -30,6 +30,7 @@ mod slow;
 mod smtp;
 mod talk;
 mod transcript;
+mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;
 

@@ -10,6 +10,7 @@ pub mod joins;
 pub mod meeting;
 pub mod terminal;
 pub mod voters;
+pub mod webhooks;
 
 use clap::Args;
 use convoke_loadtest::rest::{Failure, Key, Rest};
@@ -56,6 +57,11 @@ impl Target {
         let key = self.api_key.as_deref().ok_or("name the server's API key with --api-key, or use --spawn")?;
         let host = self.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
         Ok(Loaded { rest: Rest { host, key: Key::parse(key)? }, pid: self.pid, _server: None })
+    }
+
+    /// Whether a server of one's own is to be started.
+    pub fn spawns(&self) -> bool {
+        self.spawn
     }
 
     pub async fn spawn_with(&self, settings: &[(&str, &str)]) -> Result<Server, Failure> {
