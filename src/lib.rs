@@ -8,4 +8,5 @@ pub mod http;
 pub mod outbox;
 pub mod projections;
 pub mod telemetry;
+pub mod webhooks;
 pub mod wiring;

@@ -17,8 +17,9 @@ use crate::http::{
     upgrade::upgrades,
     ws,
 };
-use crate::outbox::{InvitationCodes, Outbox};
+use crate::outbox::{Delivering, InvitationCodes, Outbox};
 use crate::projections::Projections;
+use crate::webhooks::{Client, NoClient, Secrets, Webhooks};
 use actix::Actor;
 use actix_http::HttpService;
 use actix_server::Server;
@@ -32,6 +33,7 @@ use convoke_actors::node::Node;
 use convoke_actors::ports::{Bus, Clock, StoreError};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor};
 use convoke_domain::CloseCode;
+use futures_util::future::join_all;
 use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +58,8 @@ pub enum ServeError {
     /// Without the URL, which may hold a password.
     #[error("the Redis URL {0}")]
     Bus(&'static str),
+    #[error("{0}")]
+    Webhooks(#[from] NoClient),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -133,7 +137,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
     let Buses { bus, follow, nodes, redis } = buses(&config, &node_name, &opened.db)?;
     let codes = InvitationCodes::new(opened.db.secret("invitations").await?.as_bytes());
-    let outbox = Outbox::new(&config, &opened.db, codes.clone());
+    let webhooks = Webhooks::new(
+        opened.db.clone(),
+        Arc::clone(&opened.store),
+        Secrets::new(&opened.db.secret("webhooks").await?),
+        Client::new(config.webhook_allow_private == "yes")?,
+        Arc::default(),
+    );
+    let outbox = Outbox::new(&config, &opened.db, codes.clone(), &webhooks);
     let journal_store = outbox.recording(Arc::clone(&opened.store));
     // A thread of its own where there are many that write; one alone is spared the way to another.
     let journal_thread = match arbiters.as_slice() {
@@ -165,7 +176,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if let Some(nodes) = &nodes {
         nodes.serve(meetings.clone());
     }
-    let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
+    let projections =
+        Projections::new(Arc::clone(&opened.store), opened.db.clone()).telling(Arc::clone(webhooks.written()));
     let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
     let delivering = outbox.start();
@@ -176,6 +188,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         keyring,
         projections,
         codes,
+        webhooks,
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
@@ -279,9 +292,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     projecting.abort();
     upkeep.abort();
     tidying.abort();
-    if let Some(delivering) = delivering {
-        delivering.stop().await;
-    }
+    join_all(delivering.into_iter().map(Delivering::stop)).await;
     life.end();
     opened.store.retire(&life.get()).await?;
     opened.db.close().await;

@@ -24,6 +24,7 @@ pub mod strangers;
 pub mod tokens;
 pub mod transcript;
 pub mod upgrade;
+pub mod webhooks;
 pub mod ws;
 
 pub use problem::Problem;
@@ -31,6 +32,7 @@ pub use problem::Problem;
 use crate::auth::Keyring;
 use crate::outbox::InvitationCodes;
 use crate::projections::Projections;
+use crate::webhooks::Webhooks;
 use convoke_actors::node::Node;
 
 /// What the REST handlers share.
@@ -39,6 +41,7 @@ pub struct Edge {
     pub keyring: Keyring,
     pub projections: Projections,
     pub codes: InvitationCodes,
+    pub webhooks: Webhooks,
     pub public_url: Option<String>,
     pub limits: limits::RateLimits,
     pub proxies: crate::config::Proxies,

@@ -2,7 +2,7 @@
 
 use super::{
     Problem, breakout, caller, health, invitations, log, meetings, people, polls, questions, report, tokens,
-    transcript, ws,
+    transcript, webhooks, ws,
 };
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, scope};
@@ -46,6 +46,15 @@ use utoipa::OpenApi;
         polls::votes,
         people::erase,
         people::export,
+        webhooks::create,
+        webhooks::index,
+        webhooks::show,
+        webhooks::update,
+        webhooks::remove,
+        webhooks::rotate,
+        webhooks::test,
+        webhooks::deliveries,
+        webhooks::replay,
         health::alive,
         health::ready,
         health::numbers,
@@ -79,6 +88,15 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/events", get().to(log::events))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))
+                .route("/admin/webhooks", post().to(webhooks::create))
+                .route("/admin/webhooks", get().to(webhooks::index))
+                .route("/admin/webhooks/{id}", get().to(webhooks::show))
+                .route("/admin/webhooks/{id}", patch().to(webhooks::update))
+                .route("/admin/webhooks/{id}", delete().to(webhooks::remove))
+                .route("/admin/webhooks/{id}/rotate", post().to(webhooks::rotate))
+                .route("/admin/webhooks/{id}/test", post().to(webhooks::test))
+                .route("/admin/webhooks/{id}/deliveries", get().to(webhooks::deliveries))
+                .route("/admin/webhooks/{id}/replay", post().to(webhooks::replay))
                 .configure(|config| breakout_routes(config, "/meetings/{id}/breakout"))
                 .configure(|config| breakout_routes(config, "/rooms/{id}/breakout"))
                 .default_service(web::to(nothing)),
