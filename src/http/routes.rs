@@ -1,5 +1,6 @@
 //! The index of the API: every path, and who answers it.
 
+use super::webhooks::Told;
 use super::{
     Problem, breakout, caller, health, invitations, log, meetings, people, polls, questions, report, tokens,
     transcript, webhooks, ws,
@@ -11,6 +12,7 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
+    modifiers(&Told),
     info(title = "Convoke", description = "Runs meetings; LiveKit moves the media."),
     paths(
         meetings::create,

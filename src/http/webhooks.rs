@@ -7,7 +7,7 @@ use super::reads::{List, Paging, body, list, stored};
 use super::{Edge, Problem};
 use crate::projections::Page;
 use crate::webhooks::{
-    Change, DESCRIPTION_CHARS_MAX, Delivery, ENDPOINTS_MAX, Endpoint, Made, New, Replayed, TYPES_MAX, Window,
+    Change, DESCRIPTION_CHARS_MAX, Delivery, ENDPOINTS_MAX, Endpoint, Made, New, Replayed, TEST, TYPES_MAX, Window,
     check_host, check_url, kinds,
 };
 use actix_web::HttpResponse;
@@ -16,6 +16,8 @@ use actix_web::web::{Bytes, Data, Path, Query};
 use convoke_domain::{Rejection, TenantId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::openapi::path::OperationBuilder;
+use utoipa::openapi::{HttpMethod, PathItem, PathsBuilder, Response};
 use uuid::Uuid;
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -228,10 +230,40 @@ pub async fn replay(post: Post, id: Path<String>) -> Result<HttpResponse, Proble
     .await
 }
 
+/// Puts the messages themselves into the description of the API.
+pub struct Told;
+
+impl utoipa::Modify for Told {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let test = (TEST, "somebody tries the endpoint out: `endpoint`");
+        let all = kinds::KINDS.iter().map(|kind| (kind.name, kind.help)).chain([test]);
+        let paths = all.fold(PathsBuilder::new(), |paths, (name, help)| {
+            let operation = OperationBuilder::new()
+                .tag("webhooks")
+                .summary(Some(help))
+                .description(Some("`{type, timestamp, data}`, signed by the Standard Webhooks specification."))
+                .response("2XX", Response::new("taken"))
+                .response("410", Response::new("the endpoint is disabled"));
+            paths.path(name, PathItem::new(HttpMethod::Post, operation))
+        });
+        api.webhooks = Some(paths.build());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use actix_web::ResponseError;
+    use utoipa::OpenApi;
+
+    #[test]
+    fn the_description_of_the_api_has_every_message() {
+        let api = serde_json::to_value(crate::http::routes::Api::openapi()).unwrap();
+        for kind in kinds::KINDS {
+            assert_eq!(api["webhooks"][kind.name]["post"]["summary"], kind.help, "{}", kind.name);
+        }
+        assert!(api["openapi"].as_str().unwrap().starts_with("3.1"), "earlier versions know no webhooks");
+    }
 
     #[test]
     fn lists_of_types_and_descriptions_have_an_end() {

@@ -11,6 +11,8 @@ mod cuts;
 mod degraded;
 mod fenced;
 mod fuzz;
+#[path = "../hooks/mod.rs"]
+mod hooks;
 mod interaction;
 mod limits;
 mod lobby;
@@ -29,6 +31,7 @@ mod slow;
 mod smtp;
 mod talk;
 mod transcript;
+mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;
 
