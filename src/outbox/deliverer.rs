@@ -6,12 +6,11 @@ use super::queue::{Counts, Fate, Lane, Leased, Queue};
 use async_trait::async_trait;
 use convoke_actors::ports::StoreError;
 use futures_util::future::join_all;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use rand::Rng;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -202,11 +201,12 @@ impl Deliverer {
         let mut look = tokio::time::interval(self.policy.look);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tidy = tokio::time::interval(TIDY);
-        let mut under_way = FuturesUnordered::new();
+        // Tasks of their own: one that holds a connection must go on while this loop waits for one.
+        let mut under_way = JoinSet::new();
         while !stopped.is_cancelled() {
             let done = tokio::select! {
                 () = stopped.cancelled() => break,
-                Some(settled) = under_way.next() => settled,
+                Some(settled) = under_way.join_next() => settled.unwrap_or(Ok(())),
                 () = written.notified() => Ok(()),
                 _ = look.tick() => self.show().await,
                 _ = tidy.tick() => self.queue.tidy().await.map(drop),
@@ -217,11 +217,14 @@ impl Deliverer {
                 Err(error) => Err(error),
             };
             match due {
-                Ok(rows) => under_way.extend(rows.into_iter().map(|row| self.deliver(row))),
+                Ok(rows) => rows.into_iter().for_each(|row| {
+                    let this = self.clone();
+                    under_way.spawn(async move { this.deliver(row).await });
+                }),
                 Err(error) => tracing::warn!(%error, "the outbox is out of reach"),
             }
         }
-        while under_way.next().await.is_some() {}
+        while under_way.join_next().await.is_some() {}
     }
 }
 
