@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a stopping server waits for what is being sent.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often what waits is counted for the figures; there may be very much of it.
+const SHOW: Duration = Duration::from_secs(15);
 /// How often what is over is forgotten.
 const TIDY: Duration = Duration::from_secs(3_600);
 
@@ -200,17 +202,24 @@ impl Deliverer {
     async fn run(&self, stopped: &CancellationToken, written: &Notify) {
         let mut look = tokio::time::interval(self.policy.look);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut show = tokio::time::interval(SHOW);
+        show.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tidy = tokio::time::interval(TIDY);
         // Tasks of their own: one that holds a connection must go on while this loop waits for one.
         let mut under_way = JoinSet::new();
         while !stopped.is_cancelled() {
-            let done = tokio::select! {
+            let mut done = tokio::select! {
                 () = stopped.cancelled() => break,
                 Some(settled) = under_way.join_next() => settled.unwrap_or(Ok(())),
                 () = written.notified() => Ok(()),
-                _ = look.tick() => self.show().await,
+                _ = look.tick() => Ok(()),
+                _ = show.tick() => self.show().await,
                 _ = tidy.tick() => self.queue.tidy().await.map(drop),
             };
+            // Others may have ended meanwhile: all their places are filled by one question.
+            while let Some(settled) = under_way.try_join_next() {
+                done = done.and(settled.unwrap_or(Ok(())));
+            }
             let room = usize::try_from(self.policy.at_once).unwrap_or(usize::MAX).saturating_sub(under_way.len());
             let due = match done {
                 Ok(()) => self.due(u32::try_from(room).unwrap_or(u32::MAX)).await,

@@ -111,7 +111,7 @@ impl Queue {
     /// on their way included, so that an endpoint that is slow, or has very many, keeps nothing from
     /// the others; of one that fails, the first. Rows that are leased stand before those that are not,
     /// because they were due earlier. Endpoints are found by stepping through the index, each once.
-    fn candidates(clock: &str) -> String {
+    fn candidates(now: &str) -> String {
         let next = |after: &str| {
             format!(
                 "(SELECT o.endpoint FROM outbox o WHERE o.done_at IS NULL AND o.dead_at IS NULL \
@@ -122,7 +122,7 @@ impl Queue {
             let fails = if nth == 0 { "" } else { " AND e.failing_since IS NULL" };
             format!(
                 "SELECT (SELECT x.id FROM outbox x WHERE x.done_at IS NULL AND x.dead_at IS NULL \
-                 AND x.endpoint = w.endpoint AND x.next_attempt_at <= {clock} \
+                 AND x.endpoint = w.endpoint AND x.next_attempt_at <= {now} \
                  ORDER BY x.next_attempt_at, x.id LIMIT 1 OFFSET {nth}) AS id \
                  FROM waiting w LEFT JOIN webhook_endpoints e ON e.id = w.endpoint WHERE w.endpoint IS NOT NULL{fails}"
             )
@@ -144,14 +144,16 @@ impl Queue {
             Db::Postgres(_) => " FOR UPDATE SKIP LOCKED",
         };
         let clock = self.db.clock();
+        // Looked at once, so that an index can be searched by it.
+        let now = format!("(SELECT {clock})");
         let these = match self.lane {
             Lane::Mail => self.lane.rows().to_owned(),
-            Lane::Webhooks => format!("id IN ({})", Self::candidates(clock)),
+            Lane::Webhooks => format!("id IN ({})", Self::candidates(&now)),
         };
         let sql = format!(
             "WITH due AS MATERIALIZED ( \
-             SELECT id FROM outbox WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at <= {clock} AND {these} \
-             AND (leased_until IS NULL OR leased_until <= {clock}) ORDER BY next_attempt_at, id LIMIT $2{skip}) \
+             SELECT id FROM outbox WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at <= {now} AND {these} \
+             AND (leased_until IS NULL OR leased_until <= {now}) ORDER BY next_attempt_at, id LIMIT $2{skip}) \
              UPDATE outbox SET attempts = attempts + 1, leased_until = {clock} + $1 \
              WHERE id IN (SELECT id FROM due) \
              RETURNING id, tenant, meeting, topic, idempotency_key, payload, created_at, attempts, endpoint, kind, seq"
@@ -266,10 +268,11 @@ impl Queue {
 
     /// Whether anything is due, asked without writing.
     pub async fn is_due(&self) -> Result<bool, StoreError> {
-        let clock = self.db.clock();
+        let now = format!("(SELECT {})", self.db.clock());
+        // The earliest, by its index: there may be any number that wait for later.
         let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM outbox WHERE done_at IS NULL AND dead_at IS NULL AND {} \
-             AND next_attempt_at <= {clock} AND (leased_until IS NULL OR leased_until <= {clock}))",
+            "SELECT COALESCE((SELECT next_attempt_at FROM outbox WHERE done_at IS NULL AND dead_at IS NULL AND {} \
+             AND (leased_until IS NULL OR leased_until <= {now}) ORDER BY next_attempt_at, id LIMIT 1) <= {now}, FALSE)",
             self.lane.rows()
         );
         match &self.db {
