@@ -9,4 +9,5 @@ pub mod news;
 pub mod outbox;
 pub mod projections;
 pub mod telemetry;
+pub mod webhooks;
 pub mod wiring;

@@ -62,7 +62,7 @@ pub fn begin(config: &Config) -> Telemetry {
 
 /// Rare events that alerts ask for: each counter is there from the start, so that its first step is
 /// a step and not an appearance.
-const RARE: [&str; 8] = [
+const RARE: [&str; 10] = [
     "convoke_commits_fenced_total",
     "convoke_gaps_repaired_total",
     "convoke_gaps_total",
@@ -71,6 +71,8 @@ const RARE: [&str; 8] = [
     "convoke_outbox_given_up_total",
     "convoke_signals_dropped_total",
     "convoke_takeovers_total",
+    "convoke_webhooks_disabled_total",
+    "convoke_webhooks_given_up_total",
 ];
 
 /// Keeps the figures of a node that nobody scrapes from growing without end.

@@ -18,8 +18,9 @@ use crate::http::{
     ws,
 };
 use crate::news::Inlet;
-use crate::outbox::{InvitationCodes, Outbox};
+use crate::outbox::{Delivering, InvitationCodes, Outbox};
 use crate::projections::Projections;
+use crate::webhooks::{Client, NoClient, Secrets, Webhooks};
 use actix::Actor;
 use actix_http::HttpService;
 use actix_server::Server;
@@ -33,6 +34,7 @@ use convoke_actors::node::Node;
 use convoke_actors::ports::{Bus, Clock, MediaError, StoreError};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor};
 use convoke_domain::CloseCode;
+use futures_util::future::join_all;
 use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,6 +61,8 @@ pub enum ServeError {
     Bus(&'static str),
     #[error("{0}")]
     Media(#[from] MediaError),
+    #[error("{0}")]
+    Webhooks(#[from] NoClient),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -136,7 +140,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let arbiters: Vec<actix::Arbiter> = (0..threads).map(|_| actix::Arbiter::new()).collect();
     let Buses { bus, follow, nodes, redis } = buses(&config, &node_name, &opened.db)?;
     let codes = InvitationCodes::new(opened.db.secret("invitations").await?.as_bytes());
-    let outbox = Outbox::new(&config, &opened.db, codes.clone());
+    let webhooks = Webhooks::new(
+        opened.db.clone(),
+        Arc::clone(&opened.store),
+        Secrets::new(&opened.db.secret("webhooks").await?),
+        Client::new(config.webhook_allow_private == "yes")?,
+        Arc::default(),
+    );
+    let outbox = Outbox::new(&config, &opened.db, codes.clone(), &webhooks);
     let journal_store = outbox.recording(Arc::clone(&opened.store));
     // A thread of its own where there are many that write; one alone is spared the way to another.
     let journal_thread = match arbiters.as_slice() {
@@ -166,7 +177,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if let Some(nodes) = &nodes {
         nodes.serve(meetings.clone());
     }
-    let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
+    let projections =
+        Projections::new(Arc::clone(&opened.store), opened.db.clone()).telling(Arc::clone(webhooks.written()));
     let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
     let delivering = outbox.start();
@@ -181,6 +193,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         keyring,
         projections,
         codes,
+        webhooks,
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
@@ -290,9 +303,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     upkeep.abort();
     tidying.abort();
     drop(telling);
-    if let Some(delivering) = delivering {
-        delivering.stop().await;
-    }
+    join_all(delivering.into_iter().map(Delivering::stop)).await;
     life.end();
     opened.store.retire(&life.get()).await?;
     opened.db.close().await;

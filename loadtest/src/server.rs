@@ -26,7 +26,7 @@ impl Server {
         let folder = std::env::temp_dir().join(format!("convoke-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&folder)?;
         let secret = uuid::Uuid::now_v7().simple().to_string();
-        let mut environment = vec![
+        let environment = vec![
             ("CONVOKE_BIND".to_owned(), host.clone()),
             ("CONVOKE_DATABASE_URL".to_owned(), format!("sqlite://{}/convoke.db", folder.display())),
             ("CONVOKE_API_KEYS".to_owned(), format!("load:{secret}")),
@@ -34,15 +34,18 @@ impl Server {
             ("CONVOKE_REQUESTS_PER_MINUTE".to_owned(), "1000000".to_owned()),
             ("CONVOKE_REQUESTS_BURST".to_owned(), "100000".to_owned()),
         ];
-        for (name, value) in settings {
-            environment.retain(|(other, _)| other != name);
-            environment.push(((*name).to_owned(), (*value).to_owned()));
-        }
         let key = Key::parse(&format!("load:{secret}"))?;
         let rest = Rest { host, key };
         let mut server = Self { rest, binary: binary.to_owned(), environment, child: None, folder };
+        settings.iter().for_each(|(name, value)| server.set(name, value));
         server.run().await?;
         Ok(server)
+    }
+
+    /// Gives a setting another value, from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(other, _)| other != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts it, or starts it again, and waits until it can serve.

@@ -89,6 +89,14 @@ settings! {
         /// Tries of one mail, over some hours, before it is given up.
         mail_attempts_max: u32 = "10", number("attempts", 1, 100);
     }
+    "Webhooks" {
+        /// Whether endpoints may be within this network, and without TLS: for trying them out, and where all tenants are trusted.
+        webhook_allow_private: String = "no", Choice(&["no", "yes"]);
+        /// Tries of one message before it is given up; with the wait below, over about a day.
+        webhook_attempts_max: u32 = "16", number("attempts", 1, 100);
+        /// The wait after the first try that failed; doubled after each further one, up to eight hours.
+        webhook_wait_ms: u64 = "5000", number("milliseconds", 10, 3_600_000);
+    }
     "Logs and traces" {
         /// JSON lines, readable lines, or auto: readable where somebody looks on.
         log_format: String = "auto", Choice(&["auto", "json", "pretty"]);

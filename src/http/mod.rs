@@ -25,6 +25,7 @@ pub mod strangers;
 pub mod tokens;
 pub mod transcript;
 pub mod upgrade;
+pub mod webhooks;
 pub mod ws;
 
 pub use problem::Problem;
@@ -32,6 +33,7 @@ pub use problem::Problem;
 use crate::auth::Keyring;
 use crate::outbox::InvitationCodes;
 use crate::projections::Projections;
+use crate::webhooks::Webhooks;
 use convoke_actors::node::Node;
 
 /// What the REST handlers share.
@@ -40,6 +42,7 @@ pub struct Edge {
     pub keyring: Keyring,
     pub projections: Projections,
     pub codes: InvitationCodes,
+    pub webhooks: Webhooks,
     pub public_url: Option<String>,
     pub limits: limits::RateLimits,
     pub proxies: crate::config::Proxies,

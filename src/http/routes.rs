@@ -1,8 +1,9 @@
 //! The index of the API: every path, and who answers it.
 
+use super::webhooks::Told;
 use super::{
     Problem, breakout, caller, health, invitations, livekit, log, meetings, people, polls, questions, report, tokens,
-    transcript, ws,
+    transcript, webhooks, ws,
 };
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource, scope};
@@ -11,6 +12,7 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
+    modifiers(&Told),
     info(title = "Convoke", description = "Runs meetings; LiveKit moves the media."),
     paths(
         meetings::create,
@@ -47,6 +49,15 @@ use utoipa::OpenApi;
         people::erase,
         people::export,
         livekit::webhook,
+        webhooks::create,
+        webhooks::index,
+        webhooks::show,
+        webhooks::update,
+        webhooks::remove,
+        webhooks::rotate,
+        webhooks::test,
+        webhooks::deliveries,
+        webhooks::replay,
         health::alive,
         health::ready,
         health::numbers,
@@ -84,6 +95,15 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/events", get().to(log::events))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))
+                .route("/admin/webhooks", post().to(webhooks::create))
+                .route("/admin/webhooks", get().to(webhooks::index))
+                .route("/admin/webhooks/{id}", get().to(webhooks::show))
+                .route("/admin/webhooks/{id}", patch().to(webhooks::update))
+                .route("/admin/webhooks/{id}", delete().to(webhooks::remove))
+                .route("/admin/webhooks/{id}/rotate", post().to(webhooks::rotate))
+                .route("/admin/webhooks/{id}/test", post().to(webhooks::test))
+                .route("/admin/webhooks/{id}/deliveries", get().to(webhooks::deliveries))
+                .route("/admin/webhooks/{id}/replay", post().to(webhooks::replay))
                 .configure(|config| breakout_routes(config, "/meetings/{id}/breakout"))
                 .configure(|config| breakout_routes(config, "/rooms/{id}/breakout"))
                 .default_service(web::to(nothing)),

@@ -82,6 +82,7 @@ mod tests {
             payload: serde_json::to_string(&invited).unwrap(),
             created_at: 5,
             attempt: 1,
+            target: None,
         };
         let codes = InvitationCodes::new(b"secret");
         let letter = invitation(&row, "Weekly\r\nBcc: all@example.org", &codes, "https://meet.example").unwrap();

@@ -1,7 +1,8 @@
 //! The read models: what REST shows, built from the log. One projector a node follows the meetings
 //! that grow, by hints and by comparing heads with cursors, a stretch at a time. Each meeting's events
 //! are applied in one transaction with its cursor, so nothing is applied twice; dropping the tables
-//! and the cursors rebuilds everything. Erasure in the log is carried out here too, driven by the
+//! and the cursors rebuilds everything. What integrators are told of is written down in the same
+//! transaction ([`crate::webhooks`]). Erasure in the log is carried out here too, driven by the
 //! log, so a crash in the middle only means that it is done again.
 
 mod captions;
@@ -22,10 +23,13 @@ pub use polled::{Answered, CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
 pub use report::{Attendee, Bounds, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};
+pub(crate) use sql::{Statement, Value};
 pub use write::Stretch;
+pub(crate) use write::run;
 
 use self::write::STRETCH;
 use crate::adapters::store::Db;
+use crate::webhooks::{self, Notice};
 use convoke_actors::meeting::{decode, row_of};
 use convoke_actors::ports::{EventRow, MeetingKey, Store, StoreError};
 use convoke_actors::supervisor::Meetings;
@@ -34,7 +38,7 @@ use convoke_domain::{Event, ParticipantId, Seq, UserId, redact};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
 const PAGE: u32 = 500;
@@ -52,6 +56,8 @@ struct Step<'a> {
     /// The log ended here.
     is_last: bool,
     changes: Vec<change::Change>,
+    /// What integrators are told.
+    notices: Vec<Notice>,
 }
 
 #[derive(Clone)]
@@ -61,11 +67,18 @@ pub struct Projections {
     /// How far the read models go, as far as is remembered; locked by the one who writes. The
     /// cursor's condition guards against other nodes.
     cursors: Arc<Mutex<HashMap<MeetingKey, Seq>>>,
+    /// Told when integrators are to be told something.
+    told: Arc<Notify>,
 }
 
 impl Projections {
     pub fn new(store: Arc<dyn Store>, db: Db) -> Self {
-        Self { store, db, cursors: Arc::default() }
+        Self { store, db, cursors: Arc::default(), told: Arc::default() }
+    }
+
+    /// Wakes this when integrators are to be told something.
+    pub fn telling(self, told: Arc<Notify>) -> Self {
+        Self { told, ..self }
     }
 
     /// Follows the logs for ever. What has grown is gathered for a while, so that a busy meeting
@@ -128,7 +141,8 @@ impl Projections {
                     changes.extend(change::changes(recorded));
                 }
                 let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-                steps.push(Step { key, from, to, is_last, changes });
+                let notices = webhooks::notices(key, &rows);
+                steps.push(Step { key, from, to, is_last, changes, notices });
             }
             let read: Vec<(&MeetingKey, bool)> = steps.iter().map(|step| (step.key, step.is_last)).collect();
             let written = self.write(steps).await?;

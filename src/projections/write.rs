@@ -4,10 +4,10 @@ use super::sql::{Gathered, Value, statements};
 use super::{Projections, Step};
 use crate::adapters::store::secrets::on_pool;
 use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
+use crate::webhooks;
 use convoke_actors::ports::{MeetingKey, StoreError};
 use convoke_domain::{MeetingId, Seq, TenantId, UserId};
-use sqlx::{AssertSqlSafe, QueryBuilder, query, query_as, query_scalar};
-use std::borrow::Cow;
+use sqlx::{QueryBuilder, query, query_as, query_scalar};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -36,22 +36,24 @@ macro_rules! behind {
 /// Runs one statement on a transaction of either database.
 macro_rules! run {
     ($transaction:expr, $statement:expr) => {{
-        let statement = $statement;
+        let $crate::projections::Statement { sql, values } = $statement;
         // What is put together holds placeholders, never values; it is not kept prepared.
-        let mut bound = match statement.sql {
-            Cow::Borrowed(sql) => query(sql),
-            Cow::Owned(sql) => query(AssertSqlSafe(sql)).persistent(false),
+        let mut bound = match sql {
+            std::borrow::Cow::Borrowed(sql) => sqlx::query(sql),
+            std::borrow::Cow::Owned(sql) => sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false),
         };
-        for value in statement.values {
+        for value in values {
             bound = match value {
-                Value::Text(text) => bound.bind(text),
-                Value::Id(id) => bound.bind(id),
-                Value::Number(number) => bound.bind(number),
+                $crate::projections::Value::Text(text) => bound.bind(text),
+                $crate::projections::Value::Id(id) => bound.bind(id),
+                $crate::projections::Value::Number(number) => bound.bind(number),
             };
         }
-        bound.execute(&mut *$transaction).await.map_err(unavailable)?
+        bound.execute(&mut *$transaction).await.map_err($crate::adapters::store::unavailable)?
     }};
 }
+
+pub(crate) use run;
 
 macro_rules! insert_gathered {
     ($transaction:expr, $gathered:expr) => {
@@ -150,10 +152,11 @@ impl Projections {
         if steps.is_empty() {
             return Ok(written);
         }
+        let (clock, mut told) = (self.db.clock(), 0);
         on_pool!(&self.db, pool => {
             let mut transaction = pool.begin().await.map_err(unavailable)?;
-            let mut gathered = Gathered::default();
-            for Step { key, from, to, changes, .. } in steps {
+            let (mut gathered, mut all_notices) = (Gathered::default(), Vec::new());
+            for Step { key, from, to, changes, notices, .. } in steps {
                 // A cursor that is not there stands before the first event, whatever is remembered.
                 let moved = query(
                     "INSERT INTO projection_cursors (tenant, meeting, seq) SELECT $1, $2, $4 WHERE $3 = 0 OR \
@@ -179,10 +182,17 @@ impl Projections {
                     }
                 }
                 written.insert(key.clone(), to);
+                all_notices.extend(notices);
             }
             insert_gathered!(transaction, gathered);
+            for statement in webhooks::statements(&all_notices, clock) {
+                told += run!(transaction, statement).rows_affected();
+            }
             transaction.commit().await.map_err(unavailable)?;
         });
+        if told > 0 {
+            self.told.notify_one();
+        }
         Ok(written)
     }
 

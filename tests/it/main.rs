@@ -11,9 +11,12 @@ mod cuts;
 mod degraded;
 mod fenced;
 mod fuzz;
+#[path = "../hooks/mod.rs"]
+mod hooks;
 mod interaction;
 mod limits;
 mod livekit;
+mod livekit_webhooks;
 mod lobby;
 mod mail;
 mod meeting;

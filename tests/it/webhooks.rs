@@ -1,281 +1,352 @@
-//! LiveKit's webhooks, with a LiveKit that is not there: what is refused and counted, what is taken, and
-//! that a storm of them is a few words to the meeting.
+//! Webhooks as an integrator sees them: a receiver on loopback, the real server, its REST.
 
-use crate::{joined, meeting, ok, server};
-use convoke_loadtest::rest::{Response, now_s};
+use crate::hooks::{Hooks, Manner};
+use crate::{joined, meeting, server};
+use convoke_loadtest::rest::{Key, Response, Rest};
 use convoke_loadtest::server::Server;
-use convoke_loadtest::webhook::{LIVEKIT, LiveKit, PATH, main_room, of_room};
-use futures_util::StreamExt;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use uuid::Uuid;
 
-async fn with_livekit() -> Server {
-    server(&LIVEKIT.settings()).await
+const PATH: &str = "/admin/webhooks";
+
+/// A server that may call this machine, and tries again at once.
+async fn calling(more: &[(&str, &str)]) -> Server {
+    let mut settings = vec![("CONVOKE_WEBHOOK_ALLOW_PRIVATE", "yes"), ("CONVOKE_WEBHOOK_WAIT_MS", "20")];
+    settings.extend(more);
+    server(&settings).await
 }
 
-async fn send(server: &Server, body: &str, token: Option<&str>) -> Response {
-    let headers: Vec<_> = token.iter().map(|token| ("authorization", *token)).collect();
-    server.rest.send("POST", PATH, &headers, Some(body)).await.unwrap()
+struct Made {
+    path: String,
+    secret: String,
 }
 
-async fn send_signed(server: &Server, body: &Value) -> u16 {
-    let body = body.to_string();
-    send(server, &body, Some(&LIVEKIT.token(&body))).await.status
+async fn made(rest: &Rest, url: &str, types: &[&str]) -> Made {
+    let made = rest.api("POST", PATH, Some(json!({ "url": url, "types": types }))).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.body);
+    let (id, secret) = (made.json()["id"].clone(), made.json()["secret"].clone());
+    Made { path: format!("{PATH}/{}", id.as_str().unwrap()), secret: secret.as_str().unwrap().to_owned() }
 }
 
-/// All that is said of webhooks in numbers.
-async fn numbers(server: &Server) -> HashMap<String, f64> {
-    let metrics = server.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix("convoke_webhooks_")?.rsplit_once(' '));
-    lines.map(|(name, figure)| (name.to_owned(), figure.parse().unwrap())).collect()
+async fn code(rest: &Rest, method: &str, path: &str, body: Value) -> (u16, String) {
+    let response = rest.api(method, path, Some(body)).await.unwrap();
+    (response.status, response.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn number(server: &Server, name: &str) -> f64 {
-    numbers(server).await.get(name).copied().unwrap_or(0.0)
-}
-
-/// Waits until a figure is reached.
-async fn until(server: &Server, name: &str, figure: f64) {
-    let waiting = async { while number(server, name).await < figure {} };
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await;
-    assert!(waited.is_ok(), "{name}: {:?}", numbers(server).await);
-}
-
-fn of(id: &str, meeting: &str) -> Value {
-    of_room("participant_joined", id, meeting)
-}
-
-#[tokio::test]
-async fn without_livekit_there_is_nothing() {
-    let server = server(&[]).await;
-    let body = of("EV_1", "x").to_string();
-    let response = send(&server, &body, Some(&LIVEKIT.token(&body))).await;
-    assert_eq!((response.status, response.json()["code"].as_str()), (404, Some("not_found")));
-}
-
-#[tokio::test]
-async fn what_livekit_did_not_sign_is_refused_and_counted() {
-    let mut settings = LIVEKIT.settings().to_vec();
-    settings.push(("CONVOKE_AUTH_FAILURES_PER_MINUTE", "100"));
-    let server = server(&settings).await;
-    let body = of("EV_1", &meeting(&server, json!({})).await).to_string();
-    let good = LIVEKIT.claims(&body);
-    let with = |name: &str, value: Value| {
-        let mut claims = good.clone();
-        claims[name] = value;
-        LIVEKIT.sign(&claims)
-    };
-    let other = LiveKit { secret: "another secret, as long as the first", ..LIVEKIT };
-    let none = format!(".{}.", LIVEKIT.token(&body).split('.').nth(1).unwrap());
-    let forged = [
-        None,
-        Some(String::new()),
-        Some("nonsense".to_owned()),
-        Some(other.token(&body)),
-        Some(with("iss", json!("another key"))),
-        Some(with("sha256", json!(""))),
-        Some(format!("Bearer {}", LIVEKIT.token(&body))),
-        Some(server.rest.key.api_token()),
-        // {"alg":"none"}
-        Some(format!("eyJhbGciOiJub25lIn0{none}")),
-    ];
-    for token in &forged {
-        let refused = send(&server, &body, token.as_deref()).await;
-        assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("unauthenticated")), "{token:?}");
-    }
-    for (name, value) in [("exp", json!(now_s() - 120)), ("nbf", json!(now_s() + 120))] {
-        let refused = send(&server, &body, Some(&with(name, value))).await;
-        assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("unauthenticated")), "{name}");
-    }
-    let altered = send(&server, &body.replace("EV_1", "EV_2"), Some(&LIVEKIT.token(&body))).await;
-    assert_eq!((altered.status, altered.json()["code"].as_str()), (401, Some("unauthenticated")));
-    let numbers = numbers(&server).await;
-    let refused = |reason: &str| numbers.get(&format!("refused_total{{reason=\"{reason}\"}}")).copied();
-    assert_eq!(refused("forged"), Some(9.0), "{numbers:?}");
-    assert_eq!((refused("expired"), refused("altered")), (Some(2.0), Some(1.0)), "{numbers:?}");
-    assert!(!numbers.keys().any(|name| name.starts_with("received")), "{numbers:?}");
-}
-
-#[tokio::test]
-async fn whoever_forges_is_slowed_down_and_nobody_else() {
-    let mut settings = LIVEKIT.settings().to_vec();
-    settings.push(("CONVOKE_AUTH_FAILURES_PER_MINUTE", "2"));
-    let server = server(&settings).await;
-    let id = meeting(&server, json!({})).await;
-    let body = of("EV_1", &id).to_string();
-    let mut statuses = Vec::new();
-    for _ in 0..4 {
-        statuses.push(send(&server, &body, Some("forged")).await.status);
-    }
-    assert_eq!(statuses, [401, 401, 429, 429]);
-    // From the same address: what is signed, and somebody whose token is wrong for the first time.
-    assert_eq!(send_signed(&server, &of("EV_1", &id)).await, 200);
-    assert_eq!(server.rest.send("GET", "/api/v1/meetings", &[], None).await.unwrap().status, 401);
-}
-
-#[tokio::test]
-async fn what_is_signed_and_cannot_be_taken_has_a_code_and_is_counted() {
-    let server = with_livekit().await;
-    let id = meeting(&server, json!({})).await;
-    let at = |at: u64| {
-        let mut body = of("EV_1", &id);
-        body["createdAt"] = json!(at.to_string());
-        body.to_string()
-    };
-    for (body, status, code) in [
-        (at(now_s() - 700), 400, "bad_request"),
-        (at(now_s() + 120), 400, "bad_request"),
-        ("{".to_owned(), 400, "bad_request"),
-        (String::new(), 400, "bad_request"),
-        (format!("{}{}", of("EV_1", &id), " ".repeat(256 * 1_024)), 413, "too_large"),
-    ] {
-        let refused = send(&server, &body, Some(&LIVEKIT.token(&body))).await;
-        assert_eq!((refused.status, refused.json()["code"].as_str()), (status, Some(code)), "{body:.80}");
-    }
-    let numbers = numbers(&server).await;
-    let refused = |reason: &str| numbers.get(&format!("refused_total{{reason=\"{reason}\"}}")).copied();
-    assert_eq!((refused("stale"), refused("malformed")), (Some(2.0), Some(2.0)), "{numbers:?}");
-    assert_eq!(refused("oversized"), Some(1.0), "{numbers:?}");
-    assert!(!numbers.keys().any(|name| name.starts_with("received")), "{numbers:?}");
-    // As large as it may be.
-    let body = of("EV_1", &id).to_string();
-    let body = format!("{body}{}", " ".repeat(256 * 1_024 - body.len()));
-    assert_eq!(send(&server, &body, Some(&LIVEKIT.token(&body))).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_body_that_does_not_say_how_long_it_is_is_measured_as_it_comes() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let server = with_livekit().await;
-    let body = "x".repeat(512 * 1_024);
-    let mut stream = tokio::net::TcpStream::connect(&server.rest.host).await.unwrap();
-    let head = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ntransfer-encoding: chunked\r\n\r\n",
-        LIVEKIT.token(&body)
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let (mut reading, mut writing) = stream.into_split();
-    let sending = async move {
-        let chunk = format!("1000\r\n{}\r\n", "x".repeat(4_096));
-        // It is refused on the way: the rest need not be taken.
-        while writing.write_all(chunk.as_bytes()).await.is_ok() {}
-    };
-    let reading = async move {
-        let mut answer = [0; 16];
-        reading.read_exact(&mut answer).await.unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
-    };
-    let answer = tokio::select! {
-        answer = reading => answer,
-        () = sending => panic!("it was cut off without an answer"),
-    };
-    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    assert_eq!(number(&server, "refused_total{reason=\"oversized\"}").await, 1.0);
-}
-
-#[tokio::test]
-async fn what_happens_in_a_room_reaches_the_meeting_once() {
-    let server = with_livekit().await;
-    let id = meeting(&server, json!({})).await;
-    let ada = joined(&server, &id, "ada", "host").await;
-    for _ in 0..3 {
-        assert_eq!(send_signed(&server, &of("EV_1", &id)).await, 200);
-    }
-    until(&server, "delivered_total", 1.0).await;
-    // What LiveKit says besides, and what it may say one day.
-    for (number, event) in ["ingress_started", "agent_job_ended", "room_painted"].into_iter().enumerate() {
-        assert_eq!(send_signed(&server, &of_room(event, &format!("EV_i{number}"), &id)).await, 200);
-    }
-    let mut of_others = of("EV_o", &id);
-    of_others["room"]["name"] = json!("lobby");
-    assert_eq!(send_signed(&server, &of_others).await, 200);
-    let nobodys = uuid::Uuid::now_v7().to_string();
-    assert_eq!(send_signed(&server, &of("EV_n", &nobodys)).await, 200);
-    let asleep = meeting(&server, json!({})).await;
-    assert_eq!(send_signed(&server, &of("EV_a", &asleep)).await, 200);
-    until(&server, "dropped_total{reason=\"asleep\"}", 1.0).await;
-    until(&server, "dropped_total{reason=\"unknown\"}", 1.0).await;
-    let numbers = numbers(&server).await;
-    for (name, figure) in [
-        ("received_total{event=\"participant_joined\"}", 6.0),
-        ("received_total{event=\"ingress_started\"}", 1.0),
-        ("received_total{event=\"other\"}", 1.0),
-        ("refused_total{reason=\"duplicate\"}", 2.0),
-        ("ignored_total", 3.0),
-        ("dropped_total{reason=\"not_ours\"}", 1.0),
-        ("delivered_total", 1.0),
-        ("pending", 0.0),
-        ("pending_bytes", 0.0),
-    ] {
-        assert_eq!(numbers.get(name), Some(&figure), "{name}: {numbers:?}");
-    }
-    ok(&ada, "chat.post", json!({ "to": "room", "text": "unharmed" })).await;
-}
-
-#[tokio::test]
-async fn a_recording_wakes_its_meeting() {
-    let server = with_livekit().await;
-    let id = meeting(&server, json!({})).await;
-    let file = format!("acme/{id}/2026-11-21-{}.mp4", uuid::Uuid::now_v7());
-    let webhook = json!({
-        "event": "egress_ended",
-        "id": "EV_1",
-        "createdAt": now_s().to_string(),
-        "egressInfo": {
-            "egressId": "EG_1",
-            "roomName": main_room(&id),
-            "status": "EGRESS_COMPLETE",
-            "roomComposite": { "roomName": main_room(&id), "fileOutputs": [{ "filepath": file }] },
-            "fileResults": [{ "filename": file, "size": "1000" }],
-        },
-    });
-    let owned = async || {
-        let metrics = server.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
-        metrics.contains("convoke_meetings_owned 1")
-    };
-    assert!(!owned().await, "nobody serves it");
-    assert_eq!(send_signed(&server, &webhook).await, 200);
-    until(&server, "delivered_total", 1.0).await;
-    assert!(owned().await);
-}
-
-#[tokio::test]
-async fn ten_thousand_at_once_are_absorbed() {
-    let server = with_livekit().await;
-    let id = meeting(&server, json!({})).await;
-    let ada = joined(&server, &id, "ada", "host").await;
-    let before = number(&server, "delivered_total").await;
-    let sending = async {
-        let sent = futures_util::stream::iter(0..10_000_u32).map(|number| {
-            let (server, id) = (&server, &id);
-            async move {
-                // Every other one of a meeting that nobody has.
-                let strange = uuid::Uuid::now_v7().to_string();
-                let at = if number % 2 == 0 { id } else { &strange };
-                send_signed(server, &of(&format!("EV_{number}"), at)).await
-            }
-        });
-        sent.buffer_unordered(32).filter(|status| std::future::ready(*status == 200)).count().await
-    };
-    let watching = async {
-        let mut most = 0.0_f64;
-        loop {
-            let numbers = numbers(&server).await;
-            let figure = |name: &str| numbers.get(name).copied().unwrap_or(0.0);
-            most = most.max(figure("pending"));
-            assert!(figure("pending") <= 4_096.0 && figure("pending_bytes") <= 8_388_608.0, "{numbers:?}");
-            ok(&ada, "chat.post", json!({ "to": "room", "text": "all the while" })).await;
-            if figure("received_total{event=\"participant_joined\"}") >= 10_000.0 && figure("pending") == 0.0 {
-                return most;
-            }
+/// Waits until the endpoint's deliveries are as they should be.
+async fn deliveries(rest: &Rest, endpoint: &Made, are: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    loop {
+        let listed = rest.api("GET", &format!("{}/deliveries", endpoint.path), None).await.unwrap().json();
+        let items = listed["items"].as_array().unwrap().clone();
+        if are(&items) {
+            return items;
         }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn with_key<'a>(bearer: &'a str, key: &'a str) -> [(&'a str, &'a str); 2] {
+    [("authorization", bearer), ("idempotency-key", key)]
+}
+
+#[tokio::test]
+async fn webhooks_tell_a_meetings_life_with_a_signature_that_verifies() {
+    let hooks = Hooks::start(&[]).await;
+    let server = calling(&[("CONVOKE_LOG_LEVEL", "debug")]).await;
+    let rest = &server.rest;
+    let endpoint = made(rest, &format!("{}?token=hidden", hooks.url), &[]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    joined(&server, &id, "robot", "agent").await;
+    crate::ok(&ada, "meeting.end", json!({})).await;
+    let mut received = hooks.has_received(3).await;
+    received.sort_by_key(|one| one.json()["data"]["seq"].as_u64());
+    let kinds: Vec<String> = received.iter().map(|one| one.kind()).collect();
+    assert_eq!(kinds, ["meeting.started", "participant.joined", "meeting.ended"]);
+    for one in &received {
+        assert!(one.verifies(&endpoint.secret), "{one:?}");
+        assert_eq!(one.path, "/hook?token=hidden");
+        assert_eq!(
+            (&one.json()["data"]["meeting_id"], &one.json()["data"]["title"]),
+            (&json!(id), &json!("A meeting"))
+        );
+        let log = rest.log(&id).await.unwrap();
+        let seq = one.json()["data"]["seq"].as_u64().unwrap();
+        let event = log.iter().find(|event| event["seq"] == json!(seq)).unwrap();
+        for (name, value) in event["data"].as_object().unwrap() {
+            assert_eq!(&one.json()["data"][name], value, "the log's own words");
+        }
+    }
+    // A test goes the same way.
+    let asked = rest.api("POST", &format!("{}/test", endpoint.path), None).await.unwrap();
+    assert_eq!(asked.status, 202);
+    let tested = hooks.has_received(4).await.pop().unwrap();
+    assert_eq!((tested.kind().as_str(), json!(tested.id())), ("webhook.test", asked.json()["id"].clone()));
+    // Another secret: for a while both sign.
+    let bearer = format!("Bearer {}", rest.key.api_token());
+    let rotate = format!("/api/v1{}/rotate", endpoint.path);
+    let rotated = rest.send("POST", &rotate, &with_key(&bearer, "rotate"), None).await.unwrap();
+    let repeated = rest.send("POST", &rotate, &with_key(&bearer, "rotate"), None).await.unwrap();
+    assert_eq!((rotated.status, rotated.json()), (200, repeated.json()), "once a key");
+    let secret = rotated.json()["secret"].as_str().unwrap().to_owned();
+    assert_ne!(secret, endpoint.secret);
+    rest.api("POST", &format!("{}/test", endpoint.path), None).await.unwrap();
+    let both = hooks.has_received(5).await.pop().unwrap();
+    assert!(both.verifies(&secret) && both.verifies(&endpoint.secret));
+    // Pages of what was sent, the latest first.
+    let all =
+        deliveries(rest, &endpoint, |all| all.len() == 5 && all.iter().all(|one| one["status"] == "delivered")).await;
+    assert!(all.iter().all(|one| one["last_status"] == 204 && one["attempts"] == 1), "{all:?}");
+    let mut paged = Vec::new();
+    let mut path = format!("{}/deliveries?limit=2", endpoint.path);
+    loop {
+        let page = rest.api("GET", &path, None).await.unwrap().json();
+        paged.extend(page["items"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("{}/deliveries?limit=2&cursor={next}", endpoint.path);
+    }
+    assert_eq!(paged, all);
+    // Secrets are in the answers that made them, and in nothing else.
+    for path in [PATH, &endpoint.path] {
+        let shown = rest.api("GET", path, None).await.unwrap().body;
+        assert!(shown.contains("hidden") && !shown.contains("whsec_") && !shown.contains("secret"), "{shown}");
+    }
+    let metrics = rest.send("GET", "/metrics", &[], None).await.unwrap().body;
+    assert!(metrics.contains("convoke_webhooks_delivered_total 5"), "{metrics}");
+    let log = server.log();
+    assert!(log.contains("answered"), "the log tells of requests");
+    for secret in [&endpoint.secret, &secret] {
+        assert!(!log.contains(secret.trim_start_matches("whsec_")));
+    }
+    assert!(!log.contains("token=hidden"), "nor does it hold what an endpoint's URL may");
+}
+
+#[tokio::test]
+async fn webhooks_keep_their_id_over_failures_and_kill_9() {
+    let elsewhere = Hooks::start(&[]).await;
+    let manners = [Manner::Answer(500), Manner::Redirect(elsewhere.url.clone()), Manner::Endless];
+    let hooks = Hooks::start(&manners).await;
+    let mut server = calling(&[("CONVOKE_WEBHOOK_WAIT_MS", "1000")]).await;
+    let endpoint = made(&server.rest, &hooks.url, &["meeting.started"]).await;
+    let id = meeting(&server, json!({})).await;
+    server.rest.api("POST", &format!("/meetings/{id}/start"), None).await.unwrap();
+    let tried =
+        deliveries(&server.rest, &endpoint, |all| all.first().is_some_and(|one| one["last_status"] == 500)).await;
+    assert_eq!((&tried[0]["status"], &tried[0]["attempts"]), (&json!("pending"), &json!(1)));
+    assert_eq!(tried[0]["error"], "the endpoint answered 500", "not in its own words");
+    assert!(tried[0]["next_attempt_at"].is_u64());
+    server.kill().unwrap();
+    server.run().await.unwrap();
+    let done = deliveries(&server.rest, &endpoint, |all| all.iter().all(|one| one["status"] == "delivered")).await;
+    let received = hooks.received();
+    assert!(elsewhere.received().is_empty(), "no redirect is followed");
+    let attempts = (done.len(), &done[0]["attempts"], received.len());
+    assert_eq!(attempts, (1, &json!(3), 3), "an answer without an end is one");
+    for one in &received {
+        assert_eq!((one.id(), one.verifies(&endpoint.secret)), (received[0].id(), true));
+    }
+    assert_eq!(json!(received[0].id()), done[0]["id"]);
+}
+
+#[tokio::test]
+async fn webhooks_end_where_an_endpoint_is_gone_and_can_be_sent_again() {
+    let hooks = Hooks::start(&[Manner::Answer(410)]).await;
+    let server = calling(&[]).await;
+    let rest = &server.rest;
+    let (gone, other) = (made(rest, &hooks.url, &["meeting.started", "meeting.ended"]).await, Hooks::start(&[]).await);
+    made(rest, &other.url, &["meeting.ended"]).await;
+    let id = meeting(&server, json!({})).await;
+    rest.api("POST", &format!("/meetings/{id}/start"), None).await.unwrap();
+    let failed = deliveries(rest, &gone, |all| all.first().is_some_and(|one| one["status"] == "failed")).await;
+    assert_eq!((&failed[0]["last_status"], &failed[0]["attempts"]), (&json!(410), &json!(1)), "it is not tried again");
+    let shown = rest.api("GET", &gone.path, None).await.unwrap().json();
+    assert_eq!(
+        (&shown["disabled"], &shown["disabled_reason"]),
+        (&json!(true), &json!("the endpoint answered 410 Gone"))
+    );
+    for action in ["test", "replay"] {
+        let refused = code(rest, "POST", &format!("{}/{action}", gone.path), json!({ "since_at": 0 })).await;
+        assert_eq!(refused, (409, "wrong_state".to_owned()), "{action}");
+    }
+    // What it misses meanwhile is kept; others are told.
+    rest.api("POST", &format!("/meetings/{id}/end"), None).await.unwrap();
+    other.has_received(1).await;
+    deliveries(rest, &gone, |all| all.len() == 2).await;
+    assert_eq!(hooks.received().len(), 1);
+    let enabled = rest.api("PATCH", &gone.path, Some(json!({ "disabled": false }))).await.unwrap().json();
+    assert_eq!((&enabled["disabled"], enabled.get("disabled_reason")), (&json!(false), None));
+    let bearer = format!("Bearer {}", rest.key.api_token());
+    let path = format!("/api/v1{}/replay", gone.path);
+    let replay = async |key: &str, body: Value| {
+        rest.send("POST", &path, &with_key(&bearer, key), Some(&body.to_string())).await.unwrap()
     };
-    let (taken, most) = tokio::join!(sending, watching);
-    assert_eq!(taken, 10_000);
-    assert!(most > 0.0, "nothing was ever seen to wait");
-    let numbers = numbers(&server).await;
-    let dropped: f64 = numbers.iter().filter(|(name, _)| name.starts_with("dropped")).map(|(_, figure)| figure).sum();
-    assert_eq!(dropped, 5_000.0, "each meeting that nobody has: {numbers:?}");
-    let told = numbers["delivered_total"] - before;
-    assert!((1.0..=2_500.0).contains(&told), "five thousand were folded into {told}");
+    let first = replay("once", json!({ "since_at": 0 })).await;
+    assert_eq!((first.status, first.json()), (202, json!({ "count": 2 })));
+    let received = hooks.has_received(3).await;
+    assert_eq!(received[1..].iter().filter(|one| one.id() == received[0].id()).count(), 1, "the same message again");
+    deliveries(rest, &gone, |all| all.iter().all(|one| one["status"] == "delivered")).await;
+    assert_eq!(
+        replay("once", json!({ "since_at": 0 })).await.json(),
+        json!({ "count": 2 }),
+        "the answer of the first time"
+    );
+    assert_eq!(replay("none", json!({ "since_at": 0 })).await.json(), json!({ "count": 0 }), "nothing failed");
+    assert_eq!(replay("all", json!({ "since_at": 0, "all": true })).await.json(), json!({ "count": 2 }));
+    assert_eq!(hooks.has_received(5).await.len(), 5, "and the repetition sent nothing");
+}
+
+#[tokio::test]
+async fn webhooks_one_slow_endpoint_holds_up_no_other() {
+    let slow = Hooks::start(&vec![Manner::Silent; 100]).await;
+    let hooks = Hooks::start(&[]).await;
+    let server = calling(&[]).await;
+    let (slow_one, _) = (made(&server.rest, &slow.url, &[]).await, made(&server.rest, &hooks.url, &[]).await);
+    for _ in 0..5 {
+        let id = meeting(&server, json!({})).await;
+        server.rest.api("POST", &format!("/meetings/{id}/start"), None).await.unwrap();
+        server.rest.api("POST", &format!("/meetings/{id}/end"), None).await.unwrap();
+    }
+    assert_eq!(hooks.has_received(10).await.len(), 10);
+    let waiting = deliveries(&server.rest, &slow_one, |all| all.len() == 10).await;
+    assert!(waiting.iter().all(|one| one["status"] == "pending"), "{waiting:?}");
+    assert!(slow.received().len() <= 4, "and is not given more than it may have at a time");
+}
+
+#[tokio::test]
+async fn webhooks_do_not_lead_into_the_network_by_default() {
+    let hooks = Hooks::start(&[]).await;
+    let server = server(&[]).await;
+    let rest = &server.rest;
+    for url in [
+        hooks.url.as_str(),
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://[::1]/",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://0x7f000001/",
+        "https://user:password@hooks.example/",
+        "ftp://hooks.example/",
+        "nonsense",
+        "",
+    ] {
+        let refused = code(rest, "POST", PATH, json!({ "url": url })).await;
+        assert_eq!(refused, (422, "bad_request".to_owned()), "{url}");
+    }
+    let good = made(rest, "https://hooks.invalid/", &[]).await;
+    let changed = code(rest, "PATCH", &good.path, json!({ "url": hooks.url })).await;
+    assert_eq!(changed, (422, "bad_request".to_owned()));
+    assert_eq!(rest.api("GET", &good.path, None).await.unwrap().json()["url"], "https://hooks.invalid/");
+    assert!(hooks.received().is_empty());
+}
+
+#[tokio::test]
+async fn webhooks_made_while_it_was_allowed_are_not_called_when_it_is_not_any_more() {
+    let hooks = Hooks::start(&[]).await;
+    let mut server = calling(&[]).await;
+    let literal = made(&server.rest, &hooks.url, &[]).await;
+    let named = made(&server.rest, &hooks.url.replace("http://127.0.0.1", "https://localhost"), &[]).await;
+    server.set("CONVOKE_WEBHOOK_ALLOW_PRIVATE", "no");
+    server.kill().unwrap();
+    server.run().await.unwrap();
+    for (endpoint, why) in [(&literal, "the url must be https"), (&named, "the endpoint's address is not public")] {
+        server.rest.api("POST", &format!("{}/test", endpoint.path), None).await.unwrap();
+        let tried =
+            deliveries(&server.rest, endpoint, |all| all[0]["attempts"] != 0 && all[0]["error"].is_string()).await;
+        assert_eq!(tried[0]["error"], why);
+    }
+    assert!(hooks.received().is_empty());
+}
+
+#[tokio::test]
+async fn webhooks_have_limits_and_each_says_which() {
+    let server = calling(&[]).await;
+    let rest = &server.rest;
+    let url = |chars: usize| format!("https://h.invalid/{}", "x".repeat(chars - 18));
+    for (body, status) in [
+        (json!({}), 422),
+        (json!({ "url": 7 }), 422),
+        (json!({ "url": url(2_049) }), 422),
+        (json!({ "url": url(20), "types": ["chat.posted"] }), 422),
+        (json!({ "url": url(20), "types": vec!["meeting.ended"; 33] }), 422),
+        (json!({ "url": url(20), "description": "x".repeat(501) }), 422),
+        (json!({ "url": url(20), "secret": "mine" }), 422),
+        (json!({ "url": url(2_048), "types": vec!["meeting.ended"; 32], "description": "x".repeat(500) }), 201),
+    ] {
+        assert_eq!(rest.api("POST", PATH, Some(body.clone())).await.unwrap().status, status, "{body}");
+    }
+    let listed = rest.api("GET", PATH, None).await.unwrap().json();
+    assert_eq!(listed["items"][0]["types"], json!(["meeting.ended"]));
+    let path = format!("{PATH}/{}", listed["items"][0]["id"].as_str().unwrap());
+    for (method, path, body) in [
+        ("PATCH", path.clone(), json!({ "types": ["nonsense"] })),
+        ("PATCH", path.clone(), json!({ "description": "x".repeat(501) })),
+        ("PATCH", path.clone(), json!({ "tenant": "other" })),
+        ("POST", format!("{path}/replay"), json!({})),
+        ("POST", format!("{path}/replay"), json!({ "since_at": 5, "until_at": 5 })),
+        ("GET", format!("{path}/deliveries?cursor=nonsense"), json!({})),
+        ("GET", format!("{path}/deliveries?limit=201"), json!({})),
+    ] {
+        let refused = code(rest, method, &path, body.clone()).await;
+        assert_eq!(refused, (422, "bad_request".to_owned()), "{method} {path} {body}");
+    }
+    // The same request again makes no second one, and is told the same secret.
+    let bearer = format!("Bearer {}", rest.key.api_token());
+    let body = json!({ "url": url(30) }).to_string();
+    let make = || rest.send("POST", "/api/v1/admin/webhooks", &[], None);
+    assert_eq!(make().await.unwrap().status, 401);
+    let api = "/api/v1/admin/webhooks";
+    let once = async || -> Response { rest.send("POST", api, &with_key(&bearer, "make"), Some(&body)).await.unwrap() };
+    assert_eq!(once().await.json(), once().await.json());
+    for _ in 2..20 {
+        made(rest, &url(20), &[]).await;
+    }
+    let full = code(rest, "POST", PATH, json!({ "url": url(20) })).await;
+    assert_eq!(full, (409, "capacity".to_owned()));
+    assert_eq!(rest.api("DELETE", &path, None).await.unwrap().status, 204);
+    assert_eq!(rest.api("DELETE", &path, None).await.unwrap().status, 404);
+    made(rest, &url(20), &[]).await;
+}
+
+#[tokio::test]
+async fn webhooks_of_one_tenant_are_nothing_to_another_or_to_a_join_token() {
+    let hooks = Hooks::start(&[]).await;
+    let keys = format!("acme/load:{},other/other:{}", "a".repeat(32), "b".repeat(32));
+    let mut server = calling(&[("CONVOKE_API_KEYS", &keys)]).await;
+    server.rest.key = Key::parse(&format!("load:{}", "a".repeat(32))).unwrap();
+    let mut other = server.rest.clone();
+    other.key = Key::parse(&format!("other:{}", "b".repeat(32))).unwrap();
+    let mine = made(&server.rest, &hooks.url, &[]).await;
+    let theirs = made(&other, &hooks.url, &[]).await;
+    assert_eq!(other.api("GET", PATH, None).await.unwrap().json()["items"].as_array().unwrap().len(), 1);
+    let all = |path: &str| {
+        [
+            ("GET", path.to_owned()),
+            ("PATCH", path.to_owned()),
+            ("DELETE", path.to_owned()),
+            ("POST", format!("{path}/rotate")),
+            ("POST", format!("{path}/test")),
+            ("GET", format!("{path}/deliveries")),
+            ("POST", format!("{path}/replay")),
+        ]
+    };
+    let unknown = format!("{PATH}/{}", Uuid::now_v7());
+    for (method, path) in [all(&mine.path), all(&unknown), all(&format!("{PATH}/nonsense"))].concat() {
+        let refused = code(&other, method, &path, json!({ "since_at": 0 })).await;
+        assert_eq!(refused, (404, "not_found".to_owned()), "{method} {path}");
+    }
+    let id = meeting(&server, json!({})).await;
+    let token = format!("Bearer {}", server.rest.key.join_token(&id, Some("ada"), "Ada", "host"));
+    for (method, path) in [all(&mine.path).to_vec(), vec![("GET", PATH.to_owned()), ("POST", PATH.to_owned())]].concat()
+    {
+        let headers = [("authorization", token.as_str())];
+        let refused = server.rest.send(method, &format!("/api/v1{path}"), &headers, None).await.unwrap();
+        assert_eq!(refused.status, 403, "{method} {path}");
+    }
+    // What happens at one tenant is told to its own endpoints alone.
+    server.rest.api("POST", &format!("/meetings/{id}/start"), None).await.unwrap();
+    let received = hooks.has_received(1).await;
+    assert!(received[0].verifies(&mine.secret) && !received[0].verifies(&theirs.secret));
+    deliveries(&server.rest, &mine, |all| all.len() == 1).await;
+    assert!(deliveries(&other, &theirs, |_| true).await.is_empty());
 }

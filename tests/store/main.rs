@@ -7,6 +7,8 @@
 
 mod anonymity;
 mod captions;
+#[path = "../hooks/mod.rs"]
+mod hooks;
 mod log;
 mod outbox;
 mod ownership;
@@ -22,6 +24,7 @@ mod rooms;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod sqlite;
+mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;
 

@@ -6,7 +6,7 @@ use super::rebuilding::on_database;
 use super::smtp::{Manner, Smtp};
 use super::{is_fenced, key};
 use convoke::adapters::store::{Db, Opened};
-use convoke::outbox::{Counts, Deliverer, Fate, InvitationCodes, Policy, Queue, Recording};
+use convoke::outbox::{Counts, Deliverer, Fate, InvitationCodes, Mailing, Policy, Queue, Recording};
 use convoke_actors::ports::{Commit, MeetingKey, Store};
 use convoke_domain::{Command, Seq, Term};
 use std::collections::BTreeSet;
@@ -57,7 +57,7 @@ impl Inviting {
     }
 
     fn queue(&self) -> Queue {
-        Queue::new(self.opened.db.clone())
+        Queue::mail(self.opened.db.clone())
     }
 
     async fn counts(&self) -> (u64, u64) {
@@ -67,7 +67,9 @@ impl Inviting {
 
     fn deliverer(&self, smtp: &Smtp, policy: Policy) -> Deliverer {
         let mail = convoke::outbox::Smtp::new(&smtp.url.clone().into(), SENDER).unwrap();
-        Deliverer::new(self.queue(), Arc::new(mail), codes(), "https://meet.example".into(), policy)
+        let base_url = "https://meet.example".to_owned();
+        let mailing = Mailing::new(self.queue(), Arc::new(mail), codes(), base_url, policy.delivery);
+        Deliverer::new(self.queue(), Arc::new(mailing), policy)
     }
 
     /// Everything that the table holds besides ids and times.
@@ -222,9 +224,9 @@ async fn a_lease_keeps_others_away_and_ends() {
         assert_eq!((over[0].attempt, held[0].attempt), (1, 2), "{name}: the first lease was over at once");
         assert!(!queue.is_due().await.unwrap() && queue.lease(8, super::LEASE).await.unwrap().is_empty(), "{name}");
         // Whoever had it before has nothing to say about it any more.
-        assert!(!queue.settle(&over[0], Fate::Done, None).await.unwrap(), "{name}");
+        assert!(!queue.settle(&over[0], Fate::Done, None, None).await.unwrap(), "{name}");
         assert_eq!(inviting.counts().await, (1, 0), "{name}");
-        assert!(queue.settle(&held[0], Fate::Again(super::LEASE), Some("later")).await.unwrap(), "{name}");
+        assert!(queue.settle(&held[0], Fate::Again(super::LEASE), Some("later"), None).await.unwrap(), "{name}");
         assert!(!queue.is_due().await.unwrap(), "it waits, {name}");
         assert_eq!(inviting.counts().await, (1, 0), "{name}");
     })

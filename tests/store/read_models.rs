@@ -204,6 +204,16 @@ pub async fn follow(opened: &Opened, key: &MeetingKey, rows: &[EventRow], piece:
     }
 }
 
+/// Writes more of a log that [`follow`] began, and has it followed.
+pub async fn append(opened: &Opened, key: &MeetingKey, rows: &[EventRow], follower: &Projections) {
+    let life = opened.store.boot("a", LEASE).await.unwrap();
+    let term = opened.store.take(key, &life).await.unwrap().term;
+    let after = Seq(rows[0].seq.0 - 1);
+    let commit = Commit { key: key.clone(), term, after, events: rows.to_vec(), wake_at: None, outbox: Vec::new() };
+    opened.store.commit(&[commit]).await.unwrap();
+    follower.catch_up(key).await.unwrap();
+}
+
 pub async fn each(test: impl AsyncFn(&'static str, Opened)) {
     test("memory", ready("sqlite::memory:").await).await;
     let folder = Folder::new();

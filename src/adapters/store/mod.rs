@@ -52,7 +52,7 @@ pub(crate) fn unavailable(error: sqlx::Error) -> StoreError {
 macro_rules! migrations {
     ($dialect:literal) => {
         migrations!($dialect: 1 "0001_log", 2 "0002_read_models", 3 "0003_keys", 4 "0004_outbox", 5 "0005_nodes",
-            6 "0006_rooms", 7 "0007_polls", 8 "0008_captions")
+            6 "0006_rooms", 7 "0007_polls", 8 "0008_captions", 9 "0009_webhooks")
     };
     ($dialect:literal: $($version:literal $name:literal),*) => {
         vec![$(Migration::new(
@@ -86,6 +86,14 @@ impl Db {
                     .map_err(unavailable)?;
                 Migrator::with_migrations(migrations!("postgres")).run(&mut *connection).await.map_err(failed)
             }
+        }
+    }
+
+    /// The database's own time, in Unix milliseconds, as an expression of its SQL.
+    pub(crate) fn clock(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres(_) => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
         }
     }
 
