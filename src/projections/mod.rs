@@ -11,6 +11,8 @@ mod polled;
 mod polls;
 mod present;
 mod read;
+mod recorded;
+mod recordings;
 mod report;
 mod rooms;
 mod sql;
@@ -21,6 +23,7 @@ pub use idempotency::Reserved;
 pub use polled::{Answered, CastVote, Vote, Which, chosen};
 pub use present::{Presence, Present, PresentRoom};
 pub use read::{Attendance, InvitationRow, Page, Place, Reader};
+pub use recorded::{Consent, File, Kept, Listed};
 pub use report::{Attendee, Bounds, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};
 pub use write::Stretch;
 
