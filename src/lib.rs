@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod objects;
 pub mod outbox;
 pub mod projections;
 pub mod telemetry;

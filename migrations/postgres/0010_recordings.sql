@@ -84,6 +84,8 @@ CREATE TABLE recording_files (
     recording  UUID   NOT NULL,
     take       TEXT   NOT NULL,
     location   TEXT,
+    -- A copy that is being made.
+    moving     TEXT,
     erase_at   BIGINT,
     deleted_at BIGINT,
     PRIMARY KEY (tenant, recording, take)

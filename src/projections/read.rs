@@ -32,7 +32,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Cuts a list that was asked for with one more than its limit.
-    pub(super) fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
+    pub(crate) fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
         let more = items.len() > limit;
         items.truncate(limit);
         let next = if more { items.last().map(cursor) } else { None };

@@ -66,6 +66,14 @@ macro_rules! migrations {
 }
 
 impl Db {
+    /// The database's own clock, as an expression in milliseconds: leases of many nodes go by it.
+    pub(crate) fn clock(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres(_) => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        }
+    }
+
     /// Brings the schema up to date. PostgreSQL holds an advisory lock meanwhile, so many nodes may
     /// start at once; SQLite has one process anyway.
     pub async fn migrate(&self) -> Result<(), StoreError> {
