@@ -17,6 +17,7 @@ use crate::http::{
     upgrade::upgrades,
     ws,
 };
+use crate::objects::{Keeper, Ledger, Links, LookPolicy, Looker, Looking, Objects, ObjectsError, Tools};
 use crate::outbox::{InvitationCodes, Outbox};
 use crate::projections::Projections;
 use actix::Actor;
@@ -56,6 +57,8 @@ pub enum ServeError {
     /// Without the URL, which may hold a password.
     #[error("the Redis URL {0}")]
     Bus(&'static str),
+    #[error("{0}")]
+    Objects(#[from] ObjectsError),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -168,6 +171,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let projections = Projections::new(Arc::clone(&opened.store), opened.db.clone());
     let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
+    let objects = Objects::open(&config.objects_url)?;
+    let ledger = Ledger::new(opened.db.clone());
+    let links = Links::new(opened.db.secret("objects").await?.as_bytes());
+    let every = Duration::from_secs(config.retention_interval_s);
+    let keeper = Arc::new(Keeper::new(ledger.clone(), objects.clone(), every));
+    let keeping = Arc::clone(&keeper).start();
+    let looking = looking(&config, ledger, objects);
     let delivering = outbox.start();
     let readiness = Arc::new(Readiness::default());
     let shared = redis.as_ref().map(|redis| -> Arc<dyn Shared> { Arc::new(RedisBudgets::new(redis.link())) });
@@ -176,6 +186,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         keyring,
         projections,
         codes,
+        keeper,
+        links,
+        link_ttl_s_max: config.link_ttl_s_max,
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
@@ -221,10 +234,16 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                         "authorization",
                         "content-type",
                         "idempotency-key",
+                        "if-range",
+                        "range",
                         "traceparent",
                         "x-request-id",
                     ])
                     .expose_headers([
+                        "accept-ranges",
+                        "content-disposition",
+                        "content-range",
+                        "etag",
                         "x-request-id",
                         "x-ratelimit-limit",
                         "x-ratelimit-remaining",
@@ -279,6 +298,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     projecting.abort();
     upkeep.abort();
     tidying.abort();
+    keeping.stop().await;
+    if let Some(looking) = looking {
+        looking.stop().await;
+    }
     if let Some(delivering) = delivering {
         delivering.stop().await;
     }
@@ -287,6 +310,21 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     opened.db.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Looks at recordings where the tools for it are installed; where they are not, what is to be looked at waits.
+fn looking(config: &Config, ledger: Ledger, objects: Objects) -> Option<Looking> {
+    let tool = Duration::from_secs(config.look_s);
+    let policy = LookPolicy { tool, bytes_max: config.look_bytes_max, ..LookPolicy::default() };
+    match Tools::installed() {
+        Ok(tools) => Some(Looker::new(ledger, objects, tools, policy).start()),
+        Err(missing) => {
+            tracing::info!(
+                "{missing} is not installed: recordings get no pictures, and durations from the recorder alone"
+            );
+            None
+        }
+    }
 }
 
 /// Whoever is limited no longer is forgotten, or addresses would be remembered without end.

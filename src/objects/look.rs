@@ -250,7 +250,8 @@ impl Looker {
         }
         // Not the first picture, in which often nobody is to be seen yet.
         let at_s = (duration_ms / 10_000).min(10);
-        let picture = self.tools.picture(&file, at_s, limit).await.ok_or(Blind::For("ffmpeg makes no picture of it"))?;
+        let picture =
+            self.tools.picture(&file, at_s, limit).await.ok_or(Blind::For("ffmpeg makes no picture of it"))?;
         let thumbnail = paths::thumbnail(path).ok_or(Blind::Ever("the file has no name"))?;
         self.objects.write(&thumbnail, picture).await?;
         seen.thumbnail = Some(thumbnail);

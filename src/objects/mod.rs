@@ -15,11 +15,11 @@ mod policy;
 mod ranges;
 
 pub use duty::Duty;
-pub use keeper::{Keeper, Keeping, Pass};
-pub use ledger::{AuditLine, Ledger, Named, NewLine};
-pub use links::{Grant, Links, Refused};
 pub use keeper::KeepError;
-pub use look::{Looker, LookPolicy, Looking, Tools};
+pub use keeper::{Keeper, Keeping, Pass};
+pub use ledger::{AuditLine, FileOf, Ledger, Named, NewLine, subject as ledger_subject};
+pub use links::{Grant, Links, Refused};
+pub use look::{LookPolicy, Looker, Looking, Tools};
 pub use object_store::path::Path as ObjectPath;
 pub use orphans::{Orphans, Stray};
 pub use policy::{Policy, Scope, Subject, Verdict, choose};
@@ -166,10 +166,8 @@ impl Objects {
     ) -> Result<Option<String>, ObjectsError> {
         let Some((bucket, prefix)) = &self.bucket else { return Ok(None) };
         let path: ObjectPath = prefix.parts().chain(path.parts()).collect();
-        let options = SignedUrlOptions::default().with_query([
-            ("response-content-disposition", disposition),
-            ("response-content-type", content_type),
-        ]);
+        let options = SignedUrlOptions::default()
+            .with_query([("response-content-disposition", disposition), ("response-content-type", content_type)]);
         let url = bucket.signed_url_opts(Method::GET, &path, ttl, &options).await.map_err(failed)?;
         Ok(Some(url.to_string()))
     }

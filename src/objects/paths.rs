@@ -93,7 +93,8 @@ pub fn encoded(text: &str) -> String {
 
 /// The name that a person finds a file by: the recording's, and what of it this is.
 pub fn file_name(name: &str, part: Option<&str>, path: &ObjectPath) -> String {
-    let name: String = name.chars().map(|c| if c.is_control() || "/\\:\"<>|?*".contains(c) { ' ' } else { c }).collect();
+    let name: String =
+        name.chars().map(|c| if c.is_control() || "/\\:\"<>|?*".contains(c) { ' ' } else { c }).collect();
     let ending = path.extension().map(|ending| format!(".{ending}")).unwrap_or_default();
     let part = part.map(|part| format!(" {part}")).unwrap_or_default();
     format!("{}{part}{ending}", name.trim())
@@ -162,6 +163,9 @@ mod tests {
         assert!(header.starts_with("inline; filename=\"Weekly  A B   X  __ ada audio.mp4\"; "), "{header}");
         assert!(header.ends_with("%E6%9D%B1%E4%BA%AC%20ada%20audio.mp4"), "{header}");
         assert!(header.is_ascii() && !header.contains('\r'));
-        assert_eq!((content_type(&path), content_type(&ObjectPath::from("x"))), ("video/mp4", "application/octet-stream"));
+        assert_eq!(
+            (content_type(&path), content_type(&ObjectPath::from("x"))),
+            ("video/mp4", "application/octet-stream")
+        );
     }
 }

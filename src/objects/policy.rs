@@ -146,7 +146,11 @@ mod tests {
         let all = [policy(1, 30, None, Scope::default())];
         assert_eq!(choose(&all, &subject(30), NOW), deletes(1));
         assert_eq!(choose(&all, &Subject { since: subject(30).since + 1, ..subject(30) }, NOW), Verdict::Keep);
-        assert_eq!(choose(&all, &Subject { since: NOW + DAY_MS, ..subject(0) }, NOW), Verdict::Keep, "a clock went back");
+        assert_eq!(
+            choose(&all, &Subject { since: NOW + DAY_MS, ..subject(0) }, NOW),
+            Verdict::Keep,
+            "a clock went back"
+        );
         for status in [
             RecordingStatus::Pending,
             RecordingStatus::Recording,

@@ -197,18 +197,12 @@ macro_rules! recordings {
 
 impl Projections {
     pub async fn recording(&self, tenant: &TenantId, id: RecordingId) -> Result<Option<Kept>, StoreError> {
-        let row: Option<Row> =
-            ask!(self, fetch_optional, query_as(recordings!("AND j.id = $2")), &tenant.0, id.0);
+        let row: Option<Row> = ask!(self, fetch_optional, query_as(recordings!("AND j.id = $2")), &tenant.0, id.0);
         Ok(row.and_then(kept))
     }
 
     /// The tenant's recordings, newest first.
-    pub async fn recordings(
-        &self,
-        tenant: &TenantId,
-        listed: &Listed,
-        limit: usize,
-    ) -> Result<Page<Kept>, StoreError> {
+    pub async fn recordings(&self, tenant: &TenantId, listed: &Listed, limit: usize) -> Result<Page<Kept>, StoreError> {
         let rows: Vec<Row> = ask!(
             self,
             fetch_all,
@@ -259,8 +253,7 @@ impl Projections {
             &tenant.0,
             recording.0
         );
-        let consent =
-            |(who, given, at)| Consent { participant: ParticipantId(who), given: given != 0, at: to_u64(at) };
+        let consent = |(who, given, at)| Consent { participant: ParticipantId(who), given: given != 0, at: to_u64(at) };
         Ok(rows.into_iter().map(consent).collect())
     }
 
@@ -289,7 +282,8 @@ impl Projections {
         );
         let own = |(recording, take, part, source, state, bytes, duration, from, to): Own| {
             let rest = (None, String::new(), None, None);
-            let row = (take, part, Some(who.0), source, state, bytes, duration, from, to, rest.0, rest.1, rest.2, rest.3);
+            let row =
+                (take, part, Some(who.0), source, state, bytes, duration, from, to, rest.0, rest.1, rest.2, rest.3);
             (RecordingId(recording), file(row))
         };
         Ok(rows.into_iter().map(own).collect())

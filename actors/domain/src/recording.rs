@@ -293,7 +293,11 @@ pub enum Part {
     Composite(u32),
     /// The sound of a room.
     Audio(u32),
-    Track { participant: ParticipantId, source: Source, track: String },
+    Track {
+        participant: ParticipantId,
+        source: Source,
+        track: String,
+    },
 }
 
 impl fmt::Display for Part {

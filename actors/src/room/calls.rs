@@ -63,7 +63,9 @@ pub async fn make(media: &dyn MediaRooms, leash: &Leash, call: &Call) -> Result<
 async fn carry_out(media: &dyn MediaRooms, call: &Call) -> Result<Called, MediaError> {
     match call {
         Call::Ensure { room, .. } => media.ensure(room).await?,
-        Call::Look { room } => return media.present(room).await.map(|there| Called::There(there.map(|there| there.into_keys().collect()))),
+        Call::Look { room } => {
+            return media.present(room).await.map(|there| Called::There(there.map(|there| there.into_keys().collect())));
+        }
         Call::Remove { room, session } => media.remove(room, *session).await?,
         Call::Delete { room } => media.delete(room).await?,
     }

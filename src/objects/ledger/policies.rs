@@ -12,19 +12,7 @@ use serde::de::DeserializeOwned;
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-type Row = (
-    Uuid,
-    String,
-    i64,
-    Option<String>,
-    i64,
-    Option<Uuid>,
-    Option<String>,
-    Option<String>,
-    i64,
-    i64,
-    i64,
-);
+type Row = (Uuid, String, i64, Option<String>, i64, Option<Uuid>, Option<String>, Option<String>, i64, i64, i64);
 
 fn word<T: DeserializeOwned>(text: Option<String>) -> Result<Option<T>, StoreError> {
     let read = |text| serde_json::from_value(serde_json::Value::String(text));
