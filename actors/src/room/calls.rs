@@ -64,7 +64,10 @@ async fn carry_out(media: &dyn MediaRooms, call: &Call) -> Result<Called, MediaE
     match call {
         Call::Ensure { room, .. } => media.ensure(room).await?,
         Call::Look { room } => {
-            return media.present(room).await.map(|there| Called::There(there.map(|there| there.into_keys().collect())));
+            return media
+                .present(room)
+                .await
+                .map(|there| Called::There(there.map(|there| there.into_keys().collect())));
         }
         Call::Remove { room, session } => media.remove(room, *session).await?,
         Call::Delete { room } => media.delete(room).await?,
