@@ -18,6 +18,7 @@ mod mail;
 mod meeting;
 mod page;
 mod polls;
+mod recordings;
 mod redis_engines;
 mod redis_server;
 mod report;
@@ -28,6 +29,8 @@ mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod talk;
+#[path = "../tape/mod.rs"]
+mod tape;
 mod transcript;
 #[path = "../whole/mod.rs"]
 mod whole;

@@ -5,7 +5,7 @@ mod looking;
 
 use super::read_models::{dump, each, projections};
 use super::tape::{DAY, THEN, Tape};
-use convoke::adapters::store::{Db, Opened};
+use convoke::adapters::store::Opened;
 use convoke::objects::{Keeper, Ledger, Named, NewLine, Objects, Policy, Scope};
 use convoke::projections::{Kept, Listed, Projections};
 use convoke_domain::recording::{Part, Recording, RecordingKind, RecordingStatus};

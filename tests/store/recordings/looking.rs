@@ -31,7 +31,7 @@ async fn a_recording_that_is_completed_is_looked_at_once() {
         storage.asked.catch_up(&tape.key).await.unwrap();
         storage.put(&take.file);
         let ffprobe = tool(&storage, "ffprobe", "echo 61.5");
-        let ffmpeg = tool(&storage, "ffmpeg", "/bin/cat \"$8\"");
+        let ffmpeg = tool(&storage, "ffmpeg", "/bin/cat \"$9\"");
         let tools = Tools { ffprobe: ffprobe.clone(), ffmpeg: ffmpeg.clone() };
         let (ledger, objects) = (storage.keeper.ledger().clone(), storage.keeper.objects().clone());
         let looker = Looker::new(ledger, objects, tools, policy());
@@ -73,7 +73,8 @@ async fn a_look_that_fails_is_tried_again_and_then_given_up() {
         std::fs::write(&ffprobe, "#!/bin/sh\necho 1\n").unwrap();
         on_database(&opened.db, "UPDATE recording_objects SET look_at = 0, looks = 0").await;
         let short = LookPolicy { tool: Duration::from_millis(300), ..policy() };
-        assert!(Looker::new(ledger, objects, tools, short).pass().await.unwrap(), "{name}");
+        let looker = Looker::new(ledger, objects, tools, short);
+        assert!(looker.pass().await.unwrap(), "{name}");
         let kept = storage.kept(&tape, &recording).await.unwrap();
         assert_eq!((kept.duration_ms, kept.thumbnail), (Some(4_000), false), "what the recorder said stays, {name}");
         // Somebody who died over it is followed when their lease is over.
