@@ -61,12 +61,13 @@ type Row = (
     Option<String>,
     Option<i64>,
     Option<i64>,
+    Option<i64>,
     Option<String>,
     Option<i64>,
 );
 
 fn kept(row: Row) -> Option<Kept> {
-    let (meeting, title, data, name, hold, tier, duration_ms, bytes, picture, deleting_at) = row;
+    let (meeting, title, data, name, hold, tier, seen_ms, longest_ms, bytes, picture, deleting_at) = row;
     let mut recording: Recording = serde_json::from_str(&data).ok()?;
     let stem = recording.name.clone();
     recording.name = name.unwrap_or(recording.name);
@@ -76,7 +77,7 @@ fn kept(row: Row) -> Option<Kept> {
         recording,
         legal_hold: hold.unwrap_or(0) != 0,
         tier,
-        duration_ms: duration_ms.map(to_u64),
+        duration_ms: seen_ms.max(longest_ms).map(to_u64),
         bytes: bytes.map(to_u64),
         thumbnail: picture.is_some(),
         deleting: deleting_at.is_some(),
@@ -182,8 +183,8 @@ pub struct Listed {
 macro_rules! recordings {
     ($rest:literal) => {
         concat!(
-            "SELECT j.meeting, m.title, j.data, o.name, o.legal_hold, o.tier, COALESCE(o.duration_ms, \
-             (SELECT MAX(t.duration_ms) FROM recording_tracks t WHERE t.tenant = j.tenant AND t.recording = j.id)), \
+            "SELECT j.meeting, m.title, j.data, o.name, o.legal_hold, o.tier, o.duration_ms, \
+             (SELECT MAX(t.duration_ms) FROM recording_tracks t WHERE t.tenant = j.tenant AND t.recording = j.id), \
              (SELECT CAST(SUM(t.bytes) AS BIGINT) FROM recording_tracks t \
              WHERE t.tenant = j.tenant AND t.recording = j.id), o.thumbnail, o.deleting_at \
              FROM recording_jobs j \

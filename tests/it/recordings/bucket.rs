@@ -6,8 +6,9 @@ use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use tokio::net::TcpListener;
 
-const BUCKET: &str = "meetings";
+const BUCKET: &str = "box";
 
+/// Keeps names short: the server makes names of files from them, besides those of the objects.
 /// Serves this folder, whose folders are buckets, until the test ends.
 async fn s3(folder: &Place) -> String {
     std::fs::create_dir_all(folder.0.join(BUCKET)).unwrap();
@@ -34,11 +35,11 @@ async fn a_recording_in_a_bucket_is_linked_to_by_the_bucket_kept_and_deleted() {
     let endpoint = s3(&bucket).await;
     let database = format!("sqlite://{}/convoke.db", place.0.display());
     recorded.write(&database).await;
-    let at = |file: &str| format!("{BUCKET}/all/recordings/{file}");
+    let at = |file: &str| format!("{BUCKET}/a/b/{file}");
     recorded.files().iter().for_each(|file| bucket.put(&at(file)));
     let server = crate::server(&[
         ("CONVOKE_DATABASE_URL", &database),
-        ("CONVOKE_OBJECTS_URL", "s3://meetings/all/recordings"),
+        ("CONVOKE_OBJECTS_URL", "s3://box/a/b"),
         ("CONVOKE_LOG_LEVEL", "trace"),
         ("AWS_ENDPOINT_URL", &endpoint),
         ("AWS_ALLOW_HTTP", "true"),
