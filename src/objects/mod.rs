@@ -96,7 +96,8 @@ impl Objects {
         builder = builder.with_client_options(ClientOptions::new().with_timeout(REQUEST).with_allow_http(is_plain));
         let bucket = builder.build().map_err(|_| ObjectsError::Url("or its AWS_… environment is not complete"))?;
         let bucket = Arc::new(bucket);
-        let store = PrefixStore::new(Arc::clone(&bucket) as Arc<dyn ObjectStore>, prefix.clone());
+        let whole: Arc<dyn ObjectStore> = bucket.clone();
+        let store = PrefixStore::new(whole, prefix.clone());
         Ok(Self { store: Arc::new(store), bucket: Some((bucket, prefix)), folder: None })
     }
 

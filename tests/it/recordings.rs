@@ -349,6 +349,35 @@ async fn a_policy_deletes_what_it_must_and_nothing_else_now_and_on_schedule() {
 }
 
 #[tokio::test]
+async fn what_is_limited_says_so_and_a_post_that_comes_again_has_one_effect() {
+    let server = crate::server(&[]).await;
+    let bearer = format!("Bearer {}", server.rest.key.api_token());
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "once")];
+    let policy = json!({ "name": "p", "days": 1, "enabled": false });
+    let post = async || {
+        let path = "/api/v1/admin/storage-policies";
+        server.rest.send("POST", path, &headers, Some(&policy.to_string())).await.unwrap()
+    };
+    let (first, again) = (post().await, post().await);
+    assert_eq!((first.status, first.json()), (201, again.json()));
+    for _ in 1..100 {
+        assert_eq!(api(&server, "POST", "/admin/storage-policies", Some(policy.clone())).await.0, 201);
+    }
+    let (status, full) = api(&server, "POST", "/admin/storage-policies", Some(policy.clone())).await;
+    assert_eq!((status, &full["code"]), (409, &json!("capacity")));
+    assert_eq!(api(&server, "GET", &format!("/recordings?q={}", "x".repeat(201)), None).await.0, 422);
+    for (method, path) in [
+        ("GET", "/recordings/x".to_owned()),
+        ("DELETE", format!("/recordings/{}", Uuid::now_v7())),
+        ("PUT", format!("/admin/storage-policies/{}", Uuid::now_v7())),
+        ("POST", format!("/admin/recordings/apply-policy/{}", Uuid::now_v7())),
+    ] {
+        let body = (method == "PUT").then(|| policy.clone());
+        assert_eq!(api(&server, method, &path, body).await.0, 404, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_erased_takes_the_files_of_them_alone_along() {
     let (place, mut recorded) = (Place::new(), Recorded::new());
     let server = started(&mut recorded, &place, None, &[]).await;
