@@ -119,7 +119,11 @@ pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Resu
             tracing::warn!(%error, "the tracks of an erased person are deleted later");
         }
     }
-    Ok(HttpResponse::Ok().json(json!({ "meetings": meetings.len(), "tracks": tracks })))
+    let done = match tracks {
+        0 => json!({ "meetings": meetings.len() }),
+        tracks => json!({ "meetings": meetings.len(), "tracks": tracks }),
+    };
+    Ok(HttpResponse::Ok().json(done))
 }
 
 /// All that is known of a person. What they asked or voted anonymously is not among it: nobody knows whose it is.
