@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod news;
+pub mod objects;
 pub mod outbox;
 pub mod projections;
 pub mod telemetry;

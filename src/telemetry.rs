@@ -62,13 +62,15 @@ pub fn begin(config: &Config) -> Telemetry {
 
 /// Rare events that alerts ask for: each counter is there from the start, so that its first step is
 /// a step and not an appearance.
-const RARE: [&str; 10] = [
+const RARE: [&str; 12] = [
     "convoke_commits_fenced_total",
     "convoke_gaps_repaired_total",
     "convoke_gaps_total",
     "convoke_lease_lost_total",
     "convoke_meetings_failed_total",
     "convoke_outbox_given_up_total",
+    "convoke_recordings_deleted_total",
+    "convoke_recordings_moved_total",
     "convoke_signals_dropped_total",
     "convoke_takeovers_total",
     "convoke_webhooks_disabled_total",

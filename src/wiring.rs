@@ -18,6 +18,7 @@ use crate::http::{
     ws,
 };
 use crate::news::Inlet;
+use crate::objects::{Keeper, Ledger, Links, LookPolicy, Looker, Looking, Objects, ObjectsError, Tools};
 use crate::outbox::{Delivering, InvitationCodes, Outbox};
 use crate::projections::Projections;
 use crate::webhooks::{Client, NoClient, Secrets, Webhooks};
@@ -63,6 +64,8 @@ pub enum ServeError {
     Media(#[from] MediaError),
     #[error("{0}")]
     Webhooks(#[from] NoClient),
+    #[error("{0}")]
+    Objects(#[from] ObjectsError),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -181,6 +184,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         Projections::new(Arc::clone(&opened.store), opened.db.clone()).telling(Arc::clone(webhooks.written()));
     let upkeep = tokio::spawn(crate::telemetry::upkeep(prometheus.clone()));
     let projecting = tokio::spawn(projections.clone().run(meetings.clone()));
+    let objects = Objects::open(&config.objects_url)?;
+    let ledger = Ledger::new(opened.db.clone());
+    let links = Links::new(opened.db.secret("objects").await?.as_bytes());
+    let every = Duration::from_secs(config.retention_interval_s);
+    let keeper = Arc::new(Keeper::new(ledger.clone(), objects.clone(), every));
+    let keeping = Arc::clone(&keeper).start();
+    let looking = looking(&config, ledger, objects);
     let delivering = outbox.start();
     let (inlet, telling) = match Inlet::start(&config, &meetings, keyring.tenants().cloned().collect()) {
         Some((inlet, telling)) => (Some(Data::new(inlet)), Some(telling)),
@@ -194,6 +204,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         projections,
         codes,
         webhooks,
+        keeper,
+        links,
+        link_ttl_s_max: config.link_ttl_s_max,
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
@@ -239,10 +252,16 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                         "authorization",
                         "content-type",
                         "idempotency-key",
+                        "if-range",
+                        "range",
                         "traceparent",
                         "x-request-id",
                     ])
                     .expose_headers([
+                        "accept-ranges",
+                        "content-disposition",
+                        "content-range",
+                        "etag",
                         "x-request-id",
                         "x-ratelimit-limit",
                         "x-ratelimit-remaining",
@@ -303,12 +322,31 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     upkeep.abort();
     tidying.abort();
     drop(telling);
+    keeping.stop().await;
+    if let Some(looking) = looking {
+        looking.stop().await;
+    }
     join_all(delivering.into_iter().map(Delivering::stop)).await;
     life.end();
     opened.store.retire(&life.get()).await?;
     opened.db.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Looks at recordings where the tools for it are installed; where they are not, what is to be looked at waits.
+fn looking(config: &Config, ledger: Ledger, objects: Objects) -> Option<Looking> {
+    let tool = Duration::from_secs(config.look_s);
+    let policy = LookPolicy { tool, bytes_max: config.look_bytes_max, ..LookPolicy::default() };
+    match Tools::installed() {
+        Ok(tools) => Some(Looker::new(ledger, objects, tools, policy).start()),
+        Err(missing) => {
+            tracing::info!(
+                "{missing} is not installed: recordings get no pictures, and durations from the recorder alone"
+            );
+            None
+        }
+    }
 }
 
 /// Whoever is limited no longer is forgotten, or addresses would be remembered without end.

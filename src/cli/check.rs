@@ -6,6 +6,7 @@ use crate::adapters::media::livekit::LiveKit;
 use crate::adapters::store;
 use crate::auth::{ApiKey, parse_keys};
 use crate::config::{Config, ConfigError};
+use crate::objects::{Objects, Tools};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -37,7 +38,8 @@ pub async fn check(config: &Config) -> Result<(), Failure> {
         ("database", database(config).await),
         ("redis", redis(config).await),
         ("livekit", livekit(config).await),
-        ("objects", objects(config)),
+        ("objects", objects(config).await),
+        ("ffmpeg", Ok(tools(Tools::installed()))),
         ("mail", mail(config).await),
         ("traces", traces(config).await),
     ];
@@ -130,10 +132,23 @@ async fn traces(config: &Config) -> Found {
     reach(url, if url.starts_with("https:") { 443 } else { 80 }).await
 }
 
-fn objects(config: &Config) -> Found {
-    match config.objects_url.strip_prefix("file://") {
-        Some(folder) => writable(Path::new(folder)).map(|()| format!("{folder} can be written")),
-        None => Ok(format!("{}, not tried", config.objects_url)),
+async fn objects(config: &Config) -> Found {
+    if let Some(folder) = config.objects_url.strip_prefix("file://") {
+        return writable(Path::new(folder)).map(|()| format!("{folder} can be written"));
+    }
+    let objects = Objects::open(&config.objects_url).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(PATIENCE, objects.reach()).await {
+        Ok(Ok(())) => Ok(format!("{} can be listed", config.objects_url)),
+        Ok(Err(error)) => Err(format!("{}: {error}", config.objects_url)),
+        Err(_) => Err(format!("{}: no answer", config.objects_url)),
+    }
+}
+
+/// Without them there is less to see, and nothing fails.
+fn tools(found: Result<Tools, &'static str>) -> String {
+    match found {
+        Ok(tools) => format!("{}, {}", tools.ffmpeg.display(), tools.ffprobe.display()),
+        Err(missing) => format!("{missing} is not installed: recordings get no pictures"),
     }
 }
 

@@ -81,6 +81,16 @@ settings! {
         /// STUN and TURN servers for meetings between peers.
         ice_servers: Vec<String> = "", List("stun:, turn: and turns: URLs");
     }
+    "Recordings" {
+        /// How often policies are applied and orphans counted, by one node for all.
+        retention_interval_s: u64 = "3600", number("seconds", 1, 604_800);
+        /// How long a link to a file may hold.
+        link_ttl_s_max: u64 = "86400", number("seconds", 1, 86_400);
+        /// How long ffprobe and ffmpeg may take over one recording, each.
+        look_s: u64 = "60", number("seconds", 1, 3_600);
+        /// Files of a bucket that are larger are not fetched for a picture.
+        look_bytes_max: u64 = "2147483648", number("bytes", 1_048_576, 1_099_511_627_776);
+    }
     "Mail" {
         /// The mail server that invitations are sent by. Absent: nothing is sent; their codes are in the answer.
         smtp_url: Option<SecretString>, Secret("smtps://user:password@host, or smtp://…:587?tls=required");

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod livekit;
 pub mod log;
 pub mod meetings;
+pub mod objects;
 pub mod origin;
 pub mod people;
 pub mod polls;
@@ -18,9 +19,11 @@ pub mod post;
 pub mod problem;
 pub mod questions;
 pub mod reads;
+pub mod recordings;
 pub mod report;
 pub mod routes;
 pub mod socket;
+pub mod storage;
 pub mod strangers;
 pub mod tokens;
 pub mod transcript;
@@ -31,10 +34,12 @@ pub mod ws;
 pub use problem::Problem;
 
 use crate::auth::Keyring;
+use crate::objects::{Keeper, Links};
 use crate::outbox::InvitationCodes;
 use crate::projections::Projections;
 use crate::webhooks::Webhooks;
 use convoke_actors::node::Node;
+use std::sync::Arc;
 
 /// What the REST handlers share.
 pub struct Edge {
@@ -43,6 +48,9 @@ pub struct Edge {
     pub projections: Projections,
     pub codes: InvitationCodes,
     pub webhooks: Webhooks,
+    pub keeper: Arc<Keeper>,
+    pub links: Links,
+    pub link_ttl_s_max: u64,
     pub public_url: Option<String>,
     pub limits: limits::RateLimits,
     pub proxies: crate::config::Proxies,

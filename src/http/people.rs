@@ -80,9 +80,10 @@ pub async fn messages(
     Ok(list(page, |(_, message)| message))
 }
 
-/// Erases a person: name, user and words, in every meeting of the tenant, in the log too.
+/// Erases a person: name, user and words, in every meeting of the tenant, in the log too; and the files of
+/// recordings that are of them alone. Files of a whole room stay, as do files under a legal hold, until that ends.
 #[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "people", params(("user" = String, Path)),
-    responses((status = 200, description = "how many meetings it concerned"), (status = 404, description = "an unknown user")))]
+    responses((status = 200, description = "how many meetings it concerned, and how many tracks of theirs are deleted, now or when that may be"), (status = 404, description = "an unknown user")))]
 pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
@@ -92,19 +93,42 @@ pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Resu
     if meetings.is_empty() {
         return Err(Problem::not_found());
     }
+    let mut tracks = 0_u64;
     for key in &meetings {
+        let ids = || known.iter().filter(|(other, _)| other == *key).map(|(_, id)| *id);
+        // What is wanted of storage is written down while it is known who they are: what breaks off behind
+        // this is gone on with.
+        for id in ids() {
+            edge.projections.catch_up(key).await.map_err(stored)?;
+            edge.keeper.ledger().want_erased(key, id).await.map_err(stored)?;
+        }
         let done = edge.node.erase(key, user.clone()).await?;
         edge.projections.catch_up(key).await.map_err(stored)?;
+        // They may have been recorded until now.
+        for id in ids() {
+            let wanted = edge.keeper.ledger().want_erased(key, id).await.map_err(stored)?;
+            tracks = tracks.saturating_add(wanted);
+        }
         if listed.contains(key) {
             edge.projections.unlist(key, done.seq, &user).await.map_err(stored)?;
         }
     }
-    Ok(HttpResponse::Ok().json(json!({ "meetings": meetings.len() })))
+    if tracks > 0 {
+        // What cannot be deleted now is so later: it is over then, or its hold is, or storage answers.
+        if let Err(error) = edge.keeper.erase().await {
+            tracing::warn!(%error, "the tracks of an erased person are deleted later");
+        }
+    }
+    let done = match tracks {
+        0 => json!({ "meetings": meetings.len() }),
+        tracks => json!({ "meetings": meetings.len(), "tracks": tracks }),
+    };
+    Ok(HttpResponse::Ok().json(done))
 }
 
 /// All that is known of a person. What they asked or voted anonymously is not among it: nobody knows whose it is.
 #[utoipa::path(get, path = "/api/v1/users/{user}/export", tag = "people", params(("user" = String, Path)),
-    responses((status = 200, description = "their meetings, stays, messages, captions, questions, answers in writing and votes, and how often they raised a hand"), (status = 404, description = "an unknown user")))]
+    responses((status = 200, description = "their meetings, stays, messages, captions, questions, answers in writing and votes, how often they raised a hand, and recordings of them alone"), (status = 404, description = "an unknown user")))]
 pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
@@ -123,9 +147,13 @@ pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Res
         let votes = edge.projections.votes_by(&key, participant).await.map_err(stored)?;
         let hands = edge.projections.hands_by(&key, participant).await.map_err(stored)?;
         let meeting = edge.projections.meeting(&key).await.map_err(stored)?;
+        let tracks = edge.projections.tracks_of(&key, participant).await.map_err(stored)?;
+        let tracks: Vec<Value> =
+            tracks.into_iter().map(|(recording, file)| json!({ "recording": recording, "file": file })).collect();
         meetings.push(json!({
             "meeting": meeting, "participant": participant, "attendance": attendance, "messages": messages,
             "captions": captions, "questions": questions, "answers": answers, "votes": votes, "hands": hands,
+            "recorded": tracks,
         }));
     }
     // Where a room was kept for them, or is.

@@ -2,11 +2,11 @@
 
 use super::webhooks::Told;
 use super::{
-    Problem, breakout, caller, health, invitations, livekit, log, meetings, people, polls, questions, report, tokens,
-    transcript, webhooks, ws,
+    Problem, breakout, caller, health, invitations, livekit, log, meetings, objects, people, polls, questions,
+    recordings, report, storage, tokens, transcript, webhooks, ws,
 };
 use actix_web::middleware::from_fn;
-use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource, scope};
+use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource, scope};
 use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
 
@@ -46,6 +46,19 @@ use utoipa::OpenApi;
         questions::index,
         polls::index,
         polls::votes,
+        recordings::index,
+        recordings::show,
+        recordings::update,
+        recordings::remove,
+        recordings::link,
+        objects::object,
+        storage::create,
+        storage::index,
+        storage::replace,
+        storage::remove,
+        storage::apply,
+        storage::orphans,
+        storage::audit,
         people::erase,
         people::export,
         livekit::webhook,
@@ -93,6 +106,18 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/polls", get().to(polls::index))
                 .route("/meetings/{id}/polls/{poll}/votes", get().to(polls::votes))
                 .route("/meetings/{id}/events", get().to(log::events))
+                .route("/recordings", get().to(recordings::index))
+                .route("/recordings/{id}", get().to(recordings::show))
+                .route("/recordings/{id}", patch().to(recordings::update))
+                .route("/recordings/{id}", delete().to(recordings::remove))
+                .route("/recordings/{id}/link", post().to(recordings::link))
+                .route("/admin/storage-policies", post().to(storage::create))
+                .route("/admin/storage-policies", get().to(storage::index))
+                .route("/admin/storage-policies/{id}", put().to(storage::replace))
+                .route("/admin/storage-policies/{id}", delete().to(storage::remove))
+                .route("/admin/recordings/apply-policy/{id}", post().to(storage::apply))
+                .route("/admin/recordings/orphans", get().to(storage::orphans))
+                .route("/admin/audit", get().to(storage::audit))
                 .route("/users/{user}", delete().to(people::erase))
                 .route("/users/{user}/export", get().to(people::export))
                 .route("/admin/webhooks", post().to(webhooks::create))
@@ -108,6 +133,8 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(|config| breakout_routes(config, "/rooms/{id}/breakout"))
                 .default_service(web::to(nothing)),
         )
+        .route("/objects/{tenant}/{recording}/{file}", get().to(objects::object))
+        .route("/objects/{tenant}/{recording}/{file}", head().to(objects::object))
         .route("/ws", get().to(ws::connect))
         .route("/healthz", get().to(health::alive))
         .route("/readyz", get().to(health::ready))

@@ -5,8 +5,9 @@ use convoke_domain::caption::Caption;
 use convoke_domain::event::{LeaveReason, Recorded};
 use convoke_domain::poll::{LivePoll, Poll};
 use convoke_domain::question::Question;
+use convoke_domain::recording::{Recording, Take};
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant, Room};
-use convoke_domain::{Event, MessageId, Millis, ParticipantId, PollId, RoomId, Seq, UserId};
+use convoke_domain::{Event, MessageId, Millis, ParticipantId, PollId, RecordingId, RoomId, Seq, UserId};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,17 @@ pub enum Change {
         choices: Vec<u32>,
     },
     Invitation(Box<Invitation>),
+    Recording(Box<Recording>),
+    Take {
+        recording: RecordingId,
+        take: Box<Take>,
+    },
+    Consent {
+        recording: RecordingId,
+        participant: ParticipantId,
+        given: bool,
+        at: Millis,
+    },
     Erased {
         participant: ParticipantId,
     },
@@ -184,6 +196,13 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
             vec![Change::Voted { poll: *poll, voter: *voter, choices: choices.clone() }]
         }
         Event::InvitationCreated { invitation } => vec![Change::Invitation(Box::new(invitation.clone()))],
+        Event::RecordingChanged { recording, .. } => vec![Change::Recording(Box::new(recording.clone()))],
+        Event::TakeChanged { recording, take } => {
+            vec![Change::Take { recording: *recording, take: Box::new(take.clone()) }]
+        }
+        Event::RecordingConsented { recording, participant, given } => {
+            vec![Change::Consent { recording: *recording, participant: *participant, given: *given, at }]
+        }
         Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
         _ => Vec::new(),
     }

@@ -377,7 +377,7 @@ fn shown(data: String, room: &str, trail: Option<String>) -> Option<Box<RawValue
 }
 
 /// The pattern of all that has this text in it; what has a meaning in patterns stands for itself.
-fn containing(text: &str) -> String {
+pub(super) fn containing(text: &str) -> String {
     let literal = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
     format!("%{literal}%")
 }

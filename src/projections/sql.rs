@@ -1,7 +1,7 @@
 //! Changes as SQL that both databases understand, as data: written once, run on either.
 
 use super::change::Change;
-use super::{polls, rooms};
+use super::{polls, recordings, rooms};
 use crate::adapters::store::to_i64;
 use convoke_actors::frame::json;
 use convoke_actors::ports::MeetingKey;
@@ -144,6 +144,11 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
         Change::Poll { seq, poll } => vec![polls::polled(key, *seq, poll)],
         Change::Voted { poll, voter, choices } => vec![polls::voted(key, *poll, *voter, choices)],
         Change::Invitation(invitation) => vec![invited(key, invitation)],
+        Change::Recording(recording) => recordings::changed(key, recording),
+        Change::Take { recording, take } => vec![recordings::taken(key, *recording, take)],
+        Change::Consent { recording, participant, given, at } => {
+            vec![recordings::consented(key, *recording, *participant, *given, *at)]
+        }
         Change::Erased { participant } => erased(key, *participant),
         Change::Known { .. }
         | Change::Listed { .. }

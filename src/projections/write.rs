@@ -216,6 +216,9 @@ impl Projections {
                     "DELETE FROM polls_view",
                     "DELETE FROM poll_votes_view",
                     "DELETE FROM invitations_view",
+                    "DELETE FROM recording_jobs",
+                    "DELETE FROM recording_tracks",
+                    "DELETE FROM recording_consents",
                     "DELETE FROM known_users",
                     "DELETE FROM listed_users",
                 ] {

@@ -22,6 +22,7 @@ mod mail;
 mod meeting;
 mod page;
 mod polls;
+mod recordings;
 mod redis_engines;
 mod redis_server;
 mod report;
@@ -32,6 +33,8 @@ mod slow;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod talk;
+#[path = "../tape/mod.rs"]
+mod tape;
 mod transcript;
 mod webhooks;
 #[path = "../whole/mod.rs"]

@@ -19,11 +19,14 @@ mod questions;
 mod races;
 mod read_models;
 mod rebuilding;
+mod recordings;
 mod report;
 mod rooms;
 #[path = "../smtp/mod.rs"]
 mod smtp;
 mod sqlite;
+#[path = "../tape/mod.rs"]
+mod tape;
 mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 17] = [
     "meetings_view",
     "attendances",
     "messages_view",
@@ -30,6 +30,9 @@ pub const TABLES: [&str; 14] = [
     "polls_view",
     "poll_votes_view",
     "invitations_view",
+    "recording_jobs",
+    "recording_tracks",
+    "recording_consents",
     "known_users",
     "listed_users",
     "projection_cursors",

@@ -52,7 +52,7 @@ pub(crate) fn unavailable(error: sqlx::Error) -> StoreError {
 macro_rules! migrations {
     ($dialect:literal) => {
         migrations!($dialect: 1 "0001_log", 2 "0002_read_models", 3 "0003_keys", 4 "0004_outbox", 5 "0005_nodes",
-            6 "0006_rooms", 7 "0007_polls", 8 "0008_captions", 9 "0009_webhooks")
+            6 "0006_rooms", 7 "0007_polls", 8 "0008_captions", 9 "0009_webhooks", 10 "0010_recordings")
     };
     ($dialect:literal: $($version:literal $name:literal),*) => {
         vec![$(Migration::new(
@@ -66,6 +66,14 @@ macro_rules! migrations {
 }
 
 impl Db {
+    /// The database's own clock, as an expression in milliseconds: leases of many nodes go by it.
+    pub(crate) fn clock(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres(_) => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        }
+    }
+
     /// Brings the schema up to date. PostgreSQL holds an advisory lock meanwhile, so many nodes may
     /// start at once; SQLite has one process anyway.
     pub async fn migrate(&self) -> Result<(), StoreError> {
@@ -86,14 +94,6 @@ impl Db {
                     .map_err(unavailable)?;
                 Migrator::with_migrations(migrations!("postgres")).run(&mut *connection).await.map_err(failed)
             }
-        }
-    }
-
-    /// The database's own time, in Unix milliseconds, as an expression of its SQL.
-    pub(crate) fn clock(&self) -> &'static str {
-        match self {
-            Self::Sqlite { .. } => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
-            Self::Postgres(_) => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
         }
     }
 

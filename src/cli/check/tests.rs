@@ -45,7 +45,7 @@ async fn a_check_before_the_first_start_leaves_nothing_behind() {
     let url = format!("sqlite://{}/data/convoke.db", folder.display());
     assert!(database(&config(&[("database_url", &url)])).await.unwrap().contains("is made at the first start"));
     let objects_url = format!("file://{}/data/objects", folder.display());
-    assert!(objects(&config(&[("objects_url", &objects_url)])).is_ok());
+    assert!(objects(&config(&[("objects_url", &objects_url)])).await.is_ok());
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -84,6 +84,11 @@ async fn keys_made_by_a_server_are_read_beside_it() {
     assert!(crate::auth::Keyring::new(made).verify(&token).is_ok());
     opened.db.close().await;
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn tools_that_are_not_installed_are_named_and_are_no_failure() {
+    assert!(tools(Err("ffprobe")).starts_with("ffprobe is not installed"));
 }
 
 #[test]
