@@ -14,6 +14,7 @@ mod common;
 mod deeds;
 mod interaction;
 mod plan;
+mod recordings;
 mod rooms;
 mod roster;
 
