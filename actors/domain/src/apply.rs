@@ -100,9 +100,6 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         Event::MeetingCreated { .. } | Event::HostChanged { .. } => {}
         Event::MeetingStarted { meeting, .. } | Event::MeetingUpdated { meeting, .. } => {
             state.info = meeting.clone();
-            if !meeting.settings.auto_record {
-                state.automatic.remove(&crate::ids::RoomId::Main);
-            }
         }
         Event::MeetingEnded { meeting, .. } | Event::MeetingCancelled { meeting } => {
             state.info = meeting.clone();

@@ -148,7 +148,9 @@ impl Recorders {
                 news.push(Observation::Missing { recording: *id, takes: lost });
             }
             let has_news = takes.values().any(|take| is_news(wanted, take));
-            if has_news || wanted.recording.interrupted {
+            // One that is to stop, and has nothing more that could be told, ends by being looked at.
+            let is_through = wanted.takes.values().all(|state| state.is_over()) && !wanted.takes.is_empty();
+            if has_news || wanted.recording.interrupted || (is_stopping && is_through) {
                 let takes = takes.values().cloned().collect();
                 news.push(Observation::Takes { recording: *id, takes });
             }

@@ -58,7 +58,8 @@ fn change(
         state.unfinished.insert(recording.id);
     }
     if recording.automatic || held {
-        fare(state, recording, held, at, limits);
+        let ended_itself = before.is_some_and(|(status, _)| status.is_running());
+        fare(state, recording, (held, ended_itself), at, limits);
     }
     if before.is_none() {
         watch(state, at);
@@ -68,8 +69,8 @@ fn change(
     }
 }
 
-/// One that failed is tried again, after a wait that doubles.
-fn fare(state: &mut Meeting, recording: &Recording, held: bool, at: Millis, limits: &Limits) {
+/// One that failed is tried again, after a wait that doubles; one that ended by itself, after a wait.
+fn fare(state: &mut Meeting, recording: &Recording, (held, ended_itself): (bool, bool), at: Millis, limits: &Limits) {
     let past = state.automatic.entry(recording.room).or_default();
     past.held = past.held || held;
     match recording.status {
@@ -82,7 +83,7 @@ fn fare(state: &mut Meeting, recording: &Recording, held: bool, at: Millis, limi
         }
         RecordingStatus::Completed => {
             past.failures = 0;
-            past.retry_at = None;
+            past.retry_at = ended_itself.then(|| at.saturating_add(limits.recording_retry_ms));
         }
         _ => past.retry_at = None,
     }

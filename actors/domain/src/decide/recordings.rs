@@ -262,6 +262,8 @@ fn note(turn: &mut Turn<'_>, id: RecordingId, mut take: Take) {
     let is_named =
         (1..=TAKE_ID_CHARS_MAX).contains(&take.id.chars().count()) && take.file.chars().count() <= TAKE_FILE_CHARS_MAX;
     if is_own && is_news && is_named {
+        // What was known of it before is not forgotten by a later word that does not say it.
+        take.started_at = take.started_at.or(live.takes.get(&take.id).and_then(|known| known.started_at));
         if let Some(error) = &mut take.error {
             *error = error.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
         }

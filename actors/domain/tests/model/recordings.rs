@@ -421,6 +421,7 @@ impl Run {
 
     fn changed(&mut self, recorded: &Recorded, now: &recording::Recording, held: bool, by: Option<ParticipantId>) {
         let at = recorded.at;
+        let ran = self.known.get(&now.id).is_some_and(Known::runs);
         if !self.known.contains_key(&now.id) {
             assert_eq!((now.status, now.interrupted), (Pending, false), "RC2");
             assert!(self.unfinished() < self.scene.limits.recordings_at_once_max, "RC1");
@@ -493,7 +494,10 @@ impl Run {
                         [Some(30_000), Some(60_000), None].get(fared.failures as usize - 1).copied().flatten();
                     fared.retry_at = fared.retry_at.map(|wait| at + wait);
                 }
-                Completed => fared.failures = 0,
+                Completed => {
+                    fared.failures = 0;
+                    fared.retry_at = ran.then_some(at + 30_000);
+                }
                 _ => {}
             }
         }
@@ -611,7 +615,7 @@ impl Run {
                 self.see(Observation::Unreachable { room });
                 self.learn();
                 let there = self.known.values().filter(|known| known.room == room);
-                assert!(there.into_iter().all(|known| !known.runs() || known.interrupted), "RC9");
+                assert!(there.into_iter().all(|known| known.status != RecordingStatus::Recording), "RC9");
             }
             Step::Come(who) => self.come(*who),
             Step::Lost(who) => self.scene.lost(&self.people[*who].clone()),

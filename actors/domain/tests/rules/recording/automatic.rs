@@ -72,9 +72,15 @@ fn rc7_turned_on_or_made_to_suit_during_the_meeting() {
     scene.settings(&ann, from(2));
     let id = runs(&scene);
     scene.settings(&ann, auto(false));
-    assert_eq!(runs(&scene), id, "what began goes on until it is stopped");
-    scene.does(&ann, stop(id));
-    assert_eq!(running(&scene, MAIN), []);
+    assert_eq!(status(&scene, id), Stopping, "taken back: at once");
+    scene.settings(&ann, auto(true));
+    assert_ne!(runs(&scene), id, "nobody stopped it");
+    let by_hand = {
+        scene.settings(&ann, auto(false));
+        starts(&mut scene, &ann, StartRecording::default())
+    };
+    scene.settings(&ann, from(3));
+    assert_eq!(runs(&scene), by_hand, "what somebody asked for goes on");
 }
 
 #[test]
@@ -172,7 +178,9 @@ fn rc7_one_that_was_completed_ends_a_row_of_failures() {
         }
         let id = runs(&scene);
         seen(&mut scene, id, TakeState::Complete);
-        assert_ne!(runs(&scene), id, "the next at once: people are there");
+        assert_eq!(running(&scene, MAIN), [], "it ended by itself: the next waits");
+        scene.pass(30_000);
+        assert_ne!(runs(&scene), id);
     }
 }
 
@@ -272,6 +280,7 @@ fn rc7_to_stop_what_the_settings_do_not_ask_for_holds_nothing() {
     scene.does(&ann, stop(sound));
     let id = runs(&scene);
     seen(&mut scene, id, TakeState::Complete);
+    scene.pass(30_000);
     runs(&scene);
 }
 
