@@ -21,8 +21,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const SPREAD_MS: u64 = 3_000;
 /// How old the listing may be that says whether a room is there.
 const GLANCE_AGE: Duration = Duration::from_secs(20);
-/// Who is in a room is looked at so often, whatever the listing says.
-const LOOK: Duration = Duration::from_secs(300);
+/// Who is in a room is looked at so often, whatever the listing says: that a track was muted, or that one took
+/// another's place, is told by a webhook that may be lost, or by none.
+const LOOK: Duration = Duration::from_secs(60);
 /// Between two looks for news, and what each device there adds to it: looking costs the media server more
 /// the more of them there are.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
