@@ -10,8 +10,9 @@ use convoke_domain::breakout::{Breakout, Help};
 use convoke_domain::caption::Caption;
 use convoke_domain::poll::Poll;
 use convoke_domain::question::Question;
+use convoke_domain::recording::Recording;
 use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Room, Timer};
-use convoke_domain::{Millis, ParticipantId, PollId, QuestionId, RoomId, Seq, SessionId};
+use convoke_domain::{Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId};
 use schemars::JsonSchema;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -64,7 +65,8 @@ pub struct Snapshot {
     pub lobby: Option<Vec<LobbyEntry>>,
     pub breakout: Option<ShownBreakout>,
     pub view: View,
-    pub recordings: Vec<Value>,
+    /// Those that something is still to come of, and the latest 20 of the others.
+    pub recordings: Vec<Recording>,
     pub timer: Option<Timer>,
     /// Who is to be seen first, in that order.
     pub spotlight: Vec<ParticipantId>,
@@ -77,6 +79,8 @@ pub struct Myself {
     pub participant: Participant,
     pub session: SessionId,
     pub permissions: Vec<String>,
+    /// What one said to being recorded, by recording, of those that are not over.
+    pub consents: Option<BTreeMap<RecordingId, bool>>,
 }
 
 /// The present set of breakout rooms.
