@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Socket, World, run, session_of};
+use common::{Socket, World, does, run, seconds, session};
 use convoke_actors::meeting::ToMeeting;
 use convoke_actors::ports::MediaNews;
 use convoke_domain::shapes::{Media, Role, Source};
@@ -13,24 +13,6 @@ use convoke_domain::{CloseCode, RoomId, SessionId};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-async fn seconds<const N: usize>(seconds: u64, sockets: [&mut Socket; N]) {
-    let time = Duration::from_secs(seconds);
-    futures_util::future::join_all(sockets.map(|socket| socket.listen(time))).await;
-    if N == 0 {
-        tokio::time::sleep(time).await;
-    }
-}
-
-async fn does(host: &mut Socket, kind: &str, data: Value) {
-    let id = host.command(kind, data).await;
-    let answer = host.answer(id).await;
-    assert_eq!(answer["ok"], true, "{answer}");
-}
-
-fn session(socket: &Socket) -> SessionId {
-    session_of(&json!({ "data": socket.snapshot() }))
-}
 
 /// Somebody who has joined and is connected to the media, where they publish everything.
 async fn connected(world: &World, name: &str, role: Role) -> Socket {

@@ -5,29 +5,14 @@
 
 mod common;
 
-use common::{Socket, World, run};
+use common::{Socket, World, does, run, seconds};
 use convoke_actors::meeting::ToMeeting;
 use convoke_actors::ports::{MediaNews, MeetingKey};
+use convoke_domain::RoomId;
 use convoke_domain::recording::TakeState::{self, Active, Complete, Ending, Failed, Starting};
 use convoke_domain::shapes::{Role, Settings, Source};
-use convoke_domain::{RoomId, SessionId};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-async fn seconds<const N: usize>(seconds: u64, sockets: [&mut Socket; N]) {
-    let time = Duration::from_secs(seconds);
-    futures_util::future::join_all(sockets.map(|socket| socket.listen(time))).await;
-    if N == 0 {
-        tokio::time::sleep(time).await;
-    }
-}
-
-async fn does(host: &mut Socket, kind: &str, data: Value) {
-    let id = host.command(kind, data).await;
-    let answer = host.answer(id).await;
-    assert_eq!(answer["ok"], true, "{answer}");
-}
 
 /// The statuses of all recordings as they were told, in order.
 fn told(socket: &Socket) -> Vec<&str> {
@@ -275,7 +260,7 @@ fn each_track_is_a_take_of_its_own_and_those_that_come_later_too() {
     run(|world| async move {
         world.rooms.reports_presence.store(true, Ordering::SeqCst);
         let mut ada = world.join("ada", Role::Host).await;
-        let session: SessionId = common::session_of(&json!({ "data": ada.snapshot() }));
+        let session = common::session(&ada);
         world.rooms.enter(RoomId::Main, session);
         world.rooms.publish(session, Source::Audio, "TR_a");
         world.rooms.publish(session, Source::Video, "TR_v");

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Socket, run, session_of};
+use common::{Socket, does, run, seconds, session};
 use convoke_actors::meeting::ToMeeting;
 use convoke_actors::ports::MediaNews;
 use convoke_domain::shapes::Role;
@@ -18,19 +18,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Time passes, and these clients read.
-async fn seconds<const N: usize>(seconds: u64, sockets: [&mut Socket; N]) {
-    let time = Duration::from_secs(seconds);
-    futures_util::future::join_all(sockets.map(|socket| socket.listen(time))).await;
-    if N == 0 {
-        tokio::time::sleep(time).await;
-    }
-}
-
-fn session(socket: &Socket) -> SessionId {
-    session_of(&json!({ "data": socket.snapshot() }))
-}
-
 /// Opens breakout rooms with these people in them; answers the rooms once they are told of.
 async fn open(host: &mut Socket, people: &[Vec<Value>], more: Value) -> Vec<RoomId> {
     let rooms: Vec<Value> = people.iter().map(|ids| json!({ "name": "a room", "participants": ids })).collect();
@@ -41,12 +28,6 @@ async fn open(host: &mut Socket, people: &[Vec<Value>], more: Value) -> Vec<Room
     let opened = host.event("breakout.opened").await;
     let ids = opened["data"]["rooms"].as_array().unwrap().iter();
     ids.map(|room| serde_json::from_value(room["id"].clone()).unwrap()).collect()
-}
-
-async fn does(host: &mut Socket, kind: &str, data: Value) {
-    let id = host.command(kind, data).await;
-    let answer = host.answer(id).await;
-    assert_eq!(answer["ok"], true, "{answer}");
 }
 
 /// Who is missing in a room, as a host was told last.

@@ -9,7 +9,7 @@ mod socket;
 mod store;
 
 pub use ports::{FakeBus, FakeClock, FakeDoors, FakeMedia, FakeRecorder, FakeRooms};
-pub use socket::{Socket, session_of};
+pub use socket::{Socket, does, seconds, session, session_of};
 pub use store::{FakeStore, Weather};
 
 use actix::Actor;

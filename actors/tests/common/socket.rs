@@ -155,3 +155,23 @@ impl Socket {
 pub fn session_of(snapshot: &Value) -> SessionId {
     serde_json::from_value(snapshot["data"]["self"]["session"].clone()).unwrap()
 }
+
+/// Time passes, and these clients read.
+pub async fn seconds<const N: usize>(seconds: u64, sockets: [&mut Socket; N]) {
+    let time = Duration::from_secs(seconds);
+    futures_util::future::join_all(sockets.map(|socket| socket.listen(time))).await;
+    if N == 0 {
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// A command that is taken.
+pub async fn does(socket: &mut Socket, kind: &str, data: Value) {
+    let id = socket.command(kind, data).await;
+    let answer = socket.answer(id).await;
+    assert_eq!(answer["ok"], true, "{answer}");
+}
+
+pub fn session(socket: &Socket) -> SessionId {
+    session_of(&json!({ "data": socket.snapshot() }))
+}
