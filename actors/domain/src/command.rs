@@ -11,7 +11,7 @@ use crate::ids::{
 use crate::poll::OpenPoll;
 use crate::recording::{Observation, StartRecording};
 use crate::rejection::Rejection;
-use crate::shapes::{Role, Settings, SettingsPatch, Source};
+use crate::shapes::{Quality, Role, Settings, SettingsPatch, Source};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -164,6 +164,9 @@ pub enum Command {
     },
     #[serde(rename = "participant.set_media")]
     SetMedia { audio: bool, video: bool, screen: bool },
+    /// A media server tells it to nobody but the devices.
+    #[serde(rename = "participant.set_quality")]
+    SetQuality { quality: Quality },
     #[serde(rename = "participant.remove")]
     Remove {
         participant: ParticipantId,
@@ -306,6 +309,7 @@ pub const COMMAND_TYPES: &[&str] = &[
     "participant.mute",
     "participant.permit",
     "participant.set_media",
+    "participant.set_quality",
     "participant.remove",
     "participant.to_lobby",
     "participants.list",

@@ -4,7 +4,7 @@
 use crate::caption::Caption;
 use crate::event::Recorded;
 use crate::ids::{ParticipantId, RoomId, SessionId};
-use crate::shapes::Media;
+use crate::shapes::{Media, Quality};
 use serde::{Deserialize, Serialize};
 
 /// Why a socket is closed, as the contract numbers it.
@@ -120,6 +120,7 @@ pub enum Signal {
     ReactionShown { participant: ParticipantId, emoji: String },
     MediaStates { participant: ParticipantId, media: Media },
     CaptionShown { caption: Caption },
+    QualityShown { participant: ParticipantId, quality: Quality },
 }
 
 // Outputs live for one turn; a box for every event would cost more than the room it saves.

@@ -43,6 +43,7 @@ const TABLE: &[Row] = &[
     row("participant.mute", "yy---"),
     row("participant.permit", "yy---"),
     row("participant.set_media", "yyyyy"),
+    row("participant.set_quality", "yyyy-"),
     row("participant.remove", "yy---"),
     row("participant.to_lobby", "yy---"),
     row("participants.list", "yyyyy"),

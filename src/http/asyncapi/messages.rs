@@ -11,7 +11,7 @@ use convoke_domain::caption::Caption;
 use convoke_domain::poll::Poll;
 use convoke_domain::question::Question;
 use convoke_domain::recording::Recording;
-use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Room, Timer};
+use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Quality, Room, Timer};
 use convoke_domain::{Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId};
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -183,6 +183,9 @@ pub enum Signal {
     ReactionShown { participant: ParticipantId, emoji: String },
     #[serde(rename = "media.states")]
     MediaStates { states: Vec<MediaState> },
+    /// How good somebody's connection is, as their device said.
+    #[serde(rename = "media.quality")]
+    QualityShown { participant: ParticipantId, quality: Quality },
     /// One slot a speaker and language; a final one is an event, too.
     #[serde(rename = "caption.shown")]
     CaptionShown { caption: Caption },

@@ -95,6 +95,7 @@ fn command_of(
         Command::Mute { whom, source } => moderation::mute(turn, caller, &whom, source),
         Command::Permit { whom, source, allowed } => moderation::permit(turn, caller, &whom, source, allowed),
         Command::SetMedia { audio, video, screen } => moderation::set_media(turn, caller, audio, video, screen),
+        Command::SetQuality { quality } => moderation::set_quality(turn, caller, quality),
         Command::Remove { participant, ban } => moderation::remove(turn, caller, participant, ban),
         Command::SendToLobby(one) => lobby::send_back(turn, caller, one.participant),
         Command::ListParticipants { cursor } => Ok(Reply::Roster { after: cursor }),
@@ -156,6 +157,7 @@ pub fn passing(
             let emoji = checked(emoji, "emoji", limits.emoji_chars_max).ok()?;
             Some((room, Signal::ReactionShown { participant: id, emoji }))
         }
+        Command::SetQuality { quality } => Some((room, Signal::QualityShown { participant: id, quality: *quality })),
         Command::PublishCaption(caption) if !caption.is_final => {
             let caption = captions::check(state, id, caption.clone(), now, limits).ok()?;
             Some((caption.room, Signal::CaptionShown { caption }))
@@ -191,6 +193,7 @@ fn action_of(command: &Command) -> &'static str {
         Command::Mute { .. } => "participant.mute",
         Command::Permit { .. } => "participant.permit",
         Command::SetMedia { .. } => "participant.set_media",
+        Command::SetQuality { .. } => "participant.set_quality",
         Command::Remove { .. } => "participant.remove",
         Command::SendToLobby(_) => "participant.to_lobby",
         Command::ListParticipants { .. } => "participants.list",

@@ -7,7 +7,7 @@ use crate::effect::{CloseCode, Effect, Signal};
 use crate::event::Event;
 use crate::ids::{ParticipantId, RoomId, SessionId, UserId};
 use crate::rejection::Rejection;
-use crate::shapes::{Connection, LobbyPolicy, Media, Source};
+use crate::shapes::{Connection, LobbyPolicy, Media, Quality, Source};
 use crate::turn::{Caller, Reply, Turn};
 use std::collections::BTreeSet;
 
@@ -116,6 +116,14 @@ pub fn set_media(
             turn.tell(Effect::Signal { room, signal: Signal::MediaStates { participant: id, media } });
         }
     }
+    Ok(Reply::Done)
+}
+
+/// Passes, like a reaction: what it was a moment ago concerns nobody.
+pub fn set_quality(turn: &mut Turn<'_>, caller: &Caller, quality: Quality) -> Result<Reply, Rejection> {
+    let participant = person(caller)?;
+    let room = turn.member(participant)?.participant.room;
+    turn.tell(Effect::Signal { room, signal: Signal::QualityShown { participant, quality } });
     Ok(Reply::Done)
 }
 

@@ -119,3 +119,19 @@ fn hd5_a_reaction_is_a_signal() {
     assert!(scene.recorded.is_empty());
     scene.refused(&bob, Command::React { emoji: "x".repeat(17) }, Code::TooLarge);
 }
+
+#[test]
+fn md11_how_good_a_connection_is_is_a_signal_to_the_room() {
+    let mut scene = Scene::new();
+    let bob = scene.enters("Bob", Role::Participant);
+    let quality = shapes::Quality::Poor;
+    scene.does(&bob, Command::SetQuality { quality });
+    let signal = Signal::QualityShown { participant: scene.id(&bob), quality };
+    assert_eq!(scene.effects, [Effect::Signal { room: RoomId::Main, signal }]);
+    assert!(scene.recorded.is_empty());
+    let rec = scene.enters("Rec", Role::Recorder);
+    scene.refused(&rec, Command::SetQuality { quality }, Code::NotPermitted);
+    let command = Command::SetQuality { quality };
+    let session = bob.session;
+    assert!(decide::passing(&scene.state, session, &command, scene.now, &scene.limits).is_some(), "and goes on alone");
+}

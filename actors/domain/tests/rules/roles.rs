@@ -25,6 +25,7 @@ const WHO: &[(&str, &[Role])] = {
         ("participant.mute", LEADS),
         ("participant.permit", LEADS),
         ("participant.set_media", ANY),
+        ("participant.set_quality", PEOPLE),
         ("participant.remove", LEADS),
         ("participant.to_lobby", LEADS),
         ("participants.list", ANY),

@@ -115,6 +115,10 @@ pub(super) fn signal_item(room: RoomId, signal: &Signal) -> Item {
             let data = format!(r#"{{"caption":{}}}"#, frame::json(caption));
             Item::Signal { room, key: format!("c{speaker}{lang}"), message: frame::notice("caption.shown", &data) }
         }
+        Signal::QualityShown { participant, quality } => {
+            let data = format!(r#"{{"participant":"{participant}","quality":{}}}"#, frame::json(quality));
+            Item::Signal { room, key: format!("q{participant}"), message: frame::notice("media.quality", &data) }
+        }
         Signal::MediaStates { participant, media } => {
             let media = frame::json(media);
             let data = format!(r#"{{"states":[{{"participant":"{participant}","media":{media}}}]}}"#);
