@@ -9,7 +9,7 @@ use common::{Socket, World, does, run, seconds, session};
 use convoke_actors::meeting::ToMeeting;
 use convoke_actors::ports::MediaNews;
 use convoke_domain::shapes::{Media, Role, Source};
-use convoke_domain::{CloseCode, RoomId, SessionId};
+use convoke_domain::{CloseCode, RoomId};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;

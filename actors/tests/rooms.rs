@@ -115,7 +115,7 @@ fn a_media_server_that_does_not_answer_is_asked_again() {
         let rooms = open(&mut ada, &[vec![]], json!({})).await;
         seconds(60, [&mut ada]).await;
         let tried = world.rooms.count("ensure", rooms[0]);
-        assert!((4..8).contains(&tried), "one call at a time: {tried}");
+        assert!((2..8).contains(&tried), "one call at a time, and others meanwhile: {tried}");
         world.rooms.is_stuck.store(false, Ordering::SeqCst);
         seconds(21, [&mut ada]).await;
         assert!(world.rooms.exists(rooms[0]));

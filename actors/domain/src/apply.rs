@@ -51,6 +51,7 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         last_layout: Vec::new(),
         recordings: BTreeMap::new(),
         unfinished: BTreeSet::new(),
+        asking: BTreeSet::new(),
         automatic: BTreeMap::new(),
         generations: BTreeMap::new(),
     })

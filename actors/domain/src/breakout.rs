@@ -208,7 +208,10 @@ impl Meeting {
     /// Forgets the closed rooms of former sets beyond a limit, oldest first.
     pub fn forget_rooms(&mut self, limits: &Limits) {
         let present = self.breakout.as_ref().map(|set| set.rooms.as_slice()).unwrap_or_default();
-        let old = self.rooms.values().filter(|room| room.state == RoomState::Closed && !present.contains(&room.id));
+        // A room whose recordings are still to be followed is needed for that.
+        let is_recorded = |id: RoomId| self.unfinished().any(|live| live.recording.room == id);
+        let is_old = |room: &&Room| room.state == RoomState::Closed && !present.contains(&room.id);
+        let old = self.rooms.values().filter(is_old).filter(|room| !is_recorded(room.id));
         let excess = self.rooms.len().saturating_sub(limits.rooms_kept_max);
         let forgotten: Vec<RoomId> = old.map(|room| room.id).take(excess).collect();
         self.rooms.retain(|id, _| !forgotten.contains(id));

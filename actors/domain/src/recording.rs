@@ -231,9 +231,16 @@ impl LiveRecording {
         self.is_asking() && self.consents.get(&participant) != Some(&true)
     }
 
-    /// Whether people are asked for their consent, and publish nothing without it.
+    /// Whether people are asked for their consent, and publish nothing without it: as long as something may
+    /// be taken down, though the recording was given up.
     pub fn is_asking(&self) -> bool {
-        self.recording.consent && self.recording.status.is_exposing()
+        let is_alive = || self.takes.values().any(|take| take.state.is_alive());
+        self.recording.consent && (self.recording.status.is_exposing() || is_alive())
+    }
+
+    /// Whether the recorder may still have something to say of it, also after its end was told.
+    pub fn is_open(&self) -> bool {
+        !self.is_over() || self.takes.values().any(|take| !take.state.is_over())
     }
 
     /// Whether it is shown as recorded, and nothing runs that would record the room as it is now.

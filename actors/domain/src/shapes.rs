@@ -248,6 +248,14 @@ pub enum Source {
 }
 
 impl Media {
+    pub fn set(&mut self, source: Source, on: bool) {
+        match source {
+            Source::Audio => self.audio = on,
+            Source::Video => self.video = on,
+            Source::Screen => self.screen = on,
+        }
+    }
+
     pub fn has(self, source: Source) -> bool {
         match source {
             Source::Audio => self.audio,

@@ -231,6 +231,9 @@ pub struct Meeting {
     /// Recordings that something is still to come of.
     #[serde(default)]
     pub unfinished: BTreeSet<RecordingId>,
+    /// Recordings that people are asked for their consent to.
+    #[serde(default)]
+    pub asking: BTreeSet<RecordingId>,
     /// How automatic recordings of rooms fared.
     #[serde(default)]
     pub automatic: BTreeMap<RoomId, Automatic>,
@@ -407,7 +410,10 @@ impl Meeting {
 
     /// What this person may publish just now.
     pub fn may_publish_all(&self, member: &Member) -> Media {
-        let may = |source| self.may_publish(member, source);
+        if self.is_withheld(member) {
+            return Media::default();
+        }
+        let may = |source| self.is_allowed(member, source);
         Media { audio: may(Source::Audio), video: may(Source::Video), screen: may(Source::Screen) }
     }
 
@@ -419,7 +425,13 @@ impl Meeting {
     /// Whether the room they are in is recorded, and their consent is missing.
     pub fn is_withheld(&self, member: &Member) -> bool {
         let Participant { id, room, .. } = member.participant;
-        !member.is_service() && self.unfinished().any(|live| live.recording.room == room && live.withholds(id))
+        let asking = || self.asking.iter().filter_map(|id| self.recordings.get(id));
+        !member.is_service() && asking().any(|live| live.recording.room == room && live.withholds(id))
+    }
+
+    /// Recordings of which the recorder may still have something to say.
+    pub fn open_recordings(&self) -> impl Iterator<Item = &LiveRecording> {
+        self.recordings.values().filter(|live| live.is_open())
     }
 
     pub fn generation(&self, room: RoomId) -> u32 {
@@ -440,9 +452,11 @@ impl Meeting {
 
     /// Whether this person may publish from this source just now.
     pub fn may_publish(&self, member: &Member, source: Source) -> bool {
-        if self.is_withheld(member) {
-            return false;
-        }
+        !self.is_withheld(member) && self.is_allowed(member, source)
+    }
+
+    /// What the roles, the settings and the hosts' words say, whatever is recorded.
+    fn is_allowed(&self, member: &Member, source: Source) -> bool {
         if member.participant.role.leads() {
             return true;
         }

@@ -25,10 +25,11 @@ use attached::HUB_SILENT_MS;
 use bytestring::ByteString;
 use convoke_domain::command::Input;
 use convoke_domain::event::LeaveReason;
+use convoke_domain::recording::{LiveRecording, Observation, Take};
 use convoke_domain::turn::{Now, Reply};
 use convoke_domain::{
-    Audience, Effect, Event, Meeting, Millis, Output, ParticipantId, Recorded, Rejection, RoomId, Seq, SessionId, Term,
-    deadlines, execute,
+    Audience, Effect, Event, Meeting, Millis, Output, ParticipantId, Recorded, RecordingId, Rejection, RoomId, Seq,
+    SessionId, Term, deadlines, execute,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ use tracing::Span;
 
 /// Events between two snapshots.
 const SNAPSHOT_EVENTS: u64 = 1_000;
+/// How soon a room is told again that could not take it.
+const UNTOLD_MS: Millis = 1_000;
 /// A time that has always come. It stays the same, so a commit leaves the index of it alone.
 const AT_ONCE: Millis = 0;
 
@@ -184,8 +187,16 @@ impl Live {
     }
 
     /// The media server says that something changed: the rooms look.
-    pub fn news(&mut self, news: MediaNews) {
+    pub fn news(&mut self, mut news: MediaNews) {
+        // What comes late of a recording that is over has no room that looks after it.
+        let is_over = |id: &RecordingId| self.state.recordings.get(id).is_some_and(LiveRecording::is_over);
+        let (late, takes) = news.takes.into_iter().partition(|(id, _)| is_over(id));
+        news.takes = takes;
         self.rooms.pass_on(news);
+        let late: Vec<(RecordingId, Take)> = late;
+        for (recording, take) in late {
+            self.input(Input::Seen(Observation::Takes { recording, takes: vec![take] }));
+        }
     }
 
     pub fn next_at(&self) -> Option<Millis> {
@@ -195,7 +206,8 @@ impl Live {
         let idle = is_left.then(|| self.idle_at());
         let silent = self.hubs.values().map(|word| word.at.saturating_add(HUB_SILENT_MS)).min();
         let renewal = self.renewals.values().min().copied();
-        [deadline, drop, idle, silent, renewal].into_iter().flatten().min()
+        let untold = self.rooms.is_behind().then(|| self.env.clock.now().saturating_add(UNTOLD_MS));
+        [deadline, drop, idle, silent, renewal, untold].into_iter().flatten().min()
     }
 
     fn idle_at(&self) -> Millis {

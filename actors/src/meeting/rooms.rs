@@ -83,7 +83,7 @@ impl Rooms {
         self.change = Change::Now;
         let is_over = state.info.status.is_over();
         let left = state.rooms.values().filter(|room| is_over || room.state == RoomState::Closed);
-        let is_followed = |room: &Room| state.unfinished().any(|live| live.recording.room == room.id);
+        let is_followed = |room: &Room| state.open_recordings().any(|live| live.recording.room == room.id);
         for room in left.filter(|room| was_owned || is_followed(room)) {
             let wanted = Arc::new(closed(state, key, room.id));
             self.rooms.insert(room.id, Handle { address: None, wanted, is_told: false });
@@ -254,6 +254,11 @@ impl Rooms {
         handle.address = Some(address);
     }
 
+    /// Something is to be told that could not be.
+    pub fn is_behind(&self) -> bool {
+        self.has_untold
+    }
+
     /// The media server says that something changed in these rooms. A room that is too busy to hear it looks
     /// by itself, later.
     pub fn pass_on(&self, news: MediaNews) {
@@ -327,10 +332,10 @@ fn closed(state: &Meeting, key: &MeetingKey, room: RoomId) -> Wanted {
 }
 
 fn recordings_of(state: &Meeting, room: RoomId) -> BTreeMap<RecordingId, WantedRecording> {
-    let here = state.unfinished().filter(|live| live.recording.room == room);
+    let here = state.open_recordings().filter(|live| live.recording.room == room);
     let wanted = |live: &LiveRecording| WantedRecording {
         recording: live.recording.clone(),
-        takes: live.takes.values().map(|take| (take.id.clone(), take.state)).collect(),
+        takes: live.takes.values().map(|take| (take.id.clone(), (take.part.clone(), take.state))).collect(),
     };
     here.map(|live| (live.recording.id, wanted(live))).collect()
 }
@@ -341,7 +346,7 @@ fn elsewhere(state: &Meeting, room: RoomId) -> Elsewhere {
     }
     let is_live = state.info.status == Status::Live;
     let others = state.rooms.values().filter(|other| is_live && other.id != room && other.state != RoomState::Closed);
-    let recordings = state.unfinished().filter(|live| live.recording.room != room);
+    let recordings = state.open_recordings().filter(|live| live.recording.room != room);
     Elsewhere {
         rooms: others.map(|other| (other.id, state.generation(other.id))).collect(),
         recordings: recordings.map(|live| live.recording.id).collect(),

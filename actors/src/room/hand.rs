@@ -32,6 +32,12 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Whoever goes elsewhere has this long to leave by themselves.
 const LEAVING: Duration = Duration::from_secs(1);
+/// How soon people are looked at again of whom something could not be done.
+const LOOK_FAILED: Duration = Duration::from_secs(2);
+/// How long a room that is closed waits for what runs in it to be ended.
+const CLOSING: Duration = Duration::from_secs(5);
+/// Former generations that are put away by whoever takes a meeting over.
+const FORMERS_MAX: usize = 16;
 /// How soon the lease is asked for again.
 const LEASE_LOOK: Duration = Duration::from_secs(1);
 
@@ -46,16 +52,22 @@ pub struct Hand {
     /// When it is next asked whether the room is still there.
     glance_at: Instant,
     interval: Duration,
-    /// A generation that was replaced.
-    former: Option<MediaRoom>,
+    /// Generations that were replaced, and may still be there.
+    formers: BTreeSet<MediaRoom>,
     /// Rooms of the meeting that nobody looks after, as they were at the last glance; and those that were
     /// so at the glance before, too.
     strays: BTreeSet<(RoomId, u32)>,
     condemned: BTreeSet<(RoomId, u32)>,
     look_at: Instant,
+    /// When the latest look was asked for, and when the latest answer came.
+    look_began_at: Option<Instant>,
     looked_at: Option<Instant>,
+    /// When something was last wanted that a look from before does not answer.
+    worded_at: Instant,
+    closed_at: Option<Instant>,
     rest_until: Instant,
-    backoff: Duration,
+    /// Kinds of calls that failed, until when they rest, and how long they did.
+    rests: BTreeMap<Kind, (Instant, Duration)>,
     /// Its media room is deleted, as was wanted.
     is_deleted: bool,
     arrived: BTreeSet<ParticipantId>,
@@ -88,13 +100,21 @@ impl Hand {
             made: None,
             glance_at: now,
             interval: interval_of(&wanted.media),
-            former: None,
+            // Of an owner that died nobody knows what it had put away.
+            formers: (0..wanted.media.generation)
+                .rev()
+                .take(FORMERS_MAX)
+                .map(|generation| MediaRoom { generation, ..wanted.media.clone() })
+                .collect(),
             strays: BTreeSet::new(),
             condemned: BTreeSet::new(),
             look_at: now,
+            look_began_at: None,
             looked_at: None,
+            worded_at: now,
+            closed_at: None,
             rest_until: now,
-            backoff: BACKOFF_FIRST,
+            rests: BTreeMap::new(),
             is_deleted: false,
             arrived: BTreeSet::new(),
             late: BTreeSet::new(),
@@ -132,12 +152,19 @@ impl Hand {
         self.sessions = sessions;
         self.migrations.keep(|id| wanted.people.contains_key(&id));
         if wanted.media != self.wanted.media {
+            self.formers.insert(self.wanted.media.clone());
             self.people.forget();
             self.look_within(now, Duration::ZERO);
         }
+        self.formers.remove(&wanted.media);
         self.recorders.want(&wanted, now);
-        if self.people.has_unmuted(&wanted) {
+        let is_new = wanted.recordings.keys().any(|id| !self.wanted.recordings.contains_key(id));
+        if is_new || self.people.has_unmuted(&wanted) {
+            self.worded_at = now;
             self.look_within(now, Duration::ZERO);
+        }
+        if !wanted.is_closed() {
+            self.closed_at = None;
         }
         self.wanted = wanted;
     }
@@ -182,45 +209,81 @@ impl Hand {
         news
     }
 
+    /// Each kind of call rests by itself when it failed, so that what the media cannot do keeps nothing
+    /// else from being done.
     pub fn next_call(&mut self, now: Instant, has_recorder: bool) -> Option<Call> {
         if now < self.rest_until || self.is_gone() {
             return None;
         }
-        let room = self.wanted.media.clone();
-        // What runs in a room ends before the room does.
-        let none = BTreeMap::new();
-        let there = self.people.there().unwrap_or(&none);
-        let step = self.recorders.next_step(&self.wanted, there, now).filter(|_| has_recorder);
-        if self.wanted.is_closed() {
-            if let Some(Step::End(take)) = step {
-                return Some(Call::End { take });
-            }
-            if !self.is_deleted {
-                return Some(Call::Delete { room: self.former.clone().unwrap_or(room) });
-            }
-            return step.map(|step| self.call_of(step));
+        let call = self.choose(now, has_recorder)?;
+        if let Call::Look { .. } = call {
+            // What is asked for meanwhile is another look.
+            self.look_began_at = Some(now);
+            self.look_at = now.checked_add(LOOK).unwrap_or(now);
         }
-        if self.made.as_ref() != Some(&room) {
+        Some(call)
+    }
+
+    fn may(&self, kind: Kind, now: Instant) -> bool {
+        self.rests.get(&kind).is_none_or(|(until, _)| *until <= now)
+    }
+
+    fn choose(&mut self, now: Instant, has_recorder: bool) -> Option<Call> {
+        let room = self.wanted.media.clone();
+        if self.wanted.is_closed() {
+            return self.choose_closed(now, has_recorder);
+        }
+        if self.made.as_ref() != Some(&room) && self.may(Kind::Ensure, now) {
             return Some(Call::Ensure { room });
         }
-        if let Some(former) = &self.former {
+        if let Some(former) = self.formers.first().filter(|_| self.may(Kind::Delete, now)) {
             return Some(Call::Delete { room: former.clone() });
         }
-        if now >= self.look_at {
+        if now >= self.look_at && self.may(Kind::Look, now) {
             return Some(Call::Look { room });
         }
-        if let Some(deed) = self.people.next_deed(&self.wanted) {
+        let is_fresh = self.look_began_at.is_some_and(|at| at >= self.worded_at);
+        if self.may(Kind::Deed, now)
+            && let Some(deed) = self.people.next_deed(&self.wanted, is_fresh)
+        {
             return Some(Call::Deed { room, deed });
         }
-        if let Some(step) = step {
-            return Some(self.call_of(step));
+        let is_seen = is_fresh && self.people.is_in_line(&self.wanted);
+        if let Some(step) = self.step(now, is_seen, has_recorder) {
+            return Some(step);
         }
-        if let Some((room, generation)) = self.condemned.first().copied() {
+        if let Some((room, generation)) = self.condemned.first().copied().filter(|_| self.may(Kind::Delete, now)) {
             let key = self.wanted.media.key.clone();
             return Some(Call::Delete { room: MediaRoom { key, room, generation } });
         }
         let age_max = if self.strays.is_empty() { GLANCE_AGE } else { Duration::from_secs(1) };
-        (now >= self.glance_at).then_some(Call::Glance { key: room.key, age_max })
+        let is_due = now >= self.glance_at && self.may(Kind::Glance, now);
+        is_due.then_some(Call::Glance { key: room.key, age_max })
+    }
+
+    /// What runs in a room ends before the room does, if it does so soon.
+    fn choose_closed(&mut self, now: Instant, has_recorder: bool) -> Option<Call> {
+        let closed_at = *self.closed_at.get_or_insert(now);
+        let waits = has_recorder && now.duration_since(closed_at) < CLOSING && self.recorders.has_to_end(&self.wanted);
+        let step = self.step(now, false, has_recorder);
+        if waits || self.is_deleted {
+            return step;
+        }
+        if !self.may(Kind::Delete, now) {
+            return step;
+        }
+        let room = self.formers.first().cloned().unwrap_or_else(|| self.wanted.media.clone());
+        Some(Call::Delete { room })
+    }
+
+    fn step(&self, now: Instant, is_seen: bool, has_recorder: bool) -> Option<Call> {
+        let none = BTreeMap::new();
+        let there = self.people.there().unwrap_or(&none);
+        if !has_recorder {
+            return None;
+        }
+        let call = self.call_of(self.recorders.next_step(&self.wanted, there, is_seen, now)?);
+        self.may(Kind::of(&call), now).then_some(call)
     }
 
     fn call_of(&self, step: Step) -> Call {
@@ -240,11 +303,16 @@ impl Hand {
             }
             Called::Failed => {
                 self.failed(&call, now);
-                self.rest_until = after(self.backoff);
-                self.backoff = self.backoff.saturating_mul(2).min(BACKOFF_MAX);
+                let rest = self.rests.get(&Kind::of(&call)).map_or(BACKOFF_FIRST, |(_, rest)| rest.saturating_mul(2));
+                let rest = rest.min(BACKOFF_MAX);
+                self.rests.insert(Kind::of(&call), (after(rest), rest));
                 return;
             }
-            Called::There(there) => self.looked(there, now),
+            Called::There(there) => {
+                if let Call::Look { room } = &call {
+                    self.looked(room, there, now);
+                }
+            }
             Called::Glanced(glance) => self.glanced(glance, now),
             Called::Listed(takes) => {
                 let news = self.recorders.listed(takes, &self.wanted, now);
@@ -258,15 +326,20 @@ impl Hand {
             }
             Called::Done => self.done(&call, now),
         }
-        self.backoff = BACKOFF_FIRST;
+        self.rests.remove(&Kind::of(&call));
     }
 
     fn failed(&mut self, call: &Call, now: Instant) {
         match call {
             Call::List { .. } => self.recorders.failed(now),
             Call::Begin { order } => self.recorders.may_have_begun(order, now),
+            Call::End { take } => self.recorders.ended(take, now),
             // They may have gone, or done otherwise, meanwhile.
-            Call::Deed { .. } => self.look_within(now, Duration::ZERO),
+            Call::Deed { deed, .. } => {
+                self.people.could_not(deed);
+                self.look_within(now, LOOK_FAILED);
+            }
+            Call::Look { .. } => self.look_at = now,
             _ => {}
         }
     }
@@ -274,15 +347,17 @@ impl Hand {
     fn done(&mut self, call: &Call, now: Instant) {
         match call {
             Call::Ensure { room } => {
-                let before = self.made.replace(room.clone());
-                self.former = self.former.take().or(before.filter(|before| before != room));
+                self.made = Some(room.clone());
+                if self.wanted.media != *room {
+                    self.formers.insert(room.clone());
+                }
                 self.glance_at = now.checked_add(self.interval).unwrap_or(now);
             }
             Call::Delete { room } => {
                 if self.condemned.remove(&(room.room, room.generation)) {
                     repaired("stray");
                 }
-                self.former.take_if(|former| former == room);
+                self.formers.remove(room);
                 self.is_deleted = self.wanted.is_closed() && self.wanted.media == *room;
             }
             Call::Deed { deed, .. } => {
@@ -344,10 +419,14 @@ impl Hand {
         !self.strays.is_subset(&self.condemned)
     }
 
-    fn looked(&mut self, there: Option<BTreeMap<SessionId, Guest>>, now: Instant) {
+    fn looked(&mut self, room: &MediaRoom, there: Option<BTreeMap<SessionId, Guest>>, now: Instant) {
         self.looked_at = Some(now);
         let after = |wait: Duration| now.checked_add(wait).unwrap_or(now);
-        self.look_at = after(LOOK);
+        // Another generation is wanted meanwhile, whose people these are not.
+        if *room != self.wanted.media {
+            self.look_at = now;
+            return;
+        }
         let Some(there) = there else { return };
         let has_come = |id: &ParticipantId| {
             let person = self.wanted.people.get(id);
@@ -358,22 +437,62 @@ impl Hand {
         let (news, again) = self.people.look(there, &self.wanted, &self.sessions, now);
         self.seen.extend(news);
         if let Some(wait) = again {
-            self.look_at = after(wait);
+            self.look_at = self.look_at.min(after(wait));
         }
     }
 
     /// When there is something to do next, if nobody says anything before. What waits for a call
     /// under way needs no timer.
     pub fn next_at(&self, now: Instant, is_calling: bool, has_recorder: bool) -> Option<Instant> {
+        if self.is_gone() {
+            return None;
+        }
         let recorders = self.recorders.next_at(&self.wanted).filter(|_| has_recorder);
+        let closing = self.closed_at.and_then(|at| at.checked_add(CLOSING)).filter(|at| *at > now);
         let of_call = match (self.wanted.is_closed(), self.is_deleted) {
-            (true, false) => Some(self.rest_until),
+            (true, false) => {
+                [Some(self.rest_until).filter(|_| closing.is_none()), closing, recorders].into_iter().flatten().min()
+            }
             (true, true) => recorders,
             (false, _) => Some(self.glance_at.min(self.look_at)).into_iter().chain(recorders).min(),
+        };
+        // What rests is tried again then; until then its time is over and makes no other hurry.
+        let rested = self.rests.values().map(|(until, _)| *until).filter(|until| *until > now).min();
+        let of_call = match of_call {
+            Some(at) if at <= now => rested.or(Some(at)),
+            at => at.into_iter().chain(rested).min(),
         };
         let of_call = of_call.filter(|_| !is_calling).map(|at| at.max(self.rest_until));
         let to_come = self.migrations.next_at().filter(|at| *at > now);
         of_call.into_iter().chain(to_come).min()
+    }
+}
+
+/// Kinds of calls, as far as one may fail without the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Ensure,
+    Delete,
+    Glance,
+    Look,
+    Deed,
+    List,
+    Begin,
+    End,
+}
+
+impl Kind {
+    fn of(call: &Call) -> Self {
+        match call {
+            Call::Ensure { .. } => Self::Ensure,
+            Call::Delete { .. } => Self::Delete,
+            Call::Glance { .. } => Self::Glance,
+            Call::Look { .. } => Self::Look,
+            Call::Deed { .. } => Self::Deed,
+            Call::List { .. } => Self::List,
+            Call::Begin { .. } => Self::Begin,
+            Call::End { .. } => Self::End,
+        }
     }
 }
 

@@ -125,6 +125,10 @@ impl RoomActor {
     fn step(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let Phase::Up(hand) = &mut self.phase else { return };
+        if hand.is_gone() {
+            self.tell(Word::Gone);
+            return ctx.stop();
+        }
         let has_recorder = self.media.recorder.is_there();
         hand.pass_time(now, self.media.rooms.reports_presence());
         let news = hand.news();
@@ -176,10 +180,6 @@ impl RoomActor {
             Called::Failed
         });
         hand.called(call, outcome, Instant::now());
-        if hand.is_gone() {
-            self.tell(Word::Gone);
-            return ctx.stop();
-        }
         self.step(ctx);
     }
 }

@@ -3,8 +3,8 @@
 //! to the meeting. One look says all of that; between looks nothing is believed to have changed but what
 //! was changed from here.
 
-use super::words::Wanted;
-use crate::ports::Guest;
+use super::words::{Person, Wanted};
+use crate::ports::{Guest, Track};
 use convoke_domain::recording::Observation;
 use convoke_domain::shapes::{Media as Sources, Source};
 use convoke_domain::{ParticipantId, Seq, SessionId};
@@ -29,6 +29,8 @@ pub struct People {
     /// Sessions that were never wanted here and were there at the last look.
     suspects: BTreeSet<SessionId>,
     expelled: BTreeSet<SessionId>,
+    /// What could not be done since the last look: another is done meanwhile.
+    failed: Vec<Deed>,
     /// Up to which event somebody was muted here.
     muted: BTreeMap<(ParticipantId, Source), Seq>,
     /// Since when somebody publishes other things than the meeting has it.
@@ -83,6 +85,7 @@ impl People {
         let known = |session: &SessionId| self.revoked.contains_key(session) || self.suspects.contains(session);
         (self.expelled, self.suspects) = strangers.partition(known);
         self.there = Some(there);
+        self.failed.clear();
         let news = self.differences(wanted, now);
         let again =
             [(!self.suspects.is_empty()).then_some(SUSPICION), (!self.differing.is_empty()).then_some(SETTLING)];
@@ -97,7 +100,11 @@ impl People {
         for (id, person) in &wanted.people {
             let guests = person.sessions.iter().filter_map(|session| there.get(session));
             let all = guests.map(Guest::publishes).fold(Sources::default(), union);
-            let media = common(all, person.may);
+            let mut media = common(all, person.may);
+            // What is still to be muted is no news.
+            for source in person.mutes.keys().filter(|source| !self.is_muted(*id, **source, person)) {
+                media.set(*source, person.media.has(*source));
+            }
             if media == person.media {
                 continue;
             }
@@ -114,33 +121,59 @@ impl People {
         news
     }
 
-    /// What is to be done next, by what was last seen.
-    pub fn next_deed(&mut self, wanted: &Wanted) -> Option<Deed> {
-        if let Some(session) = self.expelled.first() {
-            return Some(Deed::Remove(*session));
+    /// Whether everybody who is there may publish what they are to, and nothing else.
+    pub fn is_in_line(&self, wanted: &Wanted) -> bool {
+        let Some(there) = &self.there else { return true };
+        wanted.people.values().all(|person| {
+            let guests = person.sessions.iter().filter_map(|session| there.get(session));
+            guests.into_iter().all(|guest| guest.may == person.may)
+        })
+    }
+
+    fn is_muted(&self, id: ParticipantId, source: Source, person: &Person) -> bool {
+        let done = self.muted.get(&(id, source));
+        person.mutes.get(&source).is_none_or(|seq| done.is_some_and(|done| done >= seq))
+    }
+
+    /// It could not be done: others come first, until somebody looked again.
+    pub fn could_not(&mut self, deed: &Deed) {
+        self.failed.push(deed.clone());
+    }
+
+    /// What is to be done next, by what was last seen. `is_fresh`: that was after the newest word; whoever is
+    /// quiet then is muted.
+    pub fn next_deed(&mut self, wanted: &Wanted, is_fresh: bool) -> Option<Deed> {
+        let may = |deed: &Deed| !self.failed.contains(deed);
+        if let Some(deed) = self.expelled.iter().map(|session| Deed::Remove(*session)).find(may) {
+            return Some(deed);
         }
         let there = self.there.as_ref()?;
+        let mut quiet = Vec::new();
         for (id, person) in &wanted.people {
             let guests = || person.sessions.iter().filter_map(|session| Some((*session, there.get(session)?)));
-            if let Some((session, _)) = guests().find(|(_, guest)| guest.may != person.may) {
-                return Some(Deed::Permit(session, person.may));
+            let differs = guests().filter(|(_, guest)| guest.may != person.may);
+            if let Some(deed) = differs.map(|(session, _)| Deed::Permit(session, person.may)).find(may) {
+                return Some(deed);
             }
             for (source, seq) in &person.mutes {
                 if self.muted.get(&(*id, *source)).is_some_and(|done| done >= seq) {
                     continue;
                 }
-                let is_loud = |(session, guest): (SessionId, &Guest)| {
-                    let mut tracks = guest.tracks.iter();
-                    let track = tracks.find(|track| track.source == *source && !track.is_muted)?;
-                    Some(Deed::Mute(session, track.id.clone()))
-                };
-                if let Some(deed) = guests().find_map(is_loud) {
-                    return Some(deed);
+                let is_loud = |track: &&Track| track.source == *source && !track.is_muted;
+                let loud = guests().flat_map(|(session, guest)| {
+                    guest.tracks.iter().filter(is_loud).map(move |track| Deed::Mute(session, track.id.clone()))
+                });
+                let loud: Vec<Deed> = loud.collect();
+                if let Some(deed) = loud.iter().find(|deed| may(deed)) {
+                    return Some(deed.clone());
                 }
-                // From here on it is theirs to turn on again.
-                self.muted.insert((*id, *source), *seq);
+                if loud.is_empty() && is_fresh {
+                    // From here on it is theirs to turn on again.
+                    quiet.push(((*id, *source), *seq));
+                }
             }
         }
+        self.muted.extend(quiet);
         None
     }
 

@@ -26,6 +26,8 @@ const END_AGAIN: Duration = Duration::from_secs(10);
 pub const AWAY: Duration = Duration::from_secs(20);
 
 pub struct Recorders {
+    /// Since when nothing was begun from here, and nothing else wanted: a listing must be younger than that.
+    changed_at: Instant,
     /// The takes of the meeting, as last seen; none before the first listing.
     listed: Option<BTreeMap<RecordingId, BTreeMap<String, Take>>>,
     /// Those that stood in the listing before it, too.
@@ -35,7 +37,8 @@ pub struct Recorders {
     began: BTreeMap<(RecordingId, Part), Instant>,
     ended: BTreeMap<String, Instant>,
     silent_since: Option<Instant>,
-    is_doubted: bool,
+    /// When the meeting was last told that what runs is to be doubted.
+    doubted_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +52,14 @@ pub enum Step {
 impl Recorders {
     pub fn new(now: Instant) -> Self {
         Self {
+            changed_at: now,
             listed: None,
             twice_listed: BTreeSet::new(),
             list_at: now,
             began: BTreeMap::new(),
             ended: BTreeMap::new(),
             silent_since: None,
-            is_doubted: false,
+            doubted_at: None,
         }
     }
 
@@ -65,18 +69,27 @@ impl Recorders {
         if wanted.recordings.values().any(is_pressing) {
             self.list_at = self.list_at.min(now);
         }
+        self.changed_at = now;
         self.began.retain(|(id, _), _| wanted.recordings.contains_key(id));
     }
 
     pub fn next_at(&self, wanted: &Wanted) -> Option<Instant> {
-        let doubt = self.silent_since.filter(|_| !self.is_doubted && is_running(wanted));
-        let doubt = doubt.and_then(|since| since.checked_add(AWAY));
+        let doubt = self.silent_since.filter(|_| is_running(wanted));
+        let doubt = doubt.and_then(|since| self.doubted_at.unwrap_or(since).checked_add(AWAY));
         Some(self.list_at).into_iter().chain(doubt).min()
     }
 
-    pub fn next_step(&self, wanted: &Wanted, there: &BTreeMap<SessionId, Guest>, now: Instant) -> Option<Step> {
+    /// `is_seen`: people were looked at since the newest recording was wanted, and what they may not is taken down.
+    pub fn next_step(
+        &self,
+        wanted: &Wanted,
+        there: &BTreeMap<SessionId, Guest>,
+        is_seen: bool,
+        now: Instant,
+    ) -> Option<Step> {
         if now >= self.list_at {
-            return Some(Step::List(self.interval(wanted).saturating_sub(Duration::from_secs(1)).min(LATER)));
+            // Never from before something was begun, or wanted, here.
+            return Some(Step::List(now.duration_since(self.changed_at).min(LATER)));
         }
         let listed = self.listed.as_ref()?;
         let stray = listed.iter().flat_map(|(id, takes)| takes.values().map(move |take| (*id, take)));
@@ -91,12 +104,13 @@ impl Recorders {
             return None;
         }
         let running = wanted.recordings.values().filter(|wanted| wanted.recording.status.is_running());
-        for WantedRecording { recording, .. } in running {
-            let takes = listed.get(&recording.id);
+        for WantedRecording { recording, takes } in running.filter(|wanted| is_seen || !wanted.recording.consent) {
+            // What the meeting has heard of is not begun again, whatever became of it.
+            let listed = listed.get(&recording.id).into_iter().flat_map(BTreeMap::values);
+            let known: BTreeSet<&str> =
+                listed.map(|take| take.part.as_str()).chain(takes.values().map(|(part, _)| part.as_str())).collect();
             let is_taken = |part: &Part| {
-                let name = part.to_string();
-                let is_begun = self.began.contains_key(&(recording.id, part.clone()));
-                is_begun || takes.is_some_and(|takes| takes.values().any(|take| take.part == name))
+                self.began.contains_key(&(recording.id, part.clone())) || known.contains(part.to_string().as_str())
             };
             if let Some(part) = parts(recording, wanted, there).into_iter().find(|part| !is_taken(part)) {
                 return Some(Step::Begin(Box::new(order(&wanted.media, recording, part))));
@@ -111,13 +125,25 @@ impl Recorders {
         match wanted.recordings.get(&id) {
             Some(this) => {
                 let is_former = take.generation().is_some_and(|generation| generation != wanted.media.generation);
-                !this.recording.status.is_running() || wanted.is_closed() || is_former
+                let is_double = || {
+                    let takes = self.listed.iter().flat_map(|listed| listed.get(&id)).flat_map(BTreeMap::values);
+                    let alive = takes.filter(|other| other.part == take.part && other.state.is_alive());
+                    alive.map(|other| &other.id).min() != Some(&take.id)
+                };
+                !this.recording.status.is_running() || wanted.is_closed() || is_former || is_double()
             }
             None => {
                 let is_main = wanted.media.room == RoomId::Main;
                 is_main && !wanted.elsewhere.recordings.contains(&id) && self.twice_listed.contains(&take.id)
             }
         }
+    }
+
+    /// Whether something runs here that was not asked to end.
+    pub fn has_to_end(&self, wanted: &Wanted) -> bool {
+        let is_left =
+            |(take, (_, state)): (&String, &(String, TakeState))| state.is_alive() && !self.ended.contains_key(take);
+        wanted.recordings.values().any(|wanted| wanted.takes.iter().any(is_left))
     }
 
     fn interval(&self, wanted: &Wanted) -> Duration {
@@ -128,7 +154,7 @@ impl Recorders {
     /// It was listed. Answers what the meeting is to hear.
     pub fn listed(&mut self, takes: Takes, wanted: &Wanted, now: Instant) -> Vec<Observation> {
         self.silent_since = None;
-        self.is_doubted = false;
+        self.doubted_at = None;
         self.list_at = now.checked_add(self.interval(wanted)).unwrap_or(now);
         self.began.retain(|_, at| now.duration_since(*at) < LISTED_AFTER);
         self.ended.retain(|_, at| now.duration_since(*at) < END_AGAIN);
@@ -139,17 +165,20 @@ impl Recorders {
         let none = BTreeMap::new();
         for (id, wanted) in &wanted.recordings {
             let takes = listed.get(id).unwrap_or(&none);
-            let is_begun = self.began.keys().any(|(recording, _)| recording == id);
-            let is_lost = |(take, state): &(&String, &TakeState)| !state.is_over() && !takes.contains_key(*take);
+            let begun: BTreeSet<String> =
+                self.began.keys().filter(|(of, _)| of == id).map(|(_, part)| part.to_string()).collect();
+            let is_lost = |(take, (part, state)): &(&String, &(String, TakeState))| {
+                !state.is_over() && !takes.contains_key(*take) && !begun.contains(part)
+            };
             let lost: BTreeSet<String> = wanted.takes.iter().filter(is_lost).map(|(take, _)| take.clone()).collect();
             let is_stopping = wanted.recording.status == RecordingStatus::Stopping;
-            let has_nothing = wanted.takes.is_empty() && takes.is_empty() && is_stopping;
-            if (!lost.is_empty() || has_nothing) && !is_begun {
+            let has_nothing = wanted.takes.is_empty() && takes.is_empty() && begun.is_empty() && is_stopping;
+            if !lost.is_empty() || has_nothing {
                 news.push(Observation::Missing { recording: *id, takes: lost });
             }
             let has_news = takes.values().any(|take| is_news(wanted, take));
             // One that is to stop, and has nothing more that could be told, ends by being looked at.
-            let is_through = wanted.takes.values().all(|state| state.is_over()) && !wanted.takes.is_empty();
+            let is_through = wanted.takes.values().all(|(_, state)| state.is_over()) && !wanted.takes.is_empty();
             if has_news || wanted.recording.interrupted || (is_stopping && is_through) {
                 let takes = takes.values().cloned().collect();
                 news.push(Observation::Takes { recording: *id, takes });
@@ -168,16 +197,18 @@ impl Recorders {
     /// Whether what runs is to be doubted from now on.
     pub fn doubts(&mut self, wanted: &Wanted, now: Instant) -> Option<Observation> {
         let is_long = self.silent_since.is_some_and(|since| now.duration_since(since) >= AWAY);
-        if !is_long || self.is_doubted || !is_running(wanted) {
+        let is_told = self.doubted_at.is_some_and(|at| now.duration_since(at) < AWAY);
+        if !is_long || is_told || !is_running(wanted) {
             return None;
         }
-        self.is_doubted = true;
+        self.doubted_at = Some(now);
         Some(Observation::Unreachable { room: wanted.media.room })
     }
 
     /// It was begun; the recorder says so.
     pub fn began(&mut self, order: &TakeOrder, take: Take, now: Instant) -> Observation {
         self.began.insert((order.recording, order.part.clone()), now);
+        self.changed_at = now;
         self.list_at = self.list_at.min(now.checked_add(SOON).unwrap_or(now));
         self.hear(order.recording, take.clone());
         Observation::Takes { recording: order.recording, takes: vec![take] }
@@ -187,6 +218,7 @@ impl Recorders {
     /// show it.
     pub fn may_have_begun(&mut self, order: &TakeOrder, now: Instant) {
         self.began.insert((order.recording, order.part.clone()), now);
+        self.changed_at = now;
         self.list_at = self.list_at.min(now.checked_add(SOON).unwrap_or(now));
     }
 
@@ -229,7 +261,7 @@ fn is_running(wanted: &Wanted) -> bool {
 }
 
 fn is_news(wanted: &WantedRecording, take: &Take) -> bool {
-    wanted.takes.get(&take.id).is_none_or(|known| !known.is_over() && take.state > *known)
+    wanted.takes.get(&take.id).is_none_or(|(_, known)| !known.is_over() && take.state > *known)
 }
 
 fn interval_of(recording: &Recording) -> Duration {

@@ -23,11 +23,11 @@ pub struct Person {
     pub mutes: BTreeMap<Source, Seq>,
 }
 
-/// A recording that something is still to come of, with what is known of its takes.
+/// A recording that something is still to come of, with what is known of its takes: part and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedRecording {
     pub recording: Recording,
-    pub takes: BTreeMap<String, TakeState>,
+    pub takes: BTreeMap<String, (String, TakeState)>,
 }
 
 /// What the other rooms of a meeting look after.

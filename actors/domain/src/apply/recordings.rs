@@ -10,6 +10,27 @@ use crate::state::Meeting;
 use std::collections::BTreeMap;
 
 pub fn fold(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
+    let (Event::RecordingChanged { recording: Recording { id, .. }, .. }
+    | Event::TakeChanged { recording: id, .. }
+    | Event::RecordingConsented { recording: id, .. }) = event
+    else {
+        return;
+    };
+    put(state, event, at, limits);
+    let room = state.recordings.get(id).filter(|live| live.is_asking()).map(|live| live.recording.room);
+    match room {
+        None => drop(state.asking.remove(id)),
+        Some(room) if state.asking.insert(*id) => {
+            state.inside_of(room).into_iter().for_each(|id| hold_to_consent(state, id));
+        }
+        Some(_) => {}
+    }
+    if let Event::RecordingConsented { participant, .. } = event {
+        hold_to_consent(state, *participant);
+    }
+}
+
+fn put(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
     match event {
         Event::RecordingChanged { recording, held, by } => change(state, recording, *held, *by, at, limits),
         Event::TakeChanged { recording, take } => {
@@ -22,7 +43,6 @@ pub fn fold(state: &mut Meeting, event: &Event, at: Millis, limits: &Limits) {
             if let Some(live) = state.recordings.get_mut(recording) {
                 live.consents.insert(*participant, *given);
             }
-            hold_to_consent(state, *participant);
         }
         _ => {}
     }
@@ -63,9 +83,6 @@ fn change(
     }
     if before.is_none() {
         watch(state, at);
-        if recording.consent {
-            state.inside_of(recording.room).into_iter().for_each(|id| hold_to_consent(state, id));
-        }
     }
 }
 
@@ -114,6 +131,7 @@ fn forget_oldest(state: &mut Meeting, limits: &Limits) {
     let over = state.recordings.values().filter(|live| live.is_over()).map(|live| live.recording.id);
     let forgotten: Vec<_> = over.take(excess).collect();
     state.recordings.retain(|id, _| !forgotten.contains(id));
+    state.asking.retain(|id| !forgotten.contains(id));
 }
 
 /// Somebody without whose consent the room is recorded publishes nothing there.

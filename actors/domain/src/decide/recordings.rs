@@ -149,7 +149,7 @@ pub fn consent(turn: &mut Turn<'_>, caller: &Caller, id: RecordingId, given: boo
     let Some(live) = turn.state.recordings.get(&id) else {
         return Err(Rejection::not_found("no such recording in the meeting"));
     };
-    if !live.recording.status.is_exposing() {
+    if !live.recording.status.is_exposing() && !live.is_asking() {
         return Err(Rejection::wrong_state("the recording is over"));
     }
     if !live.recording.consent {
@@ -232,6 +232,13 @@ fn automatic_at(state: &Meeting, room: &Room, limits: &Limits) -> Option<Millis>
 }
 
 pub fn observe(turn: &mut Turn<'_>, seen: Observation) -> Result<Reply, Rejection> {
+    let of = match &seen {
+        Observation::Takes { recording, .. } | Observation::Missing { recording, .. } => Some(*recording),
+        Observation::Unreachable { .. } | Observation::Publishing { .. } => None,
+    };
+    let was_asking = of.is_some_and(|id| turn.state.asking.contains(&id));
+    let room = of.and_then(|id| turn.state.recordings.get(&id)).filter(|live| live.recording.consent);
+    let published = room.map(|live| published_in(turn.state, live.recording.room)).unwrap_or_default();
     match seen {
         Observation::Takes { recording, takes } => {
             if turn.state.recordings.contains_key(&recording) {
@@ -244,6 +251,11 @@ pub fn observe(turn: &mut Turn<'_>, seen: Observation) -> Result<Reply, Rejectio
         Observation::Missing { recording, takes } => miss(turn, recording, &takes),
         Observation::Unreachable { room } => doubt(turn, room),
         Observation::Publishing { participant, media } => publishing(turn, participant, media),
+    }
+    if let Some(id) = of {
+        free(turn, id, was_asking);
+        // One that was given up turns out to run.
+        tell_silenced(turn, &published);
     }
     Ok(Reply::Done)
 }
@@ -370,11 +382,14 @@ fn put(turn: &mut Turn<'_>, recording: Recording) {
     if shown(&live.recording) == shown(&recording) {
         return;
     }
-    let frees = live.is_asking() && !recording.status.is_exposing();
-    let room = recording.room;
     turn.emit(Event::RecordingChanged { recording, held: false, by: None });
-    if frees {
-        grant_room(turn, room);
+}
+
+/// Whoever was withheld for want of consent to this one is free now, if nothing more can be taken down.
+fn free(turn: &mut Turn<'_>, id: RecordingId, was_asking: bool) {
+    if was_asking && !turn.state.asking.contains(&id) {
+        let room = turn.state.recordings.get(&id).map(|live| live.recording.room);
+        room.into_iter().for_each(|room| grant_room(turn, room));
     }
 }
 
@@ -442,9 +457,11 @@ pub fn next_due(state: &Meeting, limits: &Limits) -> Option<(Millis, RecordingId
 
 pub fn deadline(turn: &mut Turn<'_>, id: RecordingId) {
     let Some(live) = turn.state.recordings.get(&id) else { return };
+    let was_asking = live.is_asking();
     match due(live, turn.limits) {
         Some((_, Due::Halt(why))) => halt(turn, id, why, false, None),
         Some((_, Due::Fail(why))) => fail(turn, id, why),
         None => {}
     }
+    free(turn, id, was_asking);
 }

@@ -306,7 +306,11 @@ impl Run {
 
     /// RC8: whether their consent is missing where they are.
     fn is_withheld(&self, id: ParticipantId, room: RoomId) -> bool {
-        let asks = |known: &&Known| known.consent && matches!(known.status, Pending | Recording | Stopping);
+        // Also one that was given up, as long as something of it may be taken down.
+        let may_record = |known: &Known| known.any(|state| state < TakeState::Ending);
+        let asks = |known: &&Known| {
+            known.consent && (matches!(known.status, Pending | Recording | Stopping) || may_record(known))
+        };
         let there = self.known.values().filter(asks).filter(|known| known.room == room);
         there.into_iter().any(|known| known.consents.get(&id) != Some(&true))
     }
