@@ -104,6 +104,16 @@ impl Stage {
         identities
     }
 
+    async fn until_there(&self, room: &str, people: &[&Person]) {
+        let mut expected: Vec<&str> = people.iter().map(|person| person.identity.as_str()).collect();
+        expected.sort_unstable();
+        let began = Instant::now();
+        while self.there(room).await != expected {
+            assert!(began.elapsed() < PATIENCE, "{:?} are there, not {expected:?}", self.there(room).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// What somebody publishes, as the meeting shows it to whoever joins now.
     async fn shown(&self, who: &Person) -> Value {
         let late = joined(&self.server, &self.meeting, "late", "viewer").await;
