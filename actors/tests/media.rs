@@ -195,6 +195,30 @@ fn whoever_was_removed_and_comes_back_with_old_credentials_is_removed_again() {
     });
 }
 
+/// A recorder that does not answer, or is not there at all, is nothing to people.
+#[test]
+fn a_recorder_that_is_away_keeps_nobody_from_being_removed() {
+    run(|world| async move {
+        world.rooms.reports_presence.store(true, Ordering::SeqCst);
+        world.recorder.is_away.store(true, Ordering::SeqCst);
+        let mut ada = connected(&world, "ada", Role::Host).await;
+        for name in ["bob", "eve"] {
+            let mut other = connected(&world, name, Role::Participant).await;
+            let session = session(&other);
+            changed(&world).await;
+            seconds(60, [&mut ada, &mut other]).await;
+            does(&mut ada, "participant.remove", json!({ "participant": other.id() })).await;
+            seconds(2, [&mut ada]).await;
+            assert!(!world.rooms.people(RoomId::Main).contains(&session), "at once");
+            world.rooms.enter(RoomId::Main, session);
+            seconds(34, [&mut ada]).await;
+            assert!(!world.rooms.people(RoomId::Main).contains(&session), "by the listing");
+            // And once more while something is to be recorded.
+            does(&mut ada, "recording.start", json!({})).await;
+        }
+    });
+}
+
 #[test]
 fn a_ban_takes_the_room_to_another_generation_and_everybody_along() {
     run(|world| async move {

@@ -53,14 +53,36 @@ pub struct Hand {
     condemned: BTreeSet<(RoomId, u32)>,
     look_at: Instant,
     looked_at: Option<Instant>,
-    rest_until: Instant,
-    backoff: Duration,
+    /// The two are asked apart: a recorder that is not there keeps nobody from being removed.
+    rooms: Rest,
+    recorder: Rest,
     /// Its media room is deleted, as was wanted.
     is_deleted: bool,
     arrived: BTreeSet<ParticipantId>,
     late: BTreeSet<ParticipantId>,
     missing_told: BTreeSet<ParticipantId>,
     seen: Vec<Observation>,
+}
+
+/// Until when one is not asked again who did not answer, or not well; longer each time.
+struct Rest {
+    until: Instant,
+    backoff: Duration,
+}
+
+impl Rest {
+    fn new(now: Instant) -> Self {
+        Self { until: now, backoff: BACKOFF_FIRST }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now >= self.until
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.until = now.checked_add(self.backoff).unwrap_or(now);
+        self.backoff = self.backoff.saturating_mul(2).min(BACKOFF_MAX);
+    }
 }
 
 fn interval_of(media: &MediaRoom) -> Duration {
@@ -92,8 +114,8 @@ impl Hand {
             condemned: BTreeSet::new(),
             look_at: now,
             looked_at: None,
-            rest_until: now,
-            backoff: BACKOFF_FIRST,
+            rooms: Rest::new(now),
+            recorder: Rest::new(now),
             is_deleted: false,
             arrived: BTreeSet::new(),
             late: BTreeSet::new(),
@@ -183,23 +205,36 @@ impl Hand {
     }
 
     pub fn next_call(&mut self, now: Instant, has_recorder: bool) -> Option<Call> {
-        if now < self.rest_until || self.is_gone() {
+        if self.is_gone() {
             return None;
         }
-        let room = self.wanted.media.clone();
-        // What runs in a room ends before the room does.
+        let may_record = self.recorder.is_over(now);
+        let step = self.next_step(now, has_recorder);
+        if self.wanted.is_closed() {
+            return match step {
+                // What runs in a room ends before the room does.
+                Some(Step::End(take)) => may_record.then_some(Call::End { take }),
+                step if self.is_deleted => step.filter(|_| may_record).map(|step| self.call_of(step)),
+                _ => {
+                    let room = self.former.clone().unwrap_or_else(|| self.wanted.media.clone());
+                    self.rooms.is_over(now).then_some(Call::Delete { room })
+                }
+            };
+        }
+        let of_room = if self.rooms.is_over(now) { self.next_of_room(now) } else { None };
+        // Nothing is recorded in a room that is not there yet.
+        let is_made = self.made.as_ref() == Some(&self.wanted.media);
+        of_room.or_else(|| step.filter(|_| may_record && is_made).map(|step| self.call_of(step)))
+    }
+
+    fn next_step(&self, now: Instant, has_recorder: bool) -> Option<Step> {
         let none = BTreeMap::new();
         let there = self.people.there().unwrap_or(&none);
-        let step = self.recorders.next_step(&self.wanted, there, now).filter(|_| has_recorder);
-        if self.wanted.is_closed() {
-            if let Some(Step::End(take)) = step {
-                return Some(Call::End { take });
-            }
-            if !self.is_deleted {
-                return Some(Call::Delete { room: self.former.clone().unwrap_or(room) });
-            }
-            return step.map(|step| self.call_of(step));
-        }
+        self.recorders.next_step(&self.wanted, there, now).filter(|_| has_recorder)
+    }
+
+    fn next_of_room(&mut self, now: Instant) -> Option<Call> {
+        let room = self.wanted.media.clone();
         if self.made.as_ref() != Some(&room) {
             return Some(Call::Ensure { room });
         }
@@ -211,9 +246,6 @@ impl Hand {
         }
         if let Some(deed) = self.people.next_deed(&self.wanted) {
             return Some(Call::Deed { room, deed });
-        }
-        if let Some(step) = step {
-            return Some(self.call_of(step));
         }
         if let Some((room, generation)) = self.condemned.first().copied() {
             let key = self.wanted.media.key.clone();
@@ -232,16 +264,14 @@ impl Hand {
     }
 
     pub fn called(&mut self, call: Call, outcome: Called, now: Instant) {
-        let after = |wait: Duration| now.checked_add(wait).unwrap_or(now);
         match outcome {
             Called::Withheld => {
-                self.rest_until = after(LEASE_LOOK);
+                self.rest_of(&call).until = now.checked_add(LEASE_LOOK).unwrap_or(now);
                 return;
             }
             Called::Failed => {
                 self.failed(&call, now);
-                self.rest_until = after(self.backoff);
-                self.backoff = self.backoff.saturating_mul(2).min(BACKOFF_MAX);
+                self.rest_of(&call).failed(now);
                 return;
             }
             Called::There(there) => self.looked(there, now),
@@ -258,12 +288,24 @@ impl Hand {
             }
             Called::Done => self.done(&call, now),
         }
-        self.backoff = BACKOFF_FIRST;
+        self.rest_of(&call).backoff = BACKOFF_FIRST;
+    }
+
+    fn rest_of(&mut self, call: &Call) -> &mut Rest {
+        match call {
+            Call::List { .. } | Call::Begin { .. } | Call::End { .. } => &mut self.recorder,
+            _ => &mut self.rooms,
+        }
+    }
+
+    /// Whether anything is to be recorded here, or was.
+    pub fn is_recorded(&self) -> bool {
+        !self.wanted.recordings.is_empty()
     }
 
     fn failed(&mut self, call: &Call, now: Instant) {
         match call {
-            Call::List { .. } => self.recorders.failed(now),
+            Call::List { .. } => self.recorders.failed(&self.wanted, now),
             Call::Begin { order } => self.recorders.may_have_begun(order, now),
             // They may have gone, or done otherwise, meanwhile.
             Call::Deed { .. } => self.look_within(now, Duration::ZERO),
@@ -365,13 +407,19 @@ impl Hand {
     /// When there is something to do next, if nobody says anything before. What waits for a call
     /// under way needs no timer.
     pub fn next_at(&self, now: Instant, is_calling: bool, has_recorder: bool) -> Option<Instant> {
-        let recorders = self.recorders.next_at(&self.wanted).filter(|_| has_recorder);
+        let recorder = self.recorders.next_at(&self.wanted).filter(|_| has_recorder);
+        let recorder = recorder.map(|at| at.max(self.recorder.until));
+        let ends = matches!(self.next_step(now, has_recorder), Some(Step::End(_)));
         let of_call = match (self.wanted.is_closed(), self.is_deleted) {
-            (true, false) => Some(self.rest_until),
-            (true, true) => recorders,
-            (false, _) => Some(self.glance_at.min(self.look_at)).into_iter().chain(recorders).min(),
+            (true, false) if ends => Some(self.recorder.until),
+            (true, false) => Some(self.rooms.until),
+            (true, true) => recorder,
+            (false, _) => {
+                let room = self.glance_at.min(self.look_at).max(self.rooms.until);
+                Some(room).into_iter().chain(recorder).min()
+            }
         };
-        let of_call = of_call.filter(|_| !is_calling).map(|at| at.max(self.rest_until));
+        let of_call = of_call.filter(|_| !is_calling);
         let to_come = self.migrations.next_at().filter(|at| *at > now);
         of_call.into_iter().chain(to_come).min()
     }
