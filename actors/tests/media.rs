@@ -105,6 +105,26 @@ fn a_mute_is_carried_out_once_and_may_be_undone_by_whom_it_hit() {
 }
 
 #[test]
+fn whoever_is_muted_is_not_said_to_be_heard_because_they_were_just_now() {
+    run(|world| async move {
+        world.rooms.reports_presence.store(true, Ordering::SeqCst);
+        let mut ada = connected(&world, "ada", Role::Host).await;
+        let mut bob = connected(&world, "bob", Role::Participant).await;
+        changed(&world).await;
+        let is_heard = |message: &Value| message["data"]["states"][0]["participant"] == bob.id();
+        while !ada.heard.iter().any(is_heard) {
+            ada.listen(Duration::from_millis(100)).await;
+        }
+        does(&mut ada, "participant.mute", json!({ "participant": bob.id(), "source": "audio" })).await;
+        seconds(1, [&mut ada, &mut bob]).await;
+        assert!(!publishes(&world, &bob).audio);
+        assert_eq!(shown(&world, &bob).await, json!({ "audio": false, "video": true, "screen": false }));
+        seconds(20, [&mut ada, &mut bob]).await;
+        assert!(!publishes(&world, &bob).audio);
+    });
+}
+
+#[test]
 fn what_is_forbidden_is_taken_down_and_stays_so_whatever_the_device_does() {
     run(|world| async move {
         world.rooms.reports_presence.store(true, Ordering::SeqCst);
@@ -154,6 +174,30 @@ fn whoever_was_removed_and_comes_back_with_old_credentials_is_removed_again() {
         world.rooms.enter(RoomId::Main, bobs);
         seconds(34, [&mut ada]).await;
         assert!(!world.rooms.people(RoomId::Main).contains(&bobs), "and if nobody tells, by the listing");
+    });
+}
+
+/// A recorder that does not answer, or is not there at all, is nothing to people.
+#[test]
+fn a_recorder_that_is_away_keeps_nobody_from_being_removed() {
+    run(|world| async move {
+        world.rooms.reports_presence.store(true, Ordering::SeqCst);
+        world.recorder.is_away.store(true, Ordering::SeqCst);
+        let mut ada = connected(&world, "ada", Role::Host).await;
+        for name in ["bob", "eve"] {
+            let mut other = connected(&world, name, Role::Participant).await;
+            let session = session(&other);
+            changed(&world).await;
+            seconds(60, [&mut ada, &mut other]).await;
+            does(&mut ada, "participant.remove", json!({ "participant": other.id() })).await;
+            seconds(2, [&mut ada]).await;
+            assert!(!world.rooms.people(RoomId::Main).contains(&session), "at once");
+            world.rooms.enter(RoomId::Main, session);
+            seconds(34, [&mut ada]).await;
+            assert!(!world.rooms.people(RoomId::Main).contains(&session), "by the listing");
+            // And once more while something is to be recorded.
+            does(&mut ada, "recording.start", json!({})).await;
+        }
     });
 }
 

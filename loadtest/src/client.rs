@@ -91,6 +91,8 @@ pub struct Record {
     pub signals: u64,
     /// The captions among the signals, while events are kept.
     pub captions: Vec<Value>,
+    /// What was said of who publishes what, while events are kept: participants, and their media.
+    pub states: Vec<(String, Value)>,
     pub closed: Option<u16>,
     /// The last close code, also of closes that were followed by a resume.
     pub last_close: Option<u16>,
@@ -473,6 +475,11 @@ impl Life {
                 record.signals += 1;
                 if let Some(caption) = data.get("caption").filter(|_| record.keep_events) {
                     record.captions.push(caption.clone());
+                }
+                let states = data.get("states").and_then(Value::as_array).filter(|_| record.keep_events);
+                for state in states.into_iter().flatten() {
+                    let who = state.get("participant").and_then(Value::as_str).unwrap_or("").to_owned();
+                    record.states.push((who, state.get("media").cloned().unwrap_or(Value::Null)));
                 }
             }),
             "self.admitted" => {

@@ -283,7 +283,9 @@ impl Hand {
             return None;
         }
         let call = self.call_of(self.recorders.next_step(&self.wanted, there, is_seen, now)?);
-        self.may(Kind::of(&call), now).then_some(call)
+        // Nothing is recorded in a room that is not there yet.
+        let is_made = self.made.as_ref() == Some(&self.wanted.media) || !matches!(call, Call::Begin { .. });
+        (is_made && self.may(Kind::of(&call), now)).then_some(call)
     }
 
     fn call_of(&self, step: Step) -> Call {
@@ -329,9 +331,14 @@ impl Hand {
         self.rests.remove(&Kind::of(&call));
     }
 
+    /// Whether anything is to be recorded here, or was.
+    pub fn is_recorded(&self) -> bool {
+        !self.wanted.recordings.is_empty()
+    }
+
     fn failed(&mut self, call: &Call, now: Instant) {
         match call {
-            Call::List { .. } => self.recorders.failed(now),
+            Call::List { .. } => self.recorders.failed(&self.wanted, now),
             Call::Begin { order } => self.recorders.may_have_begun(order, now),
             Call::End { take } => self.recorders.ended(take, now),
             // They may have gone, or done otherwise, meanwhile.

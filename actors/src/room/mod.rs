@@ -176,7 +176,13 @@ impl RoomActor {
         let Phase::Up(hand) = &mut self.phase else { return };
         let outcome = outcome.unwrap_or_else(|error| {
             metrics::counter!("convoke_media_failures_total").increment(1);
-            tracing::warn!(room = %self.room, ?call, %error, "a room could not be put right; it is tried again");
+            let (room, said) = (self.room, "a room could not be put right; it is tried again");
+            if matches!(call, Call::List { .. }) && !hand.is_recorded() {
+                // A media server that cannot record says so each time.
+                tracing::debug!(%room, ?call, %error, "{said}");
+            } else {
+                tracing::warn!(%room, ?call, %error, "{said}");
+            }
             Called::Failed
         });
         hand.called(call, outcome, Instant::now());

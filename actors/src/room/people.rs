@@ -60,6 +60,13 @@ impl People {
         self.expelled.retain(|session| !wanted.contains(session));
     }
 
+    /// What the meeting has it that people publish is new of some: of those it is not known yet that the media
+    /// says otherwise, however long it did before.
+    pub fn heard(&mut self, before: &Wanted, wanted: &Wanted) {
+        let media = |wanted: &Wanted, id: &ParticipantId| wanted.people.get(id).map(|person| person.media);
+        self.differing.retain(|id, _| media(before, id) == media(wanted, id));
+    }
+
     /// The room is another one: nobody is known to be there.
     pub fn forget(&mut self) {
         self.there = None;

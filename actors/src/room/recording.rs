@@ -190,8 +190,12 @@ impl Recorders {
     }
 
     /// The recorder was asked for something and did not answer, or with an error.
-    pub fn failed(&mut self, now: Instant) {
+    pub fn failed(&mut self, wanted: &Wanted, now: Instant) {
         self.silent_since.get_or_insert(now);
+        // There may be no recorder at all, and then nothing of it is missed.
+        if wanted.recordings.is_empty() {
+            self.list_at = now.checked_add(INTERVAL).unwrap_or(now);
+        }
     }
 
     /// Whether what runs is to be doubted from now on.

@@ -69,6 +69,13 @@ impl Sdk {
         published["track"].as_str().unwrap().to_owned()
     }
 
+    /// Tries to publish what it may not.
+    pub async fn publish_in_vain(&mut self, source: &str) {
+        self.tell(&json!({ "do": "publish", "source": source }));
+        let told = self.until_any(&["publishes", "publish_refused"]).await;
+        assert_eq!((&told["event"], &told["source"]), (&json!("publish_refused"), &json!(source)));
+    }
+
     /// Waits until it says this, takes it away, and gives it.
     pub async fn until(&mut self, event: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
         let is_it = |line: &Value| line["event"] == event && is_meant(line);
@@ -105,7 +112,10 @@ impl Sdk {
     }
 
     /// Whether it has said this by now, of what was not waited for.
-    pub fn has_said(&self, event: &str, is_meant: impl Fn(&Value) -> bool) -> bool {
+    pub fn has_said(&mut self, event: &str, is_meant: impl Fn(&Value) -> bool) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.said.push(line);
+        }
         self.said.iter().any(|line| line["event"] == event && is_meant(line))
     }
 }

@@ -3,7 +3,7 @@
 use super::skipped;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ const START: Duration = Duration::from_secs(60);
 
 pub struct Livekit {
     pub port: u16,
+    binary: String,
     folder: PathBuf,
     child: Child,
 }
@@ -45,16 +46,34 @@ impl Livekit {
             config.push_str(&format!("webhook:\n  api_key: {KEY}\n  urls: [\"{url}\"]\n"));
         }
         std::fs::write(folder.join("config.yaml"), config).unwrap();
-        let log = std::fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new(binary)
-            .arg("--config")
-            .arg(folder.join("config.yaml"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { port, folder, child }
+        let child = spawn(binary, &folder);
+        Self { port, binary: binary.to_owned(), folder, child }
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// It stands still: connections to it hold, and nothing is answered.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// `kill -9`; it forgets its rooms and who is in them.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// After it was killed: on the same ports, with the same keys.
+    pub fn start_again(&mut self) {
+        self.child = spawn(&self.binary, &self.folder);
+        assert!(self.is_up(), "its ports are somebody else's now");
     }
 
     /// Whether it answers; false where it ended, because somebody else was first on one of its ports.
@@ -101,6 +120,18 @@ impl Drop for Livekit {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+fn spawn(binary: &str, folder: &Path) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    Command::new(binary)
+        .arg("--config")
+        .arg(folder.join("config.yaml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 fn tcp_port() -> u16 {

@@ -164,6 +164,11 @@ impl Known {
     fn is_over(&self) -> bool {
         matches!(self.status, Completed | Failed)
     }
+    /// Also one that was given up, as long as something of it may be taken down.
+    fn is_asking(&self) -> bool {
+        let may_record = self.any(|state| state < TakeState::Ending);
+        self.consent && (matches!(self.status, Pending | Recording | Stopping) || may_record)
+    }
     fn is_continuous(&self) -> bool {
         matches!(self.kind, RecordingKind::Composite | RecordingKind::Audio)
     }
@@ -306,12 +311,7 @@ impl Run {
 
     /// RC8: whether their consent is missing where they are.
     fn is_withheld(&self, id: ParticipantId, room: RoomId) -> bool {
-        // Also one that was given up, as long as something of it may be taken down.
-        let may_record = |known: &Known| known.any(|state| state < TakeState::Ending);
-        let asks = |known: &&Known| {
-            known.consent && (matches!(known.status, Pending | Recording | Stopping) || may_record(known))
-        };
-        let there = self.known.values().filter(asks).filter(|known| known.room == room);
+        let there = self.known.values().filter(|known| known.is_asking()).filter(|known| known.room == room);
         there.into_iter().any(|known| known.consents.get(&id) != Some(&true))
     }
 
@@ -569,7 +569,7 @@ impl Run {
                 self.come(*who);
                 let Some(id) = nth(&self.known, *which) else { return };
                 let known = &self.known[&id];
-                let asks = known.consent && matches!(known.status, Pending | Recording | Stopping);
+                let asks = known.is_asking();
                 let is_done = asks && self.inside(*who).is_some() && self.scene.state.info.status == Status::Live;
                 let command = Command::ConsentToRecording { recording: id, given: *given };
                 let Some(reply) = self.ask(*who, command) else { return };
