@@ -186,15 +186,18 @@ impl Hand {
             return None;
         }
         let room = self.wanted.media.clone();
-        // What runs in a room ends before the room does.
         let none = BTreeMap::new();
         let there = self.people.there().unwrap_or(&none);
         let step = self.recorders.next_step(&self.wanted, there, now).filter(|_| has_recorder);
         if self.wanted.is_closed() {
-            if let Some(Step::End(take)) = step {
-                return Some(Call::End { take });
-            }
-            if !self.is_deleted {
+            // What runs in a room ends before the room does, which takes a look at what runs. A recorder that
+            // does not answer keeps no room.
+            let is_first = match &step {
+                Some(Step::End(_)) => true,
+                Some(Step::List(_)) => self.recorders.may_run(&self.wanted),
+                Some(Step::Begin(_)) | None => false,
+            };
+            if !self.is_deleted && !is_first {
                 return Some(Call::Delete { room: self.former.clone().unwrap_or(room) });
             }
             return step.map(|step| self.call_of(step));
@@ -264,6 +267,8 @@ impl Hand {
         match call {
             Call::List { .. } => self.recorders.failed(now),
             Call::Begin { order } => self.recorders.may_have_begun(order, now),
+            // It is asked again a while later, and what waits for it comes first.
+            Call::End { take } => self.recorders.ended(take, now),
             // They may have gone, or done otherwise, meanwhile.
             Call::Deed { .. } => self.look_within(now, Duration::ZERO),
             _ => {}

@@ -18,6 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+/// A call has two seconds.
+const LATE: Duration = Duration::from_millis(1_500);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How it takes what it is asked.
@@ -30,8 +32,8 @@ pub enum Manner {
     Silent,
     /// Does it, and nobody hears that it did.
     Unheard,
-    /// Does it, and says so after this.
-    Late(Duration),
+    /// Does it, and says so when whoever asked has nearly given up.
+    Late,
 }
 
 #[derive(Default)]
@@ -229,7 +231,7 @@ impl Double {
         let answer = match manner {
             Manner::Errors => refusal(503, "unavailable", "no response from servers"),
             Manner::Silent => (0, Vec::new()),
-            Manner::Well | Manner::Unheard | Manner::Late(_) => self.answer(&method, &body),
+            Manner::Well | Manner::Unheard | Manner::Late => self.answer(&method, &body),
         };
         self.state.lock().unwrap().called.push(method);
         self.changed.send_replace(());
@@ -239,7 +241,7 @@ impl Double {
                 let _ = stream.read_u8().await;
                 return;
             }
-            Manner::Late(by) => tokio::time::sleep(by).await,
+            Manner::Late => tokio::time::sleep(LATE).await,
             Manner::Well | Manner::Errors => {}
         }
         let (status, answer) = answer;

@@ -108,7 +108,7 @@ async fn what_the_recorder_forgot_is_over() {
     assert_eq!(told(&ada.record(), &recording), ["pending", "recording", "stopping", "failed"]);
     stage.stop(&id).await;
     let next = stage.record(json!({ "meeting_id": id })).await;
-    stage.runs(&stage.double.begun(2).await).await;
+    stage.runs(&stage.double.begun(1).await).await;
     is_told(&ada, &next, "recording").await;
 }
 

@@ -1,6 +1,6 @@
 //! A recording from its start to its download.
 
-use super::{Stage, is_told, told};
+use super::{Manner, Stage, is_told, told};
 use crate::hooks::Hooks;
 use crate::recordings::bucket::Gate;
 use crate::recordings::path_of;
@@ -87,11 +87,15 @@ async fn into_a_bucket_and_from_there_to_whoever_has_the_link() {
 async fn into_a_folder_and_from_there_by_our_own_link() {
     let Some(stage) = Stage::in_folder(1, &[("CONVOKE_LINK_TTL_S_MAX", "60")]).await else { return };
     let (id, ada) = stage.meeting(json!({})).await;
+    // One that takes its time over everything.
+    stage.double.be(Manner::Late);
     let recording = is_made(&stage, &id, &[&ada]).await;
     is_listed(&stage, &id, &recording).await;
     let (path, whole) = (path_of(&stage.link(&recording).await), content());
     let get = async |path: &str, headers: &[(&str, &str)]| stage.rest().send("GET", path, headers, None).await.unwrap();
     assert_eq!(get(&path, &[]).await.body, whole);
+    let folder = stage.place.0.join("objects/acme").join(&id);
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "one file, where it belongs");
     let part = get(&path, &[("range", "bytes=600-1199")]).await;
     assert_eq!((part.status, part.body.as_str()), (206, &whole[600..1_200]));
     assert_eq!(get(&format!("{path}x"), &[]).await.status, 403, "altered");
