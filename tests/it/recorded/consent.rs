@@ -6,7 +6,8 @@ use convoke_loadtest::client::Client;
 use serde_json::json;
 
 async fn speaks(client: &Client) -> bool {
-    let on = client.ask("participant.set_media", json!({ "audio": true, "video": false, "screen": false })).await.unwrap();
+    let on =
+        client.ask("participant.set_media", json!({ "audio": true, "video": false, "screen": false })).await.unwrap();
     ok(client, "participant.set_media", json!({ "audio": false, "video": false, "screen": false })).await;
     on["ok"] == json!(true)
 }

@@ -56,7 +56,7 @@ async fn another_node_takes_the_recording_over() {
     let owner = stage.cluster.owner().await;
     stage.cluster.nodes[owner].kill().unwrap();
     ok(&ada, "chat.post", json!({ "to": "room", "text": "by way of the other node" })).await;
-    stage.double.asked("listegress", 2).await;
+    stage.double.asked("listegress", 1).await;
     assert_eq!(stage.shown(&recording).await["status"], json!("recording"));
     stage.stop(&id).await;
     stage.double.stopped(&egress).await;

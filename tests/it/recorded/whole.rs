@@ -173,6 +173,8 @@ async fn breakout_rooms_are_recorded_each_by_itself() {
     stage.double.stopped(&blues_egress).await;
     stage.completes(&blues_egress, "what was said in Blue").await;
     stage.becomes(&blues, "completed").await;
+    let named = stage.rest().api("GET", &format!("/recordings?meeting={id}&q=red"), None).await.unwrap().json();
+    assert_eq!(named["items"].as_array().unwrap().iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(reds)]);
     for (recording, room, words) in [(&reds, red, "what was said in Red"), (&blues, blue, "what was said in Blue")] {
         assert_eq!(stage.shown(recording).await["room"], json!(room));
         let path = path_of(&stage.link(recording).await);

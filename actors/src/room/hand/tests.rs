@@ -126,3 +126,32 @@ fn a_recorder_that_does_not_answer_keeps_no_room() {
     let later = now + Duration::from_secs(1);
     assert_eq!(hand.next_call(later, true), delete);
 }
+
+#[test]
+fn what_was_begun_after_a_listing_is_ended_though_it_does_not_stand_in_it() {
+    let now = Instant::now();
+    let (closed, take) = closed();
+    let mut running = Arc::unwrap_or_clone(Arc::clone(&closed));
+    running.state = RoomState::Open;
+    running.recordings.values_mut().for_each(|wanted| {
+        wanted.recording.status = RecordingStatus::Pending;
+        wanted.takes.clear();
+    });
+    let mut hand = Hand::new(Arc::new(running), now);
+    let begin = loop {
+        let call = hand.next_call(now, true).unwrap();
+        let outcome = match &call {
+            Call::Begin { .. } => break call,
+            Call::List { .. } => Called::Listed(Takes::default()),
+            Call::Look { .. } => Called::There(Some(BTreeMap::new())),
+            Call::Glance { .. } => Called::Glanced(None),
+            _ => Called::Done,
+        };
+        hand.called(call, outcome, now);
+    };
+    hand.called(begin, Called::Began(Box::new(take.clone())), now);
+    hand.take(ToRoom::Wanted(closed), now);
+    let Some(look @ Call::List { .. }) = hand.next_call(now, true) else { panic!("it looks first") };
+    hand.called(look, Called::Listed(Takes::default()), now);
+    assert_eq!(hand.next_call(now, true), Some(Call::End { take: take.id }));
+}
