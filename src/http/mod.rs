@@ -19,6 +19,7 @@ pub mod post;
 pub mod problem;
 pub mod questions;
 pub mod reads;
+mod recorder;
 pub mod recordings;
 pub mod report;
 pub mod routes;

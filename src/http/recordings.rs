@@ -1,7 +1,6 @@
 //! Recordings over REST: found, shown, named, held, deleted, and linked to. A join token does this for its
 //! own meeting where its person is a host or cohost of it, by the role that the meeting records; everybody
-//! else who was recorded, or was there, asks one of those. Starting and stopping are commands of the
-//! meeting and stand beside these.
+//! else who was recorded, or was there, asks one of those. They begin and end in `recorder`.
 
 use super::caller::Caller;
 use super::people::reader;

@@ -3,7 +3,7 @@
 use super::webhooks::Told;
 use super::{
     Problem, breakout, caller, health, invitations, livekit, log, meetings, objects, people, polls, questions,
-    recordings, report, storage, tokens, transcript, webhooks, ws,
+    recorder, recordings, report, storage, tokens, transcript, webhooks, ws,
 };
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource, scope};
@@ -46,6 +46,8 @@ use utoipa::OpenApi;
         questions::index,
         polls::index,
         polls::votes,
+        recorder::start,
+        recorder::stop,
         recordings::index,
         recordings::show,
         recordings::update,
@@ -107,6 +109,8 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/polls/{poll}/votes", get().to(polls::votes))
                 .route("/meetings/{id}/events", get().to(log::events))
                 .route("/recordings", get().to(recordings::index))
+                .route("/recordings/start", post().to(recorder::start))
+                .route("/recordings/stop", post().to(recorder::stop))
                 .route("/recordings/{id}", get().to(recordings::show))
                 .route("/recordings/{id}", patch().to(recordings::update))
                 .route("/recordings/{id}", delete().to(recordings::remove))

@@ -22,6 +22,7 @@ mod mail;
 mod meeting;
 mod page;
 mod polls;
+mod recorded;
 mod recordings;
 mod redis_engines;
 mod redis_server;

@@ -1,7 +1,7 @@
 //! Recordings through the front door: found, linked to, downloaded in parts, held, deleted; in a folder and
 //! in a bucket. The log tells of them before the server starts.
 
-mod bucket;
+pub mod bucket;
 
 use crate::breakout::{as_bearer, postgres};
 use crate::tape::{DAY, Tape};

@@ -454,21 +454,18 @@ impl Hand {
         if self.is_gone() {
             return None;
         }
-        let recorders = self.recorders.next_at(&self.wanted).filter(|_| has_recorder);
+        let rested = |kind: Kind, at: Instant| self.rests.get(&kind).map_or(at, |(until, _)| at.max(*until));
+        let recorders = self.recorders.next_at(&self.wanted).filter(|_| has_recorder).map(|at| rested(Kind::List, at));
         let closing = self.closed_at.and_then(|at| at.checked_add(CLOSING)).filter(|at| *at > now);
-        let of_call = match (self.wanted.is_closed(), self.is_deleted) {
-            (true, false) => {
-                [Some(self.rest_until).filter(|_| closing.is_none()), closing, recorders].into_iter().flatten().min()
-            }
-            (true, true) => recorders,
-            (false, _) => Some(self.glance_at.min(self.look_at)).into_iter().chain(recorders).min(),
-        };
-        // What rests is tried again then; until then its time is over and makes no other hurry.
-        let rested = self.rests.values().map(|(until, _)| *until).filter(|until| *until > now).min();
-        let of_call = match of_call {
-            Some(at) if at <= now => rested.or(Some(at)),
-            at => at.into_iter().chain(rested).min(),
-        };
+        let mut times: Vec<Instant> = recorders.into_iter().collect();
+        if !self.wanted.is_closed() {
+            times.extend([rested(Kind::Glance, self.glance_at), rested(Kind::Look, self.look_at)]);
+        } else if !self.is_deleted {
+            times.push(rested(Kind::Delete, closing.unwrap_or(self.rest_until)));
+        }
+        // What failed, and has no time of its own, is tried again when it has rested.
+        times.extend(self.rests.values().map(|(until, _)| *until).filter(|until| *until > now));
+        let of_call = times.into_iter().min();
         let of_call = of_call.filter(|_| !is_calling).map(|at| at.max(self.rest_until));
         let to_come = self.migrations.next_at().filter(|at| *at > now);
         of_call.into_iter().chain(to_come).min()

@@ -159,7 +159,7 @@ impl Recorders {
         self.began.retain(|_, at| now.duration_since(*at) < LISTED_AFTER);
         self.ended.retain(|_, at| now.duration_since(*at) < END_AGAIN);
         let by_id = |takes: Vec<Take>| takes.into_iter().map(|take| (take.id.clone(), take)).collect();
-        let listed: BTreeMap<RecordingId, BTreeMap<String, Take>> =
+        let mut listed: BTreeMap<RecordingId, BTreeMap<String, Take>> =
             takes.by_recording.into_iter().map(|(id, takes)| (id, by_id(takes))).collect();
         let mut news = Vec::new();
         let none = BTreeMap::new();
@@ -184,9 +184,26 @@ impl Recorders {
                 news.push(Observation::Takes { recording: *id, takes });
             }
         }
+        self.keep_begun(&mut listed);
         let before = self.listed.replace(listed).unwrap_or_default();
         self.twice_listed = before.into_values().flat_map(BTreeMap::into_keys).collect();
         news
+    }
+
+    /// A listing may be older than a beginning. What was begun just now is known nevertheless: it may have to
+    /// be ended at once.
+    fn keep_begun(&self, listed: &mut BTreeMap<RecordingId, BTreeMap<String, Take>>) {
+        for (id, part) in self.began.keys() {
+            let (known, name) = (self.listed.as_ref().and_then(|listed| listed.get(id)), part.to_string());
+            for take in known.into_iter().flat_map(BTreeMap::values).filter(|take| take.part == name) {
+                listed.entry(*id).or_default().entry(take.id.clone()).or_insert_with(|| take.clone());
+            }
+        }
+    }
+
+    /// Whether something of this room may run still, as far as a recorder that answers can tell.
+    pub fn may_run(&self, wanted: &Wanted) -> bool {
+        self.silent_since.is_none() && !wanted.recordings.is_empty()
     }
 
     /// The recorder was asked for something and did not answer, or with an error.

@@ -1,28 +1,76 @@
 //! The same in a bucket, of an S3 server within the test.
 
 use super::*;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
+use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-const BUCKET: &str = "box";
+pub const BUCKET: &str = "box";
 
-/// Keeps names short: the server makes names of files from them, besides those of the objects.
+/// Holds back the answers to what was deleted, while it is shut.
+#[derive(Clone)]
+pub struct Gate {
+    shut: Arc<watch::Sender<bool>>,
+    held: Arc<watch::Sender<u32>>,
+}
+
+impl Gate {
+    pub fn new(is_shut: bool) -> Self {
+        Self { shut: Arc::new(watch::Sender::new(is_shut)), held: Arc::new(watch::Sender::new(0)) }
+    }
+
+    pub fn open(&self) {
+        self.shut.send_replace(false);
+    }
+
+    /// Waits until an answer is held back.
+    pub async fn holds(&self) {
+        let mut held = self.held.subscribe();
+        let waiting = held.wait_for(|held| *held > 0);
+        tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.unwrap().unwrap();
+    }
+
+    async fn pass(&self) {
+        if *self.shut.borrow() {
+            self.held.send_modify(|held| *held += 1);
+            let _ = self.shut.subscribe().wait_for(|shut| !shut).await;
+        }
+    }
+}
+
+pub async fn s3(folder: &Place) -> String {
+    s3_behind(folder, &Gate::new(false)).await
+}
+
 /// Serves this folder, whose folders are buckets, until the test ends.
-async fn s3(folder: &Place) -> String {
+pub async fn s3_behind(folder: &Place, gate: &Gate) -> String {
     std::fs::create_dir_all(folder.0.join(BUCKET)).unwrap();
     let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&folder.0).unwrap());
     builder.set_auth(SimpleAuth::from_single("key", "secret"));
-    let service = builder.build();
+    let (service, gate) = (builder.build(), gate.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
+            let (service, gate) = (service.clone(), gate.clone());
+            let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let query = request.uri().query().unwrap_or_default();
+                let deletes = request.method() == "DELETE" || (request.method() == "POST" && query.contains("delete"));
+                let (service, gate) = (service.clone(), gate.clone());
+                async move {
+                    let answer = Service::call(&service, request).await;
+                    if deletes {
+                        gate.pass().await;
+                    }
+                    answer
+                }
+            });
             tokio::spawn(async move {
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await;
             });
         }
     });
