@@ -46,7 +46,7 @@ async fn people_are_moved_to_a_breakout_room_and_hear_each_other_again_when_they
         assert_eq!(back.room(), main);
     }
     // Of Bob's client too nobody is left in there, though it stays where it was.
-    bob.sdk.until("disconnected", |_| true).await;
+    bob.sdk.until("disconnected", |line| line["reason"] == "ROOM_DELETED").await;
     assert!(bob.connects().await.contains(&ann.identity));
     assert!(eve.connects().await.contains(&bob.identity));
     bob.sdk.publish("audio").await;

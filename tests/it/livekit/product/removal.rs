@@ -68,7 +68,7 @@ async fn who_is_banned_finds_nobody_and_the_others_go_on_elsewhere() {
     // The old door opens, and behind it nobody is; the room that is made by it is put away.
     if eve.comes_with(&former).await {
         assert!(stage.there(&room).await.iter().all(|identity| *identity != eve.identity));
-        eve.sdk.until("disconnected", |_| true).await;
+        eve.sdk.until("disconnected", |line| line["reason"] == "ROOM_DELETED").await;
     }
     stage.until_rooms(&[&room]).await;
     assert!(!ann.sdk.has_said("joined", |line| line["who"] == eve.identity.as_str()));
