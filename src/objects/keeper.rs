@@ -8,7 +8,9 @@ use super::ledger::{FileOf, Ledger, Named, NewLine};
 use super::policy::{DAY_MS, Policy, Verdict, choose};
 use super::{ObjectPath, Objects, ObjectsError, paths};
 use convoke_actors::ports::StoreError;
+use convoke_domain::recording::Part;
 use convoke_domain::{Millis, TenantId};
+use futures_util::StreamExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,9 @@ pub enum KeepError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Objects(#[from] ObjectsError),
+    /// What is deleted by now would not be known.
+    #[error("the read models are being built anew")]
+    Behind,
 }
 
 /// What a round did.
@@ -40,6 +45,8 @@ pub struct Pass {
     pub moved: u32,
     /// Files of erased people.
     pub erased: u32,
+    /// Objects that came after what they are of was deleted.
+    pub swept: u32,
     /// What could not be done now, and is tried again.
     pub failed: u32,
     /// Objects that no row knows, and files that are said to be there and are not.
@@ -83,19 +90,51 @@ impl Keeper {
         if !self.ledger.claim(of, by).await? {
             return Ok(false);
         }
-        self.finish(of).await?;
+        // The claim was made by what the read models say now.
+        self.finish(of, false).await?;
         Ok(true)
     }
 
+    /// Every object in the folders of a recording's meeting that bears the recording's id, or that is of this
+    /// part of it alone.
+    async fn found(&self, of: &Named, part: Option<&Part>) -> Result<BTreeSet<ObjectPath>, KeepError> {
+        let Some(own) = paths::of_meeting(&of.key) else { return Ok(BTreeSet::new()) };
+        let tiers = self.ledger.tiers(of).await?;
+        let locations = self.ledger.locations(of).await?;
+        let told = locations.iter().filter_map(|path| ObjectPath::parse(path.rsplit_once('/')?.0).ok());
+        let folders: BTreeSet<ObjectPath> =
+            tiers.iter().filter_map(|tier| paths::in_tier(tier, &own)).chain(told).chain([own.clone()]).collect();
+        let mut found = BTreeSet::new();
+        for folder in folders {
+            let mut listed = self.objects.list(Some(&folder));
+            while let Some(meta) = listed.next().await {
+                let path = meta?.location;
+                let is_of = paths::part_of(&of.key, of.recording, path.as_ref());
+                if is_of.is_some_and(|is| part.is_none_or(|part| *part == is)) {
+                    found.insert(path);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Goes on with a recording that was claimed. The objects go first: until the last of them is gone it
-    /// is not marked, so whoever comes after a failure here begins again.
-    async fn finish(&self, of: &Named) -> Result<(), KeepError> {
-        let files = self.ledger.files(of).await?;
+    /// is not marked, so whoever comes after a failure here begins again. What the read models do not know,
+    /// because they are being built anew, is not finished; a stretch of them is not enough for what was
+    /// claimed some time ago.
+    async fn finish(&self, of: &Named, at_the_end: bool) -> Result<(), KeepError> {
+        let whole = self.ledger.whole(of).await?;
+        let whole = whole.filter(|(_, is_at_the_end)| *is_at_the_end || !at_the_end);
+        let (files, _) = whole.ok_or(KeepError::Behind)?;
         let thumbnail = self.ledger.thumbnail(of).await?.and_then(|path| ObjectPath::parse(path).ok());
         // A picture may have been made just now, and not be known yet.
         let pictures = files.iter().flat_map(Self::places).filter_map(|path| paths::thumbnail(&path));
         let pictures: BTreeSet<ObjectPath> = pictures.chain(thumbnail).collect();
         for path in files.iter().flat_map(Self::places).chain(pictures) {
+            self.objects.delete(&path).await?;
+        }
+        // A path may have been told without its ending, or not yet.
+        for path in self.found(of, None).await? {
             self.objects.delete(&path).await?;
         }
         let detail = format!("meeting {}, {} files", of.key.meeting, files.len());
@@ -159,10 +198,58 @@ impl Keeper {
         for path in Self::places(file) {
             self.objects.delete(&path).await?;
         }
+        self.delete_found(file).await?;
         let detail = format!("take {}", file.take);
         let line = NewLine::new("erasure", "recording.file_deleted", file.named.recording, detail);
         self.ledger.erased(file, &line).await?;
         Ok(())
+    }
+
+    /// Deletes what is found of a take besides the paths that were told. Answers how many.
+    async fn delete_found(&self, file: &FileOf) -> Result<u32, KeepError> {
+        let Some(part) = paths::part_of(&file.named.key, file.named.recording, &file.told) else { return Ok(0) };
+        let mut deleted = 0_u32;
+        for path in self.found(&file.named, Some(&part)).await? {
+            self.objects.delete(&path).await?;
+            deleted = deleted.saturating_add(1);
+        }
+        Ok(deleted)
+    }
+
+    /// A recorder, or a copy, may come to its end after what it writes was deleted: for a day that is looked
+    /// for.
+    async fn sweep(&self, duty: &Duty, pass: &mut Pass) -> Result<(), KeepError> {
+        let full = usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let mut after = None;
+        loop {
+            let page = self.ledger.lately_deleted(DAY_MS, after.as_ref(), PAGE).await?;
+            for of in &page {
+                for path in self.found(of, None).await? {
+                    self.objects.delete(&path).await?;
+                    tracing::info!(recording = %of.recording, "an object came after its recording was deleted");
+                    pass.swept = pass.swept.saturating_add(1);
+                }
+                duty.renew(self.ledger.db()).await?;
+            }
+            let is_last = page.len() < full;
+            after = page.into_iter().last().filter(|_| !is_last);
+            if after.is_none() {
+                break;
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = self.ledger.lately_erased(DAY_MS, after.as_ref(), PAGE).await?;
+            for file in &page {
+                pass.swept = pass.swept.saturating_add(self.delete_found(file).await?);
+                duty.renew(self.ledger.db()).await?;
+            }
+            let is_last = page.len() < full;
+            after = page.into_iter().last().filter(|_| !is_last);
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// What the policies of a tenant say of its recordings now, in the order of their ids, after one.
@@ -205,6 +292,7 @@ impl Keeper {
             let (erased, failed) = self.erase().await?;
             (erased, pass.failed.saturating_add(failed))
         };
+        self.sweep(&duty, &mut pass).await?;
         for tenant in self.ledger.tenants().await? {
             if !self.apply_all(&duty, &tenant, &mut pass).await? {
                 return Ok(Some(pass));
@@ -232,7 +320,7 @@ impl Keeper {
                 if !duty.renew(self.ledger.db()).await? {
                     return Ok(());
                 }
-                match self.finish(named).await {
+                match self.finish(named, true).await {
                     Ok(()) => pass.deleted = pass.deleted.saturating_add(1),
                     Err(error) => {
                         tracing::warn!(%error, recording = %named.recording, "a recording is not deleted yet");

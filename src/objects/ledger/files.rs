@@ -4,10 +4,10 @@
 use super::audit::{self, NewLine};
 use super::{Ledger, Named};
 use crate::adapters::store::secrets::on_pool;
-use crate::adapters::store::{Db, unavailable};
+use crate::adapters::store::{Db, to_i64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
-use convoke_domain::{ParticipantId, TenantId};
-use sqlx::{AssertSqlSafe, QueryBuilder, query, query_as};
+use convoke_domain::{Millis, ParticipantId, TenantId};
+use sqlx::{AssertSqlSafe, QueryBuilder, query, query_as, query_scalar};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -47,6 +47,121 @@ impl Ledger {
             query_as(files!("WHERE t.tenant = $1 AND t.recording = $2 AND f.deleted_at IS NULL ORDER BY t.take"))
                 .bind(&of.key.tenant.0)
                 .bind(of.recording.0)
+                .fetch_all(pool)
+                .await
+                .map_err(unavailable)?
+        });
+        Ok(rows.into_iter().map(file).collect())
+    }
+
+    /// The files of a recording that is over, by one look at the read models, and whether these are at the end
+    /// of its meeting's log. None: they do not know it, because they are being built anew.
+    pub async fn whole(&self, of: &Named) -> Result<Option<(Vec<FileOf>, bool)>, StoreError> {
+        type Row = (Option<String>, Option<String>, Option<String>, Option<String>, i64);
+        let rows: Vec<Row> = on_pool!(&self.db, pool => {
+            query_as(
+                "SELECT t.take, t.file, f.location, f.moving, CAST(CASE WHEN c.seq >= h.seq THEN 1 ELSE 0 END AS BIGINT) \
+                 FROM recording_jobs j JOIN meeting_heads h ON h.tenant = j.tenant AND h.meeting = j.meeting \
+                 JOIN projection_cursors c ON c.tenant = j.tenant AND c.meeting = j.meeting \
+                 LEFT JOIN recording_tracks t ON t.tenant = j.tenant AND t.recording = j.id \
+                 LEFT JOIN recording_files f ON f.tenant = t.tenant AND f.recording = t.recording AND f.take = t.take \
+                 WHERE j.tenant = $1 AND j.id = $2 AND j.meeting = $3 AND j.status IN ('completed', 'failed') \
+                 ORDER BY t.take",
+            )
+            .bind(&of.key.tenant.0)
+            .bind(of.recording.0)
+            .bind(of.key.meeting.0)
+            .fetch_all(pool)
+            .await
+            .map_err(unavailable)?
+        });
+        let Some(is_at_the_end) = rows.first().map(|row| row.4 == 1) else { return Ok(None) };
+        let read = |(take, told, location, moving, _): Row| {
+            take.zip(told).map(|(take, told)| FileOf { named: of.clone(), take, told, location, moving })
+        };
+        Ok(Some((rows.into_iter().filter_map(read).collect(), is_at_the_end)))
+    }
+
+    /// The tiers that files of a recording may be in, whatever the read models know of them.
+    pub async fn tiers(&self, of: &Named) -> Result<Vec<String>, StoreError> {
+        Ok(on_pool!(&self.db, pool => {
+            query_scalar(
+                "SELECT tier FROM storage_policies WHERE tenant = $1 AND tier IS NOT NULL \
+                 UNION SELECT tier FROM recording_objects WHERE tenant = $1 AND recording = $2 AND tier IS NOT NULL",
+            )
+            .bind(&of.key.tenant.0)
+            .bind(of.recording.0)
+            .fetch_all(pool)
+            .await
+            .map_err(unavailable)?
+        }))
+    }
+
+    /// Where files of a recording are or were to be moved to, whatever the read models know of them.
+    pub async fn locations(&self, of: &Named) -> Result<Vec<String>, StoreError> {
+        Ok(on_pool!(&self.db, pool => {
+            query_scalar(
+                "SELECT location FROM recording_files WHERE tenant = $1 AND recording = $2 AND location IS NOT NULL \
+                 UNION SELECT moving FROM recording_files WHERE tenant = $1 AND recording = $2 AND moving IS NOT NULL",
+            )
+            .bind(&of.key.tenant.0)
+            .bind(of.recording.0)
+            .fetch_all(pool)
+            .await
+            .map_err(unavailable)?
+        }))
+    }
+
+    /// A stretch of the recordings that were deleted less than so long ago, behind this one.
+    pub async fn lately_deleted(
+        &self,
+        within: Millis,
+        after: Option<&Named>,
+        limit: u32,
+    ) -> Result<Vec<Named>, StoreError> {
+        let (tenant, recording) = after.map_or(("", Uuid::nil()), |of| (of.key.tenant.0.as_str(), of.recording.0));
+        let sql = format!(
+            "SELECT tenant, meeting, recording FROM recording_objects WHERE deleted_at > {} - $1 \
+             AND (tenant, recording) > ($2, $3) ORDER BY tenant, recording LIMIT $4",
+            self.db.clock()
+        );
+        let rows: Vec<(String, Uuid, Uuid)> = on_pool!(&self.db, pool => {
+            query_as(AssertSqlSafe(sql))
+                .bind(to_i64(within))
+                .bind(tenant)
+                .bind(recording)
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await
+                .map_err(unavailable)?
+        });
+        Ok(rows.into_iter().map(Named::of_row).collect())
+    }
+
+    /// A stretch of the files that were deleted by themselves less than so long ago, behind this one.
+    pub async fn lately_erased(
+        &self,
+        within: Millis,
+        after: Option<&FileOf>,
+        limit: u32,
+    ) -> Result<Vec<FileOf>, StoreError> {
+        let (tenant, recording, take) = after.map_or(("", Uuid::nil(), ""), |file| {
+            (file.named.key.tenant.0.as_str(), file.named.recording.0, file.take.as_str())
+        });
+        let sql = format!(
+            files!(
+                "WHERE f.deleted_at > {} - $1 AND (t.tenant, t.recording, t.take) > ($2, $3, $4) \
+                    ORDER BY t.tenant, t.recording, t.take LIMIT $5"
+            ),
+            self.db.clock()
+        );
+        let rows: Vec<Row> = on_pool!(&self.db, pool => {
+            query_as(AssertSqlSafe(sql))
+                .bind(to_i64(within))
+                .bind(tenant)
+                .bind(recording)
+                .bind(take)
+                .bind(i64::from(limit))
                 .fetch_all(pool)
                 .await
                 .map_err(unavailable)?
