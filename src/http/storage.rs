@@ -193,7 +193,7 @@ async fn applied(edge: &Edge, tenant: &TenantId, policy: &Policy, dry_run: bool)
                 return Ok(applied);
             }
             let recording = named.recording.to_string();
-            match if dry_run { Ok(true) } else { keeper.carry_out(&named, &verdict).await } {
+            match if dry_run { Ok(true) } else { keeper.carry_out(&named, &verdict, &policies).await } {
                 Ok(true) if is_deleted => applied.deleted.push(recording),
                 Ok(true) => applied.moved.push(recording),
                 Ok(false) => {}

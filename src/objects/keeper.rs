@@ -87,7 +87,11 @@ impl Keeper {
 
     /// Deletes a recording: claims it, deletes its objects, marks it. False: it may not be deleted.
     pub async fn delete(&self, of: &Named, by: &str) -> Result<bool, KeepError> {
-        if !self.ledger.claim(of, by).await? {
+        self.delete_by(of, by, None).await
+    }
+
+    async fn delete_by(&self, of: &Named, by: &str, policy: Option<&Policy>) -> Result<bool, KeepError> {
+        if !self.ledger.claim_by(of, by, policy).await? {
             return Ok(false);
         }
         // The claim was made by what the read models say now.
@@ -146,18 +150,26 @@ impl Keeper {
     }
 
     /// Moves the files of a recording into a tier. A copy is known before it is made, and it is the file
-    /// before the other is deleted: at no time is there none, and none that is not known.
-    pub async fn relocate(&self, of: &Named, tier: &str, by: &str) -> Result<(), KeepError> {
-        let files = self.ledger.files(of).await?;
+    /// before the other is deleted: at no time is there none, and none that is not known. False: somebody
+    /// deletes, erases or holds it, or has changed the policy.
+    pub async fn relocate(&self, of: &Named, tier: &str, by: &str, policy: Option<&Policy>) -> Result<bool, KeepError> {
+        let files = self.ledger.movable(of).await?;
         for file in &files {
             let Some(told) = paths::of_take(&of.key, of.recording, &file.told) else { continue };
             let Some(to) = paths::in_tier(tier, &told) else { continue };
             let known = file.location.as_ref().and_then(|path| ObjectPath::parse(path).ok());
             let from = known.unwrap_or(told);
             if from != to && self.objects.meta(&from).await?.is_some() {
-                self.ledger.moving(file, to.as_ref()).await?;
+                if !self.ledger.moving(file, to.as_ref(), policy).await? {
+                    return Ok(false);
+                }
                 self.objects.copy(&from, &to).await?;
-                self.ledger.moved(file, to.as_ref()).await?;
+                if !self.ledger.moved(file, to.as_ref()).await? {
+                    if self.ledger.not_moved(file, to.as_ref()).await? {
+                        self.objects.delete(&to).await?;
+                    }
+                    return Ok(false);
+                }
             }
             // What else there is of it: the one that was copied now, or before somebody died over it.
             if self.objects.meta(&to).await?.is_some() {
@@ -169,7 +181,7 @@ impl Keeper {
         let detail = format!("{} files to {tier}", files.len());
         self.ledger.tiered(of, tier, &NewLine::new(by, "recording.moved", of.recording, detail)).await?;
         metrics::counter!("convoke_recordings_moved_total").increment(1);
-        Ok(())
+        Ok(true)
     }
 
     /// Deletes the tracks of erased people that may be deleted now. Answers how many, and how many could not.
@@ -177,11 +189,13 @@ impl Keeper {
         let (mut erased, mut failed) = (0_u32, 0_u32);
         loop {
             // What failed stays the first of what is to be done: it is passed over within this round.
-            let page = self.ledger.to_erase(PAGE.saturating_add(failed)).await?;
+            let page = self.ledger.to_erase(None, PAGE.saturating_add(failed)).await?;
             let before = (erased, failed);
             for file in page.iter().skip(usize::try_from(failed).unwrap_or(usize::MAX)) {
                 match self.erase_one(file).await {
-                    Ok(()) => erased = erased.saturating_add(1),
+                    Ok(true) => erased = erased.saturating_add(1),
+                    // A hold was faster, or another keeper: it is not among them any more.
+                    Ok(false) => {}
                     Err(error) => {
                         tracing::warn!(%error, recording = %file.named.recording, "a track is not deleted yet");
                         failed = failed.saturating_add(1);
@@ -194,15 +208,17 @@ impl Keeper {
         }
     }
 
-    async fn erase_one(&self, file: &FileOf) -> Result<(), KeepError> {
+    async fn erase_one(&self, file: &FileOf) -> Result<bool, KeepError> {
+        if !self.ledger.claim_erasing(file).await? {
+            return Ok(false);
+        }
         for path in Self::places(file) {
             self.objects.delete(&path).await?;
         }
         self.delete_found(file).await?;
         let detail = format!("take {}", file.take);
         let line = NewLine::new("erasure", "recording.file_deleted", file.named.recording, detail);
-        self.ledger.erased(file, &line).await?;
-        Ok(())
+        Ok(self.ledger.erased(file, &line).await?)
     }
 
     /// Deletes what is found of a take besides the paths that were told. Answers how many.
@@ -271,14 +287,14 @@ impl Keeper {
     }
 
     /// Does what a verdict says. False: nothing was done.
-    pub async fn carry_out(&self, of: &Named, verdict: &Verdict) -> Result<bool, KeepError> {
+    /// The verdict is by one of these policies, which has to be as it was when they were read.
+    pub async fn carry_out(&self, of: &Named, verdict: &Verdict, policies: &[Policy]) -> Result<bool, KeepError> {
+        let (Verdict::Delete(id) | Verdict::Move(id, _)) = verdict else { return Ok(false) };
+        let Some(policy) = policies.iter().find(|policy| policy.id == *id) else { return Ok(false) };
+        let by = format!("policy:{id}");
         match verdict {
-            Verdict::Keep | Verdict::Held => Ok(false),
-            Verdict::Delete(policy) => self.delete(of, &format!("policy:{policy}")).await,
-            Verdict::Move(policy, tier) => {
-                self.relocate(of, tier, &format!("policy:{policy}")).await?;
-                Ok(true)
-            }
+            Verdict::Move(_, tier) => self.relocate(of, tier, &by, Some(policy)).await,
+            _ => self.delete_by(of, &by, Some(policy)).await,
         }
     }
 
@@ -349,7 +365,7 @@ impl Keeper {
                 if !duty.renew(self.ledger.db()).await? {
                     return Ok(false);
                 }
-                match self.carry_out(&named, &verdict).await {
+                match self.carry_out(&named, &verdict, &policies).await {
                     Ok(true) if matches!(verdict, Verdict::Delete(_)) => pass.deleted = pass.deleted.saturating_add(1),
                     Ok(true) => pass.moved = pass.moved.saturating_add(1),
                     Ok(false) => {}

@@ -459,3 +459,103 @@ async fn what_is_told_without_its_ending_or_comes_later_is_deleted_too() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_move_a_deletion_an_erasure_and_a_hold_exclude_each_other() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let mut tape = Tape::begin("acme", "Weekly");
+        let ada = tape.join("ada", Role::Participant);
+        let [(gone, _), (held, _), (free, _)] = [40, 40, 40].map(|days| tape.composite(now, days));
+        let own = tape.recording(RecordingKind::Composite, THEN);
+        let track = Part::Track { participant: ada, source: Source::Audio, track: "TR_1".into() };
+        tape.take(&own, &track, "ogg", None);
+        tape.ended(&own, RecordingStatus::Completed, THEN);
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        let ledger = storage.keeper.ledger();
+        let [gone, held, free, own] = [&gone, &held, &free, &own].map(|recording| named(&tape, recording));
+        let file = async |of: &Named| ledger.files(of).await.unwrap().remove(0);
+        for of in [&gone, &held, &free] {
+            assert!(ledger.moving(&file(of).await, "cold/x", None).await.unwrap(), "{name}");
+        }
+        assert!(ledger.claim(&gone, "api").await.unwrap() && ledger.hold(&held, true, &line()).await.unwrap());
+        for of in [&gone, &held] {
+            let file = file(of).await;
+            assert!(!ledger.moved(&file, "cold/x").await.unwrap(), "{name}");
+            assert!(!ledger.moving(&file, "cold/y", None).await.unwrap(), "{name}");
+            assert!(ledger.not_moved(&file, "cold/x").await.unwrap(), "{name}");
+            assert!(!ledger.not_moved(&file, "cold/x").await.unwrap(), "one deletes the copy, {name}");
+        }
+        let moved = file(&free).await;
+        assert!(ledger.moved(&moved, "cold/x").await.unwrap(), "{name}");
+        assert!(!ledger.moved(&moved, "cold/x").await.unwrap(), "{name}");
+        assert!(!ledger.not_moved(&moved, "cold/x").await.unwrap(), "it is the file, {name}");
+        assert_eq!(ledger.want_erased(&tape.key, ada).await.unwrap(), 1, "{name}");
+        let theirs = ledger.to_erase(Some((&tape.key, ada)), 10).await.unwrap().remove(0);
+        assert!(!ledger.moving(&theirs, "cold/x", None).await.unwrap(), "{name}");
+        assert!(ledger.hold(&own, true, &line()).await.unwrap() && !ledger.claim_erasing(&theirs).await.unwrap());
+        assert!(ledger.hold(&own, false, &line()).await.unwrap() && ledger.claim_erasing(&theirs).await.unwrap());
+        assert!(!ledger.hold(&own, true, &line()).await.unwrap(), "{name}");
+        assert!(ledger.erased(&theirs, &line()).await.unwrap() && ledger.hold(&own, true, &line()).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_of_a_policy_and_a_change_of_one_keep_what_was_judged_already() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let mut tape = Tape::begin("acme", "Weekly");
+        let (recording, take) = tape.composite(now, 40);
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        storage.put(&take.file);
+        let (tenant, ledger, of) = (&tape.key.tenant, storage.keeper.ledger(), named(&tape, &recording));
+        let policy = storage.policy(tenant, 30, None).await;
+        let put = async |policy: &Policy| {
+            ledger.put_policy(tenant, policy, &NewLine::new("api", "policy.changed", policy.id, "")).await.unwrap();
+        };
+        let verdict = convoke::objects::Verdict::Delete(policy.id);
+        let carry_out = async || storage.keeper.carry_out(&of, &verdict, &[policy.clone()]).await.unwrap();
+        put(&Policy { days: 90, updated_at: 2, ..policy.clone() }).await;
+        assert!(!carry_out().await, "it is another by now, {name}");
+        put(&Policy { enabled: false, ..policy.clone() }).await;
+        assert!(!carry_out().await, "{name}");
+        put(&policy).await;
+        let scope = Scope { meeting: Some(tape.key.meeting), ..Scope::default() };
+        let hold = Policy { id: Uuid::now_v7(), legal_hold: true, scope, ..policy.clone() };
+        put(&hold).await;
+        assert!(!carry_out().await && !ledger.claim(&of, "api").await.unwrap(), "{name}");
+        assert!(storage.has(&take.file), "{name}");
+        put(&Policy { enabled: false, ..hold }).await;
+        assert!(carry_out().await && !storage.has(&take.file), "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_take_that_never_ended_is_erased_when_its_recording_is_over() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let mut tape = Tape::begin("acme", "Weekly");
+        let ada = tape.join("ada", Role::Participant);
+        let recording = tape.recording(RecordingKind::Composite, THEN);
+        let track = Part::Track { participant: ada, source: Source::Audio, track: "TR_1".into() };
+        let take = tape.take(&recording, &track, "ogg", None);
+        tape.ended(&recording, RecordingStatus::Failed, THEN);
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        on_database(&opened.db, "UPDATE recording_tracks SET state = 'active'").await;
+        storage.put(&take.file);
+        storage.keeper.ledger().want_erased(&tape.key, ada).await.unwrap();
+        on_database(&opened.db, "UPDATE recording_jobs SET status = 'recording'").await;
+        assert_eq!(storage.keeper.erase().await.unwrap(), (0, 0), "{name}");
+        on_database(&opened.db, "UPDATE recording_jobs SET status = 'failed'").await;
+        assert_eq!(storage.keeper.erase().await.unwrap(), (1, 0), "{name}");
+        assert!(!storage.has(&take.file), "{name}");
+    })
+    .await;
+}
