@@ -247,14 +247,14 @@ impl Ledger {
     }
 
     /// A tenant's recordings that are over, ended by then, and are neither held nor deleted, in the order of
-    /// their ids.
+    /// their ids. None: what is written of one cannot be read.
     pub async fn over(
         &self,
         tenant: &TenantId,
         by: Millis,
         after: Uuid,
         limit: u32,
-    ) -> Result<Vec<(Named, Subject)>, StoreError> {
+    ) -> Result<Vec<(Named, Option<Subject>)>, StoreError> {
         type Row = (Uuid, Uuid, String, i64, Option<String>);
         let rows: Vec<Row> = on_pool!(&self.db, pool => {
             query_as(
@@ -273,13 +273,12 @@ impl Ledger {
             .map_err(unavailable)?
         });
         let read = |(id, meeting, data, since, tier): Row| {
-            let recording: Recording =
-                serde_json::from_str(&data).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let recording: Option<Recording> = serde_json::from_str(&data).ok();
             let key = MeetingKey { tenant: tenant.clone(), meeting: MeetingId(meeting) };
-            let subject = subject(&recording, key.meeting, to_u64(since), false, tier);
-            Ok((Named::new(key, RecordingId(id)), subject))
+            let subject = recording.map(|recording| subject(&recording, key.meeting, to_u64(since), false, tier));
+            (Named::new(key, RecordingId(id)), subject)
         };
-        rows.into_iter().map(read).collect()
+        Ok(rows.into_iter().map(read).collect())
     }
 }
 

@@ -30,6 +30,16 @@ fn file(row: Row) -> FileOf {
     FileOf { named: Named::of_row((tenant, meeting, recording)), take, told, location, moving }
 }
 
+/// What reads much does so beside what writes.
+macro_rules! on_read {
+    ($db:expr, $pool:ident => $body:expr) => {
+        match $db {
+            Db::Sqlite { read: $pool, .. } => $body,
+            Db::Postgres($pool) => $body,
+        }
+    };
+}
+
 /// The columns of a file.
 macro_rules! files {
     ($rest:literal) => {
@@ -433,7 +443,7 @@ impl Ledger {
         let (from, recording, take) = after.map_or(("", Uuid::nil(), ""), |file| {
             (file.named.key.tenant.0.as_str(), file.named.recording.0, file.take.as_str())
         });
-        let rows: Vec<Row> = on_pool!(&self.db, pool => {
+        let rows: Vec<Row> = on_read!(&self.db, pool => {
             query_as(files!(
                 "LEFT JOIN recording_objects o ON o.tenant = t.tenant AND o.recording = t.recording \
                  WHERE ($1 IS NULL OR t.tenant = $1) AND (t.tenant, t.recording, t.take) > ($2, $3, $4) \
@@ -454,7 +464,7 @@ impl Ledger {
 
     /// Whether a meeting is the tenant's.
     pub async fn is_meeting_of(&self, tenant: &TenantId, meeting: Uuid) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> = on_pool!(&self.db, pool => {
+        let row: Option<(i64,)> = on_read!(&self.db, pool => {
             query_as("SELECT CAST(1 AS BIGINT) FROM meetings_view WHERE tenant = $1 AND id = $2")
                 .bind(&tenant.0)
                 .bind(meeting)

@@ -559,3 +559,39 @@ async fn a_take_that_never_ended_is_erased_when_its_recording_is_over() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_and_a_step_that_fails_hold_up_nothing_else() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let (mut tape, mut other) = (Tape::begin("acme", "Weekly"), Tape::begin("other", "Weekly"));
+        let [(bad, bad_take), (_, take)] = [40, 40].map(|days| tape.composite(now, days));
+        let elsewhere = other.composite(now, 40);
+        for tape in [&mut tape, &mut other] {
+            tape.write(&opened).await;
+            storage.asked.catch_up(&tape.key).await.unwrap();
+            storage.policy(&tape.key.tenant, 30, None).await;
+        }
+        let all = [&bad_take, &take, &elsewhere.1];
+        all.iter().for_each(|take| storage.put(&take.file));
+        let spoil = format!("UPDATE recording_jobs SET data = '{{' WHERE data LIKE '%{}%'", bad.id);
+        on_database(&opened.db, &spoil).await;
+        // One tenant's policies cannot be read at all.
+        on_database(&opened.db, "UPDATE storage_policies SET kind = 'x' WHERE tenant = 'other'").await;
+        let pass = storage.pass().await;
+        assert_eq!((pass.deleted, pass.failed), (1, 2), "{name}");
+        assert_eq!(all.map(|take| storage.has(&take.file)), [true, false, true], "{name}");
+        on_database(&opened.db, "UPDATE storage_policies SET kind = NULL").await;
+        on_database(&opened.db, "ALTER TABLE recording_files RENAME TO away").await;
+        assert!(storage.pass().await.failed > 0, "{name}");
+        on_database(&opened.db, "ALTER TABLE away RENAME TO recording_files").await;
+        // The round is done all the same: it is due again when it would have been.
+        let long = Duration::from_secs(600);
+        assert!(Duty::take(&opened.db, "recordings", long, long).await.unwrap().is_none(), "{name}");
+        let pass = storage.pass().await;
+        assert_eq!((pass.deleted, pass.failed), (1, 1), "{name}");
+        assert!(!storage.has(&elsewhere.1.file), "{name}");
+    })
+    .await;
+}
