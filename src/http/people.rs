@@ -11,6 +11,10 @@ use convoke_domain::{MeetingId, Rejection, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// How long a request waits for the files of somebody who is erased.
+const ERASING: Duration = Duration::from_secs(10);
 
 /// There is such a meeting, and what happened in it until now can be read.
 pub async fn known(edge: &Edge, key: &MeetingKey) -> Result<(), Problem> {
@@ -115,8 +119,16 @@ pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Resu
     }
     if tracks > 0 {
         // What cannot be deleted now is so later: it is over then, or its hold is, or storage answers.
-        if let Err(error) = edge.keeper.erase().await {
-            tracing::warn!(%error, "the tracks of an erased person are deleted later");
+        let until = Instant::now() + ERASING;
+        for (key, id) in &known {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            if let Err(error) = edge.keeper.erase_of(key, *id, left).await {
+                tracing::warn!(%error, "the tracks of an erased person are deleted later");
+                break;
+            }
         }
     }
     let done = match tracks {

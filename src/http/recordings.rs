@@ -194,6 +194,8 @@ pub async fn update(edge: Data<Edge>, caller: Caller, id: Path<String>, bytes: B
 pub fn kept_back(error: KeepError) -> Problem {
     match error {
         KeepError::Store(error) => stored(error),
+        KeepError::Busy => Rejection::unavailable("the orphans are being looked for already").into(),
+        KeepError::Behind => Rejection::unavailable("the read models are being built").into(),
         KeepError::Objects(error) => {
             tracing::warn!(%error, "the objects did not answer");
             Rejection::unavailable("the objects are out of reach").into()

@@ -180,8 +180,8 @@ async fn applied(edge: &Edge, tenant: &TenantId, policy: &Policy, dry_run: bool)
     let mut applied = Applied { dry_run, ..Applied::default() };
     let mut after = Uuid::nil();
     loop {
-        let (verdicts, next) = keeper.verdicts(tenant, &policies, now, after).await.map_err(stored)?;
-        for (named, verdict) in verdicts {
+        let judged = keeper.verdicts(tenant, &policies, now, after).await.map_err(stored)?;
+        for (named, verdict) in judged.verdicts {
             let is_deleted = match &verdict {
                 Verdict::Delete(by) if *by == policy.id => true,
                 Verdict::Move(by, _) if *by == policy.id => false,
@@ -193,7 +193,7 @@ async fn applied(edge: &Edge, tenant: &TenantId, policy: &Policy, dry_run: bool)
                 return Ok(applied);
             }
             let recording = named.recording.to_string();
-            match if dry_run { Ok(true) } else { keeper.carry_out(&named, &verdict).await } {
+            match if dry_run { Ok(true) } else { keeper.carry_out(&named, &verdict, &policies).await } {
                 Ok(true) if is_deleted => applied.deleted.push(recording),
                 Ok(true) => applied.moved.push(recording),
                 Ok(false) => {}
@@ -203,15 +203,15 @@ async fn applied(edge: &Edge, tenant: &TenantId, policy: &Policy, dry_run: bool)
                 }
             }
         }
-        let Some(next) = next else { return Ok(applied) };
+        let Some(next) = judged.next else { return Ok(applied) };
         after = next;
     }
 }
 
 /// Objects without a recording, and files of recordings without an object: of the tenant's meetings, up to
-/// 1,000 of each. Nothing is deleted. Objects count from an hour on.
+/// 1,000 of each, and for half a minute. Nothing is deleted. Objects count from an hour on.
 #[utoipa::path(get, path = "/api/v1/admin/recordings/orphans", tag = "storage",
-    responses((status = 200, description = "both kinds", body = Orphans)))]
+    responses((status = 200, description = "both kinds", body = Orphans), (status = 503, description = "they are being looked for already")))]
 pub async fn orphans(edge: Data<Edge>, caller: Caller) -> Result<HttpResponse, Problem> {
     let orphans = edge.keeper.orphans(caller.tenant()?).await.map_err(kept_back)?;
     Ok(HttpResponse::Ok().json(orphans))

@@ -10,7 +10,7 @@ mod policies;
 pub use audit::{AuditLine, NewLine};
 pub use files::FileOf;
 
-use super::policy::Subject;
+use super::policy::{Policy, Subject};
 use crate::adapters::store::secrets::on_pool;
 use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
@@ -19,6 +19,38 @@ use convoke_domain::shapes::RoomKind;
 use convoke_domain::{MeetingId, Millis, RecordingId, RoomId, TenantId};
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use uuid::Uuid;
+
+/// Whether a policy holds the recording that these columns or parameters name, as SQL.
+fn held_by_policy(tenant: &str, recording: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM storage_policies p JOIN recording_jobs h ON h.tenant = p.tenant \
+         WHERE p.tenant = {tenant} AND h.id = {recording} AND p.enabled = 1 AND p.legal_hold = 1 \
+         AND (p.meeting IS NULL OR p.meeting = h.meeting) AND (p.kind IS NULL OR p.kind = h.kind) \
+         AND (p.room IS NULL OR p.room = CASE WHEN h.room = 'main' THEN 'main' ELSE 'breakout' END))"
+    )
+}
+
+/// Locks the row of a recording within a transaction, and makes it where there is none: what holds, deletes,
+/// erases or moves comes one after the other. False: it is being deleted, or the condition is not true of it.
+macro_rules! lock {
+    ($transaction:expr, $of:expr, $condition:literal) => {{
+        let of: &$crate::objects::Named = $of;
+        let locked = sqlx::query(concat!(
+            "INSERT INTO recording_objects (tenant, recording, meeting) VALUES ($1, $2, $3) \
+             ON CONFLICT (tenant, recording) DO UPDATE SET meeting = excluded.meeting \
+             WHERE recording_objects.deleting_at IS NULL",
+            $condition
+        ))
+        .bind(&of.key.tenant.0)
+        .bind(of.recording.0)
+        .bind(of.key.meeting.0)
+        .execute(&mut *$transaction)
+        .await
+        .map_err($crate::adapters::store::unavailable)?;
+        locked.rows_affected() == 1
+    }};
+}
+use lock;
 
 #[derive(Clone)]
 pub struct Ledger {
@@ -79,22 +111,23 @@ impl Ledger {
     }
 
     /// Puts a recording under a hold, or ends that; says so where it was not so before. False: it is being
-    /// deleted, and no hold can be on it any more.
+    /// deleted, or a file of it is, and no hold can be on it.
     pub async fn hold(&self, of: &Named, held: bool, line: &NewLine) -> Result<bool, StoreError> {
         Ok(on_pool!(&self.db, pool => {
             let mut transaction = pool.begin().await.map_err(unavailable)?;
-            let there = query(
-                "INSERT INTO recording_objects (tenant, recording, meeting) VALUES ($1, $2, $3) \
-                 ON CONFLICT (tenant, recording) DO UPDATE SET meeting = excluded.meeting \
-                 WHERE recording_objects.deleting_at IS NULL",
+            if !lock!(transaction, of, "") {
+                return Ok(false);
+            }
+            let erasing: Option<(i64,)> = query_as(
+                "SELECT CAST(1 AS BIGINT) FROM recording_files WHERE tenant = $1 AND recording = $2 \
+                 AND erasing_at IS NOT NULL AND deleted_at IS NULL LIMIT 1",
             )
             .bind(&of.key.tenant.0)
             .bind(of.recording.0)
-            .bind(of.key.meeting.0)
-            .execute(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await
             .map_err(unavailable)?;
-            if there.rows_affected() == 0 {
+            if held && erasing.is_some() {
                 return Ok(false);
             }
             let changed = query(
@@ -115,13 +148,21 @@ impl Ledger {
     }
 
     /// From here on its objects are deleted, by whoever gets to it, until they are gone. False: there is no
-    /// such recording that is over, or it is under a hold, or it is gone already.
+    /// such recording that is over, or it is under a hold of its own or of a policy, or it is gone already.
     pub async fn claim(&self, of: &Named, by: &str) -> Result<bool, StoreError> {
+        self.claim_by(of, by, None).await
+    }
+
+    /// The same, if the policy that wants it is as it was when it was read.
+    pub async fn claim_by(&self, of: &Named, by: &str, policy: Option<&Policy>) -> Result<bool, StoreError> {
         let clock = self.db.clock();
+        let held = held_by_policy("$1", "$2");
         let sql = format!(
             "INSERT INTO recording_objects (tenant, recording, meeting, deleting_at, deleted_by) \
              SELECT tenant, id, meeting, {clock}, $4 FROM recording_jobs \
              WHERE tenant = $1 AND id = $2 AND meeting = $3 AND status IN ('completed', 'failed') \
+             AND NOT {held} AND ($5 IS NULL OR EXISTS (SELECT 1 FROM storage_policies q \
+             WHERE q.tenant = $1 AND q.id = $5 AND q.enabled = 1 AND q.updated_at = $6)) \
              ON CONFLICT (tenant, recording) DO UPDATE SET \
              deleted_by = CASE WHEN recording_objects.deleting_at IS NULL THEN excluded.deleted_by \
              ELSE recording_objects.deleted_by END, \
@@ -134,6 +175,8 @@ impl Ledger {
                 .bind(of.recording.0)
                 .bind(of.key.meeting.0)
                 .bind(by)
+                .bind(policy.map(|policy| policy.id))
+                .bind(policy.map(|policy| to_i64(policy.updated_at)))
                 .execute(pool)
                 .await
                 .map_err(unavailable)?
@@ -187,7 +230,8 @@ impl Ledger {
             let mut transaction = pool.begin().await.map_err(unavailable)?;
             query(
                 "INSERT INTO recording_objects (tenant, recording, meeting, tier) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (tenant, recording) DO UPDATE SET tier = excluded.tier",
+                 ON CONFLICT (tenant, recording) DO UPDATE SET tier = excluded.tier \
+                 WHERE recording_objects.deleting_at IS NULL",
             )
             .bind(&of.key.tenant.0)
             .bind(of.recording.0)
@@ -203,14 +247,14 @@ impl Ledger {
     }
 
     /// A tenant's recordings that are over, ended by then, and are neither held nor deleted, in the order of
-    /// their ids.
+    /// their ids. None: what is written of one cannot be read.
     pub async fn over(
         &self,
         tenant: &TenantId,
         by: Millis,
         after: Uuid,
         limit: u32,
-    ) -> Result<Vec<(Named, Subject)>, StoreError> {
+    ) -> Result<Vec<(Named, Option<Subject>)>, StoreError> {
         type Row = (Uuid, Uuid, String, i64, Option<String>);
         let rows: Vec<Row> = on_pool!(&self.db, pool => {
             query_as(
@@ -229,13 +273,12 @@ impl Ledger {
             .map_err(unavailable)?
         });
         let read = |(id, meeting, data, since, tier): Row| {
-            let recording: Recording =
-                serde_json::from_str(&data).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let recording: Option<Recording> = serde_json::from_str(&data).ok();
             let key = MeetingKey { tenant: tenant.clone(), meeting: MeetingId(meeting) };
-            let subject = subject(&recording, key.meeting, to_u64(since), false, tier);
-            Ok((Named::new(key, RecordingId(id)), subject))
+            let subject = recording.map(|recording| subject(&recording, key.meeting, to_u64(since), false, tier));
+            (Named::new(key, RecordingId(id)), subject)
         };
-        rows.into_iter().map(read).collect()
+        Ok(rows.into_iter().map(read).collect())
     }
 }
 

@@ -5,6 +5,7 @@
 //! room's file only: what is of one person goes with that person.
 
 use super::ledger::Named;
+use super::running::anew;
 use super::{ObjectPath, Objects, ObjectsError, orphans, paths};
 use crate::adapters::store::secrets::on_pool;
 use crate::adapters::store::{Db, to_i64, to_u64, unavailable};
@@ -329,28 +330,30 @@ impl Looker {
     pub fn start(self) -> Looking {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let mut look = tokio::time::interval(self.policy.every);
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while !stopped.is_cancelled() {
-                tokio::select! {
-                    () = stopped.cancelled() => return,
-                    _ = look.tick() => {}
-                }
-                let round = async {
-                    while self.pass().await? {}
-                    Ok::<(), StoreError>(())
-                };
-                tokio::select! {
-                    // The tools are killed with it; the lease runs out.
-                    () = stopped.cancelled() => return,
-                    done = round => if let Err(error) = done {
-                        tracing::warn!(%error, "what is to be looked at cannot be read");
-                    },
-                }
-            }
-        });
+        let task = tokio::spawn(async move { anew("looker", &stopped, || self.looks(&stopped)).await });
         Looking { stop, task }
+    }
+
+    async fn looks(&self, stop: &CancellationToken) {
+        let mut look = tokio::time::interval(self.policy.every);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = look.tick() => {}
+            }
+            let round = async {
+                while self.pass().await? {}
+                Ok::<(), StoreError>(())
+            };
+            tokio::select! {
+                // The tools are killed with it; the lease runs out.
+                () = stop.cancelled() => return,
+                done = round => if let Err(error) = done {
+                    tracing::warn!(%error, "what is to be looked at cannot be read");
+                },
+            }
+        }
     }
 }
 

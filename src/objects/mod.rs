@@ -13,10 +13,11 @@ mod orphans;
 pub mod paths;
 mod policy;
 mod ranges;
+mod running;
 
 pub use duty::Duty;
 pub use keeper::KeepError;
-pub use keeper::{Keeper, Keeping, Pass};
+pub use keeper::{Judged, Keeper, Keeping, Pass};
 pub use ledger::{AuditLine, FileOf, Ledger, Named, NewLine, subject as ledger_subject};
 pub use links::{Grant, Links, Refused};
 pub use look::{LookPolicy, Looker, Looking, Tools};
@@ -59,14 +60,16 @@ pub enum ObjectsError {
 
 fn failed(error: object_store::Error) -> ObjectsError {
     use object_store::Error;
-    tracing::debug!(%error, "the objects did not answer");
-    match error {
+    // Its words may hold a URL with a signature.
+    let told = match error {
         Error::NotFound { .. } => ObjectsError::Gone,
         Error::PermissionDenied { .. } => ObjectsError::Unavailable("not permitted"),
         Error::Unauthenticated { .. } => ObjectsError::Unavailable("not authenticated"),
         Error::Precondition { .. } => ObjectsError::Unavailable("it is another object by now"),
         _ => ObjectsError::Unavailable("the store failed"),
-    }
+    };
+    tracing::debug!(%told, "the objects did not answer");
+    told
 }
 
 /// The objects of this server.

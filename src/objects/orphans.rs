@@ -2,8 +2,7 @@
 //! counted, and never deleted: what a row does not know may be all that is left of a recording. An object
 //! is not one before it is an hour old, because a file may be there before the log says so.
 
-use super::duty::Duty;
-use super::keeper::KeepError;
+use super::keeper::{Going, KeepError, Pass};
 use super::ledger::FileOf;
 use super::{Keeper, ObjectPath, paths};
 use convoke_actors::ports::MeetingKey;
@@ -14,13 +13,16 @@ use object_store::ObjectMeta;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const GRACE: Duration = Duration::from_secs(3_600);
 /// Objects that are compared with rows at a time.
 const BATCH: usize = 200;
 const PAGE: u32 = 500;
+/// For how long a tenant's are looked for.
+const LOOKED_FOR: Duration = Duration::from_secs(30);
 /// Orphans of one kind that are told at a time.
 const TOLD_MAX: usize = 1_000;
 
@@ -78,6 +80,26 @@ pub fn place(file: &FileOf) -> Option<ObjectPath> {
     }
 }
 
+/// A tenant that orphans are being told to.
+struct Telling<'a> {
+    all: &'a Mutex<HashSet<TenantId>>,
+    tenant: &'a TenantId,
+}
+
+impl<'a> Telling<'a> {
+    /// None: they are being told already.
+    fn begin(all: &'a Mutex<HashSet<TenantId>>, tenant: &'a TenantId) -> Option<Self> {
+        let is_first = all.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+        is_first.then_some(Self { all, tenant })
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(self.tenant);
+    }
+}
+
 impl Keeper {
     /// Those of these objects that are old enough and that no row knows.
     async fn unknown(&self, batch: Vec<ObjectMeta>, now: Millis) -> Result<Vec<ObjectMeta>, KeepError> {
@@ -91,7 +113,7 @@ impl Keeper {
 
     /// How many there are of each kind, in the whole store. It is listed once; what it has is remembered by
     /// hashes, and a file is asked for only where its hash is not among them.
-    pub(super) async fn count_orphans(&self, duty: &Duty) -> Result<(u32, u32), KeepError> {
+    pub(super) async fn count_orphans(&self, going: &Going<'_>, pass: &mut Pass) -> Result<bool, KeepError> {
         let now = self.ledger().now().await?;
         let (mut stray, mut missing, mut seen) = (0_u32, 0_u32, HashSet::new());
         let mut batches = self.objects().list(None).chunks(BATCH);
@@ -100,7 +122,9 @@ impl Keeper {
             seen.extend(batch.iter().map(|meta| hash(meta.location.as_ref())));
             let unknown = self.unknown(batch, now).await?.len();
             stray = stray.saturating_add(u32::try_from(unknown).unwrap_or(u32::MAX));
-            duty.renew(self.ledger().db()).await?;
+            if !going.on().await? {
+                return Ok(false);
+            }
         }
         let mut after = None;
         loop {
@@ -112,18 +136,29 @@ impl Keeper {
                 };
                 missing = missing.saturating_add(u32::from(!is_there));
             }
-            duty.renew(self.ledger().db()).await?;
+            if !going.on().await? {
+                return Ok(false);
+            }
             let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             after = page.into_iter().last().filter(|_| !is_last);
             if after.is_none() {
-                return Ok((stray, missing));
+                break;
             }
         }
+        (pass.stray_objects, pass.missing_files) = (stray, missing);
+        metrics::gauge!("convoke_objects_stray").set(f64::from(stray));
+        metrics::gauge!("convoke_recording_files_missing").set(f64::from(missing));
+        if stray > 0 || missing > 0 {
+            tracing::warn!(stray, missing, "some objects and files have nothing to do with each other");
+        }
+        Ok(true)
     }
 
-    /// A tenant's. Two names of tenants may make one folder, so an object is told to whoever the meeting
+    /// A tenant's, one at a time, up to a number of each kind and for a while. Two names of tenants may make one folder, so an object is told to whoever the meeting
     /// is of that it lies in the folder of.
     pub async fn orphans(&self, tenant: &TenantId) -> Result<Orphans, KeepError> {
+        let _telling = Telling::begin(&self.telling, tenant).ok_or(KeepError::Busy)?;
+        let until = Instant::now() + LOOKED_FOR;
         let now = self.ledger().now().await?;
         let mut found = Orphans::default();
         let anywhere = MeetingKey { tenant: tenant.clone(), meeting: MeetingId(Uuid::nil()) };
@@ -132,9 +167,13 @@ impl Keeper {
         let tiers: BTreeSet<String> = tiers.collect();
         let folders = own.iter().flat_map(|own| tiers.iter().filter_map(|tier| paths::in_tier(tier, own)));
         let folders: Vec<Option<ObjectPath>> = [own.clone()].into_iter().chain(folders.map(Some)).collect();
-        for folder in folders {
+        'folders: for folder in folders {
             let mut batches = self.objects().list(folder.as_ref()).chunks(BATCH);
             while let Some(batch) = batches.next().await {
+                if Instant::now() > until {
+                    found.cut = true;
+                    break 'folders;
+                }
                 let batch = batch.into_iter().collect::<Result<Vec<ObjectMeta>, _>>()?;
                 for meta in self.unknown(batch, now).await? {
                     let meeting = meta.location.as_ref().rsplit('/').nth(1).and_then(|id| id.parse().ok());
@@ -144,7 +183,7 @@ impl Keeper {
                     }
                     if found.objects.len() >= TOLD_MAX {
                         found.cut = true;
-                        break;
+                        break 'folders;
                     }
                     let recording = owner_of(meta.location.as_ref()).map(|(_, recording, _)| recording);
                     let (path, bytes, modified_at) = (meta.location.to_string(), meta.size, millis(&meta));
@@ -160,9 +199,13 @@ impl Keeper {
                 if let Some(path) = &path
                     && self.objects().meta(path).await?.is_some()
                 {
+                    if Instant::now() > until {
+                        found.cut = true;
+                        return Ok(found);
+                    }
                     continue;
                 }
-                if found.files.len() >= TOLD_MAX {
+                if found.files.len() >= TOLD_MAX || Instant::now() > until {
                     found.cut = true;
                     return Ok(found);
                 }

@@ -34,6 +34,19 @@ pub fn of_tenant(key: &MeetingKey) -> Option<ObjectPath> {
     ObjectPath::parse(folder).ok()
 }
 
+/// The folder of a meeting's files.
+pub fn of_meeting(key: &MeetingKey) -> Option<ObjectPath> {
+    let below = path_of(&key.tenant, key.meeting, "", &Part::Composite(0));
+    ObjectPath::parse(below.trim_matches('/')).ok()
+}
+
+/// Which part of a recording an object of its meeting's folder is, or is the picture of; None where its name
+/// is none of this recording's. A path that a recorder told may lack its ending: an object has it.
+pub fn part_of(of: &MeetingKey, recording: RecordingId, path: &str) -> Option<Part> {
+    let (meeting, owner, part) = owner_of(path.strip_suffix(".jpg").unwrap_or(path))?;
+    (meeting == of.meeting && owner == recording).then_some(part)
+}
+
 /// The picture beside a file.
 pub fn thumbnail(of: &ObjectPath) -> Option<ObjectPath> {
     let path = of.as_ref();

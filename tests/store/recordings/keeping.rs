@@ -388,18 +388,210 @@ async fn orphans_of_both_kinds_are_found_and_left_alone() {
         }
         storage.put(&of(2));
         let pass = storage.pass().await;
-        assert_eq!((pass.stray_objects, pass.missing_files), (3, 2), "{name}");
+        assert_eq!((pass.swept, pass.stray_objects, pass.missing_files), (1, 2, 2), "{name}");
         let orphans = storage.keeper.orphans(&tape.key.tenant).await.unwrap();
-        let mut strays: Vec<&str> = orphans.objects.iter().map(|stray| stray.path.as_str()).collect();
-        strays.sort_unstable();
-        let mut expected = [deleted.1.file.clone(), of(1)];
-        expected.sort_unstable();
-        assert_eq!(strays, expected, "of meetings of the tenant's, {name}");
+        let strays: Vec<&str> = orphans.objects.iter().map(|stray| stray.path.as_str()).collect();
+        assert_eq!(strays, [of(1)], "of meetings of the tenant's, {name}");
         let missing: Vec<_> = orphans.files.iter().map(|missing| missing.recording).collect();
         assert_eq!(missing, [lost.0.id], "{name}");
         let others = storage.keeper.orphans(&other.key.tenant).await.unwrap();
         assert_eq!((others.objects.len(), others.files[0].recording), (0, elsewhere.0.id), "{name}");
         assert!(storage.has(&of(1)) && storage.has("acme/readme.txt"), "nothing is deleted, {name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rebuild_does_not_let_a_deletion_end_with_nothing_deleted() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let mut tape = Tape::begin("acme", "Weekly");
+        let (recording, take) = tape.composite(now, 0);
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        storage.put(&take.file);
+        assert!(storage.keeper.ledger().claim(&named(&tape, &recording), "api").await.unwrap(), "{name}");
+        // The read models are empty; then they are built as far as one event before the last.
+        for table in ["recording_jobs", "recording_tracks", "projection_cursors"] {
+            on_database(&opened.db, &format!("CREATE TABLE away_{table} AS SELECT * FROM {table}")).await;
+            on_database(&opened.db, &format!("DELETE FROM {table}")).await;
+        }
+        let pass = storage.pass().await;
+        assert_eq!((pass.deleted, pass.failed), (0, 1), "{name}");
+        for table in ["recording_jobs", "projection_cursors"] {
+            on_database(&opened.db, &format!("INSERT INTO {table} SELECT * FROM away_{table}")).await;
+        }
+        on_database(&opened.db, "UPDATE projection_cursors SET seq = seq - 1").await;
+        let pass = storage.pass().await;
+        assert_eq!((pass.deleted, pass.failed), (0, 1), "{name}");
+        assert!(storage.has(&take.file), "{name}");
+        assert!(storage.actions(&tape.key.tenant, "recording.deleted").await.is_empty(), "{name}");
+        on_database(&opened.db, "UPDATE projection_cursors SET seq = seq + 1").await;
+        assert_eq!(storage.pass().await.deleted, 1, "{name}");
+        assert!(!storage.has(&take.file), "by its name alone, {name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_told_without_its_ending_or_comes_later_is_deleted_too() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let mut tape = Tape::begin("acme", "Weekly");
+        let [(gone, take), (_, stays)] = [0, 0].map(|_| tape.composite(now, 0));
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        let untold = take.file.replace(".mp4", "-composite.1.webm");
+        let cold = format!("cold/{}", take.file);
+        storage.policy(&tape.key.tenant, 7, Some("cold")).await;
+        [&untold, &stays.file].iter().for_each(|path| storage.put(path));
+        assert!(storage.keeper.delete(&named(&tape, &gone), "api").await.unwrap(), "{name}");
+        assert!(!storage.has(&untold) && storage.has(&stays.file), "{name}");
+        [&take.file, &cold].iter().for_each(|path| storage.put(path));
+        assert_eq!(storage.pass().await.swept, 2, "{name}");
+        assert!(!storage.has(&take.file) && !storage.has(&cold) && storage.has(&stays.file), "{name}");
+        storage.put(&take.file);
+        on_database(&opened.db, "UPDATE recording_objects SET deleted_at = deleted_at - 90000000 WHERE deleted_at > 0")
+            .await;
+        assert_eq!(storage.pass().await.swept, 0, "a day after, {name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_move_a_deletion_an_erasure_and_a_hold_exclude_each_other() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let mut tape = Tape::begin("acme", "Weekly");
+        let ada = tape.join("ada", Role::Participant);
+        let [(gone, _), (held, _), (free, _)] = [40, 40, 40].map(|days| tape.composite(now, days));
+        let own = tape.recording(RecordingKind::Composite, THEN);
+        let track = Part::Track { participant: ada, source: Source::Audio, track: "TR_1".into() };
+        tape.take(&own, &track, "ogg", None);
+        tape.ended(&own, RecordingStatus::Completed, THEN);
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        let ledger = storage.keeper.ledger();
+        let [gone, held, free, own] = [&gone, &held, &free, &own].map(|recording| named(&tape, recording));
+        let file = async |of: &Named| ledger.files(of).await.unwrap().remove(0);
+        for of in [&gone, &held, &free] {
+            assert!(ledger.moving(&file(of).await, "cold/x", None).await.unwrap(), "{name}");
+        }
+        assert!(ledger.claim(&gone, "api").await.unwrap() && ledger.hold(&held, true, &line()).await.unwrap());
+        for of in [&gone, &held] {
+            let file = file(of).await;
+            assert!(!ledger.moved(&file, "cold/x").await.unwrap(), "{name}");
+            assert!(!ledger.moving(&file, "cold/y", None).await.unwrap(), "{name}");
+            assert!(ledger.not_moved(&file, "cold/x").await.unwrap(), "{name}");
+            assert!(!ledger.not_moved(&file, "cold/x").await.unwrap(), "one deletes the copy, {name}");
+        }
+        let moved = file(&free).await;
+        assert!(ledger.moved(&moved, "cold/x").await.unwrap(), "{name}");
+        assert!(!ledger.moved(&moved, "cold/x").await.unwrap(), "{name}");
+        assert!(!ledger.not_moved(&moved, "cold/x").await.unwrap(), "it is the file, {name}");
+        assert_eq!(ledger.want_erased(&tape.key, ada).await.unwrap(), 1, "{name}");
+        let theirs = ledger.to_erase(Some((&tape.key, ada)), 10).await.unwrap().remove(0);
+        assert!(!ledger.moving(&theirs, "cold/x", None).await.unwrap(), "{name}");
+        assert!(ledger.hold(&own, true, &line()).await.unwrap() && !ledger.claim_erasing(&theirs).await.unwrap());
+        assert!(ledger.hold(&own, false, &line()).await.unwrap() && ledger.claim_erasing(&theirs).await.unwrap());
+        assert!(!ledger.hold(&own, true, &line()).await.unwrap(), "{name}");
+        assert!(ledger.erased(&theirs, &line()).await.unwrap() && ledger.hold(&own, true, &line()).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_of_a_policy_and_a_change_of_one_keep_what_was_judged_already() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let mut tape = Tape::begin("acme", "Weekly");
+        let (recording, take) = tape.composite(now, 40);
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        storage.put(&take.file);
+        let (tenant, ledger, of) = (&tape.key.tenant, storage.keeper.ledger(), named(&tape, &recording));
+        let policy = storage.policy(tenant, 30, None).await;
+        let put = async |policy: &Policy| {
+            ledger.put_policy(tenant, policy, &NewLine::new("api", "policy.changed", policy.id, "")).await.unwrap();
+        };
+        let verdict = convoke::objects::Verdict::Delete(policy.id);
+        let carry_out = async || storage.keeper.carry_out(&of, &verdict, &[policy.clone()]).await.unwrap();
+        put(&Policy { days: 90, updated_at: 2, ..policy.clone() }).await;
+        assert!(!carry_out().await, "it is another by now, {name}");
+        put(&Policy { enabled: false, ..policy.clone() }).await;
+        assert!(!carry_out().await, "{name}");
+        put(&policy).await;
+        let scope = Scope { meeting: Some(tape.key.meeting), ..Scope::default() };
+        let hold = Policy { id: Uuid::now_v7(), legal_hold: true, scope, ..policy.clone() };
+        put(&hold).await;
+        assert!(!carry_out().await && !ledger.claim(&of, "api").await.unwrap(), "{name}");
+        assert!(storage.has(&take.file), "{name}");
+        put(&Policy { enabled: false, ..hold }).await;
+        assert!(carry_out().await && !storage.has(&take.file), "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_take_that_never_ended_is_erased_when_its_recording_is_over() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let mut tape = Tape::begin("acme", "Weekly");
+        let ada = tape.join("ada", Role::Participant);
+        let recording = tape.recording(RecordingKind::Composite, THEN);
+        let track = Part::Track { participant: ada, source: Source::Audio, track: "TR_1".into() };
+        let take = tape.take(&recording, &track, "ogg", None);
+        tape.ended(&recording, RecordingStatus::Failed, THEN);
+        tape.write(&opened).await;
+        storage.asked.catch_up(&tape.key).await.unwrap();
+        on_database(&opened.db, "UPDATE recording_tracks SET state = 'active'").await;
+        storage.put(&take.file);
+        storage.keeper.ledger().want_erased(&tape.key, ada).await.unwrap();
+        on_database(&opened.db, "UPDATE recording_jobs SET status = 'recording'").await;
+        assert_eq!(storage.keeper.erase().await.unwrap(), (0, 0), "{name}");
+        on_database(&opened.db, "UPDATE recording_jobs SET status = 'failed'").await;
+        assert_eq!(storage.keeper.erase().await.unwrap(), (1, 0), "{name}");
+        assert!(!storage.has(&take.file), "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_and_a_step_that_fails_hold_up_nothing_else() {
+    each(async |name, opened| {
+        let storage = Storage::new(&opened);
+        let now = storage.keeper.ledger().now().await.unwrap();
+        let (mut tape, mut other) = (Tape::begin("acme", "Weekly"), Tape::begin("other", "Weekly"));
+        let [(bad, bad_take), (_, take)] = [40, 40].map(|days| tape.composite(now, days));
+        let elsewhere = other.composite(now, 40);
+        for tape in [&mut tape, &mut other] {
+            tape.write(&opened).await;
+            storage.asked.catch_up(&tape.key).await.unwrap();
+            storage.policy(&tape.key.tenant, 30, None).await;
+        }
+        let all = [&bad_take, &take, &elsewhere.1];
+        all.iter().for_each(|take| storage.put(&take.file));
+        let spoil = format!("UPDATE recording_jobs SET data = '{{' WHERE data LIKE '%{}%'", bad.id);
+        on_database(&opened.db, &spoil).await;
+        // One tenant's policies cannot be read at all.
+        on_database(&opened.db, "UPDATE storage_policies SET kind = 'x' WHERE tenant = 'other'").await;
+        let pass = storage.pass().await;
+        assert_eq!((pass.deleted, pass.failed), (1, 2), "{name}");
+        assert_eq!(all.map(|take| storage.has(&take.file)), [true, false, true], "{name}");
+        on_database(&opened.db, "UPDATE storage_policies SET kind = NULL").await;
+        on_database(&opened.db, "ALTER TABLE recording_files RENAME TO away").await;
+        assert!(storage.pass().await.failed > 0, "{name}");
+        on_database(&opened.db, "ALTER TABLE away RENAME TO recording_files").await;
+        // The round is done all the same: it is due again when it would have been.
+        let long = Duration::from_secs(600);
+        assert!(Duty::take(&opened.db, "recordings", long, long).await.unwrap().is_none(), "{name}");
+        let pass = storage.pass().await;
+        assert_eq!((pass.deleted, pass.failed), (1, 1), "{name}");
+        assert!(!storage.has(&elsewhere.1.file), "{name}");
     })
     .await;
 }
