@@ -36,6 +36,7 @@ mod talk;
 #[path = "../tape/mod.rs"]
 mod tape;
 mod transcript;
+mod transcripts;
 mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;
