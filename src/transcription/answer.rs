@@ -86,6 +86,7 @@ impl Gathered {
         let end_ms = piece.end_ms.max(piece.start_ms).min(piece.start_ms.saturating_add(SEGMENT_MS_MAX));
         let goes_on = |last: &&mut Segment| {
             !is_new
+                && piece.start_ms >= last.start_ms
                 && (last.speaker, &last.lang) == (piece.speaker, &piece.lang)
                 && self.words.saturating_add(words) <= SEGMENT_WORDS_MAX
                 && end_ms.saturating_sub(last.start_ms) <= SEGMENT_MS_MAX

@@ -152,6 +152,10 @@ impl Scene {
         all.into_iter().map(|one| (one.language, one.status, one.error)).collect()
     }
 
+    async fn state_of(&self, language: &str) -> (String, String, Option<String>) {
+        self.states().await.into_iter().find(|one| one.0 == language).unwrap()
+    }
+
     fn fails(&self, failures: &[Failure]) {
         self.scribe.failures.lock().unwrap().extend(failures.iter().cloned());
     }
@@ -259,23 +263,23 @@ async fn what_fails_is_tried_again_and_then_given_up() {
         scene.fails(&[Failure::temporary("busy"), Failure::temporary("busy")]);
         scene.make("de").await;
         assert_eq!(scene.run().await, 2, "no more tries than there may be, {name}");
-        assert_eq!(scene.states().await[1], state("de", "failed", Some("busy")), "{name}");
+        assert_eq!(scene.state_of("de").await, state("de", "failed", Some("busy")), "{name}");
         scene.fails(&[Failure::permanent("unreadable")]);
         scene.make("fr").await;
         assert_eq!((scene.run().await, scene.states().await.len()), (1, 3), "{name}");
         // Asked for again, it is begun anew.
         scene.make("fr").await;
         assert_eq!(scene.run().await, 1, "{name}");
-        assert_eq!(scene.states().await[2], state("fr", "completed", None), "{name}");
+        assert_eq!(scene.state_of("fr").await, state("fr", "completed", None), "{name}");
         // Too large, and not there.
         std::fs::write(scene.folder.join(&scene.takes[0].file), "x".repeat(101)).unwrap();
         scene.make("es").await;
         assert_eq!(scene.run().await, 1, "{name}");
-        assert_eq!(scene.states().await[3], state("es", "failed", Some("the file is too large")), "{name}");
+        assert_eq!(scene.state_of("es").await, state("es", "failed", Some("the file is too large")), "{name}");
         std::fs::remove_file(scene.folder.join(&scene.takes[0].file)).unwrap();
         scene.make("it").await;
         assert_eq!(scene.run().await, 2, "{name}");
-        assert_eq!(scene.states().await[4], state("it", "failed", Some("the file is not there")), "{name}");
+        assert_eq!(scene.state_of("it").await, state("it", "failed", Some("the file is not there")), "{name}");
     })
     .await;
 }
@@ -300,7 +304,7 @@ async fn who_died_over_a_file_is_followed_and_comes_too_late() {
         scene.make("de").await;
         on_database(&opened.db, "UPDATE transcription_jobs SET attempts = 2 WHERE language = 'de'").await;
         assert_eq!(scene.run().await, 1, "{name}");
-        assert_eq!(scene.states().await[1], state("de", "failed", Some("it was tried too often")), "{name}");
+        assert_eq!(scene.state_of("de").await, state("de", "failed", Some("it was tried too often")), "{name}");
     })
     .await;
 }
