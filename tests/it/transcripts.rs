@@ -149,6 +149,8 @@ impl Scene {
         opened.db.migrate().await.unwrap();
         self.tape.write(&opened).await;
         opened.db.close().await;
+        // The lock of the file goes with it.
+        drop(opened);
         let objects = format!("file://{}/objects", self.place.0.display());
         let own = [
             ("CONVOKE_DATABASE_URL", url.as_str()),
@@ -297,11 +299,11 @@ async fn what_is_completed_is_transcribed_of_itself_and_failures_are_told() {
     assert_eq!(origins, [json!(1), Value::Null, json!(2), json!(1)], "a caption in another language stands: {json}");
 
     let hooks = told(&server).await;
-    let (keyed, body) = ([("idempotency-key", "once")], json!({ "language": "xx" }));
+    let (keyed, body) = ([("idempotency-key", "once")], json!({ "language": "xx" }).to_string());
     for _ in 0..2 {
         let bearer = format!("Bearer {}", server.rest.key.api_token());
         let headers = [keyed[0], ("authorization", bearer.as_str())];
-        let asked = server.rest.send("POST", &format!("/api/v1{path}"), &headers, Some(body.clone())).await.unwrap();
+        let asked = server.rest.send("POST", &format!("/api/v1{path}"), &headers, Some(&body)).await.unwrap();
         assert_eq!(asked.status, 202, "{}", asked.body);
     }
     let message = hooks.has_received(1).await.remove(0).json();
