@@ -10,5 +10,6 @@ pub mod objects;
 pub mod outbox;
 pub mod projections;
 pub mod telemetry;
+pub mod transcription;
 pub mod webhooks;
 pub mod wiring;

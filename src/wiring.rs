@@ -21,6 +21,7 @@ use crate::news::Inlet;
 use crate::objects::{Keeper, Ledger, Links, LookPolicy, Looker, Looking, Objects, ObjectsError, Tools};
 use crate::outbox::{Delivering, InvitationCodes, Outbox};
 use crate::projections::Projections;
+use crate::transcription::{self, Jobs, Transcriber, Transcripts, deepgram};
 use crate::webhooks::{Client, NoClient, Secrets, Webhooks};
 use actix::Actor;
 use actix_http::HttpService;
@@ -40,6 +41,7 @@ use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How long the head of a request may take.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -66,6 +68,8 @@ pub enum ServeError {
     Webhooks(#[from] NoClient),
     #[error("{0}")]
     Objects(#[from] ObjectsError),
+    #[error("{0}")]
+    Transcriber(#[from] deepgram::NoClient),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -190,7 +194,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let every = Duration::from_secs(config.retention_interval_s);
     let keeper = Arc::new(Keeper::new(ledger.clone(), objects.clone(), every));
     let keeping = Arc::clone(&keeper).start();
-    let looking = looking(&config, ledger, objects);
+    let looking = looking(&config, ledger, objects.clone());
+    let jobs = Jobs::new(opened.db.clone());
+    let (transcripts, transcribing) = transcribing(&config, jobs, objects, &webhooks)?;
     let delivering = outbox.start();
     let (inlet, telling) = match Inlet::start(&config, &meetings, keyring.tenants().cloned().collect()) {
         Some((inlet, telling)) => (Some(Data::new(inlet)), Some(telling)),
@@ -207,6 +213,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         keeper,
         links,
         link_ttl_s_max: config.link_ttl_s_max,
+        transcripts,
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
@@ -326,6 +333,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if let Some(looking) = looking {
         looking.stop().await;
     }
+    if let Some(transcribing) = transcribing {
+        transcribing.stop().await;
+    }
     join_all(delivering.into_iter().map(Delivering::stop)).await;
     life.end();
     opened.store.retire(&life.get()).await?;
@@ -347,6 +357,26 @@ fn looking(config: &Config, ledger: Ledger, objects: Objects) -> Option<Looking>
             None
         }
     }
+}
+
+/// Transcribes recordings where a transcriber is configured; where none is, what there is can be read.
+fn transcribing(
+    config: &Config,
+    jobs: Jobs,
+    objects: Objects,
+    webhooks: &Webhooks,
+) -> Result<(Transcripts, Option<transcription::Working>), ServeError> {
+    let wake = Arc::new(Notify::new());
+    let Some(deepgram) = deepgram::Deepgram::open(config)? else {
+        return Ok((Transcripts { jobs, languages: Vec::new(), wake }, None));
+    };
+    let transcriber: Arc<dyn Transcriber> = Arc::new(deepgram);
+    let policy = transcription::Policy::new(config);
+    let webhooks = webhooks.clone();
+    let worker =
+        transcription::Worker { jobs: jobs.clone(), objects, transcriber, webhooks, policy, wake: Arc::clone(&wake) };
+    let transcripts = Transcripts { jobs, languages: config.transcription_languages.clone(), wake };
+    Ok((transcripts, Some(worker.start())))
 }
 
 /// Whoever is limited no longer is forgotten, or addresses would be remembered without end.

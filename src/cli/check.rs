@@ -40,6 +40,7 @@ pub async fn check(config: &Config) -> Result<(), Failure> {
         ("livekit", livekit(config).await),
         ("objects", objects(config).await),
         ("ffmpeg", Ok(tools(Tools::installed()))),
+        ("transcriber", transcriber(config).await),
         ("mail", mail(config).await),
         ("traces", traces(config).await),
     ];
@@ -114,6 +115,17 @@ async fn livekit(config: &Config) -> Found {
     };
     let rooms = livekit.reach().await.map_err(|error| error.to_string())?;
     Ok(format!("answers and takes the key; it has {rooms} rooms"))
+}
+
+/// Whether it takes connections: a key is only tried by what costs something.
+async fn transcriber(config: &Config) -> Found {
+    if config.transcriber == "none" {
+        return Ok("not configured: recordings are not transcribed".to_owned());
+    }
+    let url = &config.deepgram_url;
+    let reached = reach(url, if url.starts_with("https:") { 443 } else { 80 }).await?;
+    let when = if config.transcription_automatic == "yes" { "every recording" } else { "on request" };
+    Ok(format!("Deepgram, {reached}; {when}, in {}", config.transcription_languages.join(", ")))
 }
 
 async fn mail(config: &Config) -> Found {

@@ -5,6 +5,7 @@ use super::{Config, ConfigError, Proxies};
 use crate::adapters::bus;
 use crate::auth::parse_keys;
 use crate::outbox::{check_sender, check_url};
+use crate::transcription::{LANGUAGES_MAX, is_language};
 use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
 
@@ -55,6 +56,7 @@ pub fn check(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
     demand(are_ice, "ice_servers", "must be a list of stun:, stuns:, turn: or turns: URLs")?;
 
     mail(config, bad)?;
+    transcription(config, bad)?;
 
     demand(
         EnvFilter::try_new(&config.log_level).is_ok(),
@@ -83,6 +85,26 @@ fn mail(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
     }
     if config.public_url.is_none() {
         return Err(bad("public_url", "is missing: the links in mails are made with it".to_owned()));
+    }
+    Ok(())
+}
+
+/// A service needs its key; the URL has none.
+fn transcription(config: &Config, bad: &Bad<'_>) -> Result<(), ConfigError> {
+    let url = &config.deepgram_url;
+    if !is_url(url, &["https://", "http://"]) || url.contains(['?', '#', '@']) {
+        let why = "must be a URL that begins with https:// or http://, without a user, a query or a fragment";
+        return Err(bad("deepgram_url", why.to_owned()));
+    }
+    let languages = &config.transcription_languages;
+    if !(1..=LANGUAGES_MAX).contains(&languages.len()) || !languages.iter().all(|language| is_language(language)) {
+        return Err(bad("transcription_languages", format!("must be 1 to {LANGUAGES_MAX} language tags, or detect")));
+    }
+    if config.deepgram_model.is_empty() {
+        return Err(bad("deepgram_model", "must be a model's name".to_owned()));
+    }
+    if config.transcriber == "deepgram" && config.deepgram_api_key.is_none() {
+        return Err(bad("deepgram_api_key", "is missing: Deepgram needs a key".to_owned()));
     }
     Ok(())
 }

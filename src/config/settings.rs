@@ -91,6 +91,30 @@ settings! {
         /// Files of a bucket that are larger are not fetched for a picture.
         look_bytes_max: u64 = "2147483648", number("bytes", 1_048_576, 1_099_511_627_776);
     }
+    "Transcription" {
+        /// The service that transcribes recordings, or none.
+        transcriber: String = "none", Choice(&["none", "deepgram"]);
+        /// Where Deepgram is: their own servers, or some of yours.
+        deepgram_url: String = "https://api.deepgram.com", Text("an https or http URL");
+        /// API key of Deepgram.
+        deepgram_api_key: Option<SecretString>, Secret("the key");
+        /// The model that Deepgram transcribes with.
+        deepgram_model: String = "nova-3", Text("a model's name");
+        /// In which languages a recording is transcribed where none is named; detect: the one that is found in each file.
+        transcription_languages: Vec<String> = "detect", List("up to 10 language tags, as en, pt-BR, multi or detect");
+        /// Whether every recording is transcribed once it is completed, or on request alone.
+        transcription_automatic: String = "no", Choice(&["no", "yes"]);
+        /// Files that one node has transcribed at once.
+        transcriptions_at_once: usize = "2", number("files", 1, 64);
+        /// How long one file may take, its way to the service included.
+        transcription_s: u64 = "1200", number("seconds", 10, 21_600);
+        /// Files that are larger are not transcribed.
+        transcription_bytes_max: u64 = "2147483648", number("bytes", 1_024, 1_099_511_627_776);
+        /// Tries of one file before it is given up; with the wait below, over some hours.
+        transcription_attempts_max: u32 = "10", number("attempts", 1, 100);
+        /// The wait after the first try that failed; doubled after each further one, up to an hour. The service may ask for more.
+        transcription_wait_ms: u64 = "30000", number("milliseconds", 10, 3_600_000);
+    }
     "Mail" {
         /// The mail server that invitations are sent by. Absent: nothing is sent; their codes are in the answer.
         smtp_url: Option<SecretString>, Secret("smtps://user:password@host, or smtp://…:587?tls=required");

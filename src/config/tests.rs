@@ -110,6 +110,11 @@ fn what_has_a_form_is_held_to_it() {
         ("redis_url", "redis+sentinel://a:26379,b:26379/main"),
         ("redis_url", "redis+cluster://a,b/1"),
         ("livekit_url", "ftp://x"),
+        ("transcriber", "whisper"),
+        ("deepgram_url", "wss://api.deepgram.com"),
+        ("deepgram_url", "https://user:secret@api.deepgram.com"),
+        ("transcription_languages", "en,d_e"),
+        ("transcription_languages", "aa,bb,cc,dd,ee,ff,gg,hh,ii,jj,kk"),
         ("objects_url", "gopher://x"),
         ("ice_servers", "http://x"),
         ("smtp_url", "https://mail.example"),
@@ -125,6 +130,10 @@ fn what_has_a_form_is_held_to_it() {
     }
     let error = flags(&[("livekit_url", "ws://127.0.0.1:7880")]).unwrap_err().to_string();
     assert!(error.contains("`livekit_api_key`"), "{error}");
+    let error = flags(&[("transcriber", "deepgram")]).unwrap_err().to_string();
+    assert!(error.contains("`deepgram_api_key`"), "{error}");
+    let all = [("transcriber", "deepgram"), ("deepgram_api_key", "k"), ("transcription_languages", "en,pt-BR,detect")];
+    assert_eq!(flags(&all).unwrap().transcription_languages.len(), 3);
 }
 
 #[test]
@@ -197,6 +206,7 @@ fn secrets_do_not_show_in_a_configuration_and_not_in_errors() {
         ("livekit_url", "ws://127.0.0.1:7880"),
         ("livekit_api_key", "name"),
         ("livekit_api_secret", "hunter2"),
+        ("deepgram_api_key", "hunter2"),
         ("smtp_url", "smtps://u:hunter2@mail.example"),
         ("mail_from", "meet@example.org"),
         ("public_url", "https://meet.example"),

@@ -28,6 +28,7 @@ pub mod storage;
 pub mod strangers;
 pub mod tokens;
 pub mod transcript;
+pub mod transcripts;
 pub mod upgrade;
 pub mod webhooks;
 pub mod ws;
@@ -38,6 +39,7 @@ use crate::auth::Keyring;
 use crate::objects::{Keeper, Links};
 use crate::outbox::InvitationCodes;
 use crate::projections::Projections;
+use crate::transcription::Transcripts;
 use crate::webhooks::Webhooks;
 use convoke_actors::node::Node;
 use std::sync::Arc;
@@ -52,6 +54,7 @@ pub struct Edge {
     pub keeper: Arc<Keeper>,
     pub links: Links,
     pub link_ttl_s_max: u64,
+    pub transcripts: Transcripts,
     pub public_url: Option<String>,
     pub limits: limits::RateLimits,
     pub proxies: crate::config::Proxies,

@@ -85,7 +85,7 @@ pub async fn messages(
 }
 
 /// Erases a person: name, user and words, in every meeting of the tenant, in the log too; and the files of
-/// recordings that are of them alone. Files of a whole room stay, as do files under a legal hold, until that ends.
+/// recordings that are of them alone, with what was transcribed of those. Files of a whole room stay, as do files under a legal hold, until that ends.
 #[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "people", params(("user" = String, Path)),
     responses((status = 200, description = "how many meetings it concerned, and how many tracks of theirs are deleted, now or when that may be"), (status = 404, description = "an unknown user")))]
 pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
@@ -140,7 +140,7 @@ pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Resu
 
 /// All that is known of a person. What they asked or voted anonymously is not among it: nobody knows whose it is.
 #[utoipa::path(get, path = "/api/v1/users/{user}/export", tag = "people", params(("user" = String, Path)),
-    responses((status = 200, description = "their meetings, stays, messages, captions, questions, answers in writing and votes, how often they raised a hand, and recordings of them alone"), (status = 404, description = "an unknown user")))]
+    responses((status = 200, description = "their meetings, stays, messages, captions, questions, answers in writing and votes, how often they raised a hand, recordings of them alone, and what was transcribed of those"), (status = 404, description = "an unknown user")))]
 pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
@@ -159,13 +159,14 @@ pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Res
         let votes = edge.projections.votes_by(&key, participant).await.map_err(stored)?;
         let hands = edge.projections.hands_by(&key, participant).await.map_err(stored)?;
         let meeting = edge.projections.meeting(&key).await.map_err(stored)?;
+        let transcribed = edge.transcripts.jobs.said_by(&key, participant).await.map_err(stored)?;
         let tracks = edge.projections.tracks_of(&key, participant).await.map_err(stored)?;
         let tracks: Vec<Value> =
             tracks.into_iter().map(|(recording, file)| json!({ "recording": recording, "file": file })).collect();
         meetings.push(json!({
             "meeting": meeting, "participant": participant, "attendance": attendance, "messages": messages,
             "captions": captions, "questions": questions, "answers": answers, "votes": votes, "hands": hands,
-            "recorded": tracks,
+            "recorded": tracks, "transcribed": transcribed,
         }));
     }
     // Where a room was kept for them, or is.

@@ -27,8 +27,8 @@ pub const THUMBNAIL: &str = "thumbnail";
 const LINK_TTL_S: u64 = 3_600;
 
 /// Who asks, where they may.
-struct Asking {
-    tenant: TenantId,
+pub struct Asking {
+    pub tenant: TenantId,
     /// The one meeting that a join token is for.
     meeting: Option<MeetingId>,
     /// As the audit names them.
@@ -36,7 +36,7 @@ struct Asking {
 }
 
 /// The tenant, or a host or cohost of the token's meeting.
-async fn asking(edge: &Edge, caller: &Caller) -> Result<Asking, Problem> {
+pub async fn asking(edge: &Edge, caller: &Caller) -> Result<Asking, Problem> {
     match caller {
         Caller::Api(tenant) => Ok(Asking { tenant: tenant.clone(), meeting: None, who: "api".to_owned() }),
         Caller::Join(claims) => {
@@ -52,7 +52,7 @@ async fn asking(edge: &Edge, caller: &Caller) -> Result<Asking, Problem> {
 
 impl Asking {
     /// A recording, as of now. An unknown one, another meeting's and a deleted one look the same.
-    async fn recording(&self, edge: &Edge, id: &str) -> Result<Kept, Problem> {
+    pub async fn recording(&self, edge: &Edge, id: &str) -> Result<Kept, Problem> {
         let id: RecordingId = id.parse().map_err(|_| Problem::not_found())?;
         let find = async || edge.projections.recording(&self.tenant, id).await.map_err(stored);
         let kept = find().await?.ok_or_else(Problem::not_found)?;

@@ -3,7 +3,7 @@
 use super::webhooks::Told;
 use super::{
     Problem, breakout, caller, health, invitations, livekit, log, meetings, objects, people, polls, questions,
-    recorder, recordings, report, storage, tokens, transcript, webhooks, ws,
+    recorder, recordings, report, storage, tokens, transcript, transcripts, webhooks, ws,
 };
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource, scope};
@@ -53,6 +53,8 @@ use utoipa::OpenApi;
         recordings::update,
         recordings::remove,
         recordings::link,
+        transcripts::create,
+        transcripts::read,
         objects::object,
         storage::create,
         storage::index,
@@ -115,6 +117,8 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/recordings/{id}", patch().to(recordings::update))
                 .route("/recordings/{id}", delete().to(recordings::remove))
                 .route("/recordings/{id}/link", post().to(recordings::link))
+                .route("/recordings/{id}/transcripts", post().to(transcripts::create))
+                .route("/recordings/{id}/transcripts", get().to(transcripts::read))
                 .route("/admin/storage-policies", post().to(storage::create))
                 .route("/admin/storage-policies", get().to(storage::index))
                 .route("/admin/storage-policies/{id}", put().to(storage::replace))

@@ -1,9 +1,9 @@
 //! The transcript: what was said in a meeting, in writing. As JSON it is a list like others; as text or
 //! subtitles it is one document, read from the database and sent page by page.
 
-mod formats;
+pub mod formats;
 
-use self::formats::Format;
+use self::formats::{Cue, Format};
 use super::caller::Caller;
 use super::meetings::info;
 use super::people::{known, reader};
@@ -30,26 +30,34 @@ pub struct Part {
 }
 
 impl Part {
-    /// None stands for JSON.
     fn format(&self) -> Result<Option<Format>, Problem> {
-        match self.format.as_deref() {
-            None | Some("json") => Ok(None),
-            Some("txt") => Ok(Some(Format::Txt)),
-            Some("srt") => Ok(Some(Format::Srt)),
-            Some("vtt") => Ok(Some(Format::Vtt)),
-            Some(_) => Err(Problem::wrong_data("the format is json, txt, srt or vtt")),
-        }
+        format(self.format.as_deref())
     }
 
-    /// Letters, digits and hyphens mean nothing in the patterns that this becomes part of.
     fn language(&self) -> Result<Option<String>, Problem> {
-        let Some(language) = &self.language else { return Ok(None) };
-        let is_tag = (1..=LANGUAGE_CHARS_MAX).contains(&language.len())
-            && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        match is_tag {
-            true => Ok(Some(language.to_ascii_lowercase())),
-            false => Err(Problem::wrong_data("the language is a language tag, such as en or pt-BR")),
-        }
+        language(self.language.as_deref())
+    }
+}
+
+/// None stands for JSON.
+pub fn format(named: Option<&str>) -> Result<Option<Format>, Problem> {
+    match named {
+        None | Some("json") => Ok(None),
+        Some("txt") => Ok(Some(Format::Txt)),
+        Some("srt") => Ok(Some(Format::Srt)),
+        Some("vtt") => Ok(Some(Format::Vtt)),
+        Some(_) => Err(Problem::wrong_data("the format is json, txt, srt or vtt")),
+    }
+}
+
+/// In lower case. Letters, digits and hyphens mean nothing in the patterns that this becomes part of.
+pub fn language(tag: Option<&str>) -> Result<Option<String>, Problem> {
+    let Some(language) = tag else { return Ok(None) };
+    let is_tag = (1..=LANGUAGE_CHARS_MAX).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    match is_tag {
+        true => Ok(Some(language.to_ascii_lowercase())),
+        false => Err(Problem::wrong_data("the language is a language tag, such as en or pt-BR")),
     }
 }
 
@@ -98,7 +106,7 @@ pub async fn transcript(
             let mut text = if number == 1 { format.head().to_owned() } else { String::new() };
             let mut next = number;
             for line in &page.items {
-                format.write(&mut text, line, next, zero);
+                format.write(&mut text, Cue::from(line), next, zero);
                 next = next.saturating_add(1);
             }
             let last = page.items.last().map(|line| Spoken { start_at: line.start_at, seq: line.seq });

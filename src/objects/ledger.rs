@@ -200,7 +200,7 @@ impl Ledger {
         Ok(rows.into_iter().map(Named::of_row).collect())
     }
 
-    /// Its objects are gone: says so, once.
+    /// Its objects are gone: says so, once. What was transcribed of it goes along.
     pub async fn gone(&self, of: &Named, detail: &str) -> Result<bool, StoreError> {
         let clock = self.db.clock();
         let sql = format!(
@@ -217,6 +217,18 @@ impl Ledger {
                 .await
                 .map_err(unavailable)?;
             let Some((by,)) = by else { return Ok(false) };
+            // The rows of what is to be done first: whoever writes segments at this moment holds one of them.
+            for sql in [
+                "DELETE FROM transcription_jobs WHERE tenant = $1 AND recording = $2",
+                "DELETE FROM transcription_segments WHERE tenant = $1 AND recording = $2",
+            ] {
+                query(sql)
+                    .bind(&of.key.tenant.0)
+                    .bind(of.recording.0)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(unavailable)?;
+            }
             let line = NewLine::new(by.unwrap_or_default(), "recording.deleted", of.recording, detail);
             audit::insert!(transaction, self.db, &of.key.tenant, &line);
             transaction.commit().await.map_err(unavailable)?;

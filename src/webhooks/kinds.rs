@@ -26,8 +26,14 @@ pub static KINDS: &[Kind] = &[
     event("participant.left", "somebody left, or their connection was lost for good: `participant`, `reason`"),
     event("participant.removed", "somebody was removed: `participant`, `banned`, `by`"),
     event("recording.changed", "a recording began, stopped, is ready or failed: `recording`"),
-    message("transcript.completed", "a transcript is ready"),
-    message("transcript.failed", "a transcript could not be made"),
+    message(
+        "transcript.completed",
+        "a transcript of a recording is ready: `recording_id`, `language`, `files`, `failed`, `error`",
+    ),
+    message(
+        "transcript.failed",
+        "no file of a recording could be transcribed: `recording_id`, `language`, `files`, `failed`, `error`",
+    ),
 ];
 
 /// Whether this event of a log is told, by its name and by its audience as the log has it. What has

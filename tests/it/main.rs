@@ -37,6 +37,7 @@ mod talk;
 #[path = "../tape/mod.rs"]
 mod tape;
 mod transcript;
+mod transcripts;
 mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;

@@ -27,6 +27,7 @@ mod smtp;
 mod sqlite;
 #[path = "../tape/mod.rs"]
 mod tape;
+mod transcriptions;
 mod webhooks;
 #[path = "../whole/mod.rs"]
 mod whole;

@@ -40,6 +40,19 @@ async fn a_host_is_reached_or_named_as_not_reached() {
 }
 
 #[tokio::test]
+async fn a_transcriber_is_named_without_its_key() {
+    assert!(transcriber(&config(&[])).await.unwrap().starts_with("not configured"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let given = [("transcriber", "deepgram"), ("deepgram_url", url.as_str()), ("deepgram_api_key", "hunter2")];
+    let line = transcriber(&config(&given)).await.unwrap();
+    assert!(line.contains(&url.replace("http://", "")) && line.ends_with("on request, in detect"), "{line}");
+    drop(listener);
+    let why = transcriber(&config(&given)).await.unwrap_err();
+    assert!(!line.contains("hunter2") && !why.contains("hunter2"), "{why}");
+}
+
+#[tokio::test]
 async fn a_check_before_the_first_start_leaves_nothing_behind() {
     let folder = folder();
     let url = format!("sqlite://{}/data/convoke.db", folder.display());

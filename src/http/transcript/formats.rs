@@ -6,6 +6,21 @@ use crate::projections::Line;
 use convoke_domain::Millis;
 use std::fmt::Write;
 
+/// What becomes a cue.
+#[derive(Clone, Copy, Debug)]
+pub struct Cue<'a> {
+    pub name: &'a str,
+    pub text: &'a str,
+    pub start_at: Millis,
+    pub end_at: Millis,
+}
+
+impl<'a> From<&'a Line> for Cue<'a> {
+    fn from(line: &'a Line) -> Self {
+        Self { name: &line.name, text: &line.text, start_at: line.start_at, end_at: line.end_at }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Txt,
@@ -31,8 +46,8 @@ impl Format {
     }
 
     /// Adds a line, which is the document's so-manieth; times count from `zero`.
-    pub fn write(self, to: &mut String, line: &Line, number: u64, zero: Millis) {
-        let (name, text) = (one_line(&line.name), lines(&line.text));
+    pub fn write(self, to: &mut String, line: Cue<'_>, number: u64, zero: Millis) {
+        let (name, text) = (one_line(line.name), lines(line.text));
         let start = line.start_at.saturating_sub(zero);
         // A cue ends behind its start, whatever was published.
         let end = line.end_at.saturating_sub(zero).max(start.saturating_add(1));
@@ -101,7 +116,7 @@ mod tests {
             seq: 1,
         };
         let mut whole = String::new();
-        format.write(&mut whole, &line, 7, 10_000);
+        format.write(&mut whole, Cue::from(&line), 7, 10_000);
         whole
     }
 

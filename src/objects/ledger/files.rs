@@ -284,7 +284,8 @@ impl Ledger {
         Ok(given_up == 1)
     }
 
-    /// The tracks of somebody's own are to be deleted, now or when that can be. Answers how many there are.
+    /// The tracks of somebody's own are to be deleted, now or when that can be; what was transcribed of them goes
+    /// at once, also where a hold keeps the file. Answers how many tracks there are.
     pub async fn want_erased(&self, key: &MeetingKey, who: ParticipantId) -> Result<u64, StoreError> {
         let clock = self.db.clock();
         let sql = format!(
@@ -295,14 +296,30 @@ impl Ledger {
              erase_at = COALESCE(recording_files.erase_at, excluded.erase_at)"
         );
         Ok(on_pool!(&self.db, pool => {
-            query(AssertSqlSafe(sql))
+            let mut transaction = pool.begin().await.map_err(unavailable)?;
+            let tracks = query(AssertSqlSafe(sql))
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
                 .bind(who.0)
-                .execute(pool)
+                .execute(&mut *transaction)
                 .await
                 .map_err(unavailable)?
-                .rows_affected()
+                .rows_affected();
+            // The rows of what is to be done first: whoever writes segments at this moment holds one of them.
+            for sql in [
+                "DELETE FROM transcription_jobs WHERE tenant = $1 AND meeting = $2 AND participant = $3",
+                "DELETE FROM transcription_segments WHERE tenant = $1 AND meeting = $2 AND participant = $3",
+            ] {
+                query(sql)
+                    .bind(&key.tenant.0)
+                    .bind(key.meeting.0)
+                    .bind(who.0)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(unavailable)?;
+            }
+            transaction.commit().await.map_err(unavailable)?;
+            tracks
         }))
     }
 
