@@ -83,7 +83,7 @@ fn settle(pending: &Pending, errand: Errand, outcome: Outcome) {
     let now = Instant::now();
     match outcome {
         Outcome::Told => {
-            metrics::counter!("convoke_webhooks_delivered_total").increment(1);
+            metrics::counter!("convoke_livekit_webhooks_delivered_total").increment(1);
             pending.done(errand.meeting, now);
         }
         Outcome::Later if errand.tries.saturating_add(1) < TRIES_MAX => {

@@ -69,7 +69,7 @@ impl Refusal {
 
     /// Counts it. Whoever refuses says so here, once.
     pub fn count(self) -> Self {
-        metrics::counter!("convoke_webhooks_refused_total", "reason" => self.as_str()).increment(1);
+        metrics::counter!("convoke_livekit_webhooks_refused_total", "reason" => self.as_str()).increment(1);
         self
     }
 }
@@ -104,7 +104,7 @@ impl Dropped {
     }
 
     fn count(self) {
-        metrics::counter!("convoke_webhooks_dropped_total", "reason" => self.as_str()).increment(1);
+        metrics::counter!("convoke_livekit_webhooks_dropped_total", "reason" => self.as_str()).increment(1);
     }
 }
 
@@ -148,10 +148,10 @@ impl Inlet {
         if at.saturating_add(AGE_MAX_MS) < now || at > now.saturating_add(AHEAD_MAX_MS) {
             return Err(Refusal::Stale);
         }
-        metrics::counter!("convoke_webhooks_received_total", "event" => webhook.label()).increment(1);
+        metrics::counter!("convoke_livekit_webhooks_received_total", "event" => webhook.label()).increment(1);
         let moment = Instant::now();
         if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_new(webhook.identity(body), moment) {
-            metrics::counter!("convoke_webhooks_refused_total", "reason" => "duplicate").increment(1);
+            metrics::counter!("convoke_livekit_webhooks_refused_total", "reason" => "duplicate").increment(1);
             return Ok(());
         }
         match webhook.says() {
@@ -161,7 +161,7 @@ impl Inlet {
                 }
             }
             Said::NotOurs => Dropped::NotOurs.count(),
-            Said::Nothing => metrics::counter!("convoke_webhooks_ignored_total").increment(1),
+            Said::Nothing => metrics::counter!("convoke_livekit_webhooks_ignored_total").increment(1),
         }
         Ok(())
     }

@@ -161,8 +161,8 @@ impl Pending {
         }
         state.bytes = state.bytes.saturating_sub(before).saturating_add(after);
         let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        metrics::gauge!("convoke_webhooks_pending").set(number(state.meetings.len()));
-        metrics::gauge!("convoke_webhooks_pending_bytes").set(number(state.bytes));
+        metrics::gauge!("convoke_livekit_webhooks_pending").set(number(state.meetings.len()));
+        metrics::gauge!("convoke_livekit_webhooks_pending_bytes").set(number(state.bytes));
         changed
     }
 

@@ -154,7 +154,7 @@ impl Webhooks {
              disabled_at = CASE WHEN $6 = 0 THEN NULL WHEN $6 = 1 THEN COALESCE(disabled_at, {clock}) ELSE disabled_at END, \
              disabled_reason = CASE WHEN $6 = 0 THEN NULL WHEN $6 = 1 THEN COALESCE(disabled_reason, $7) \
              ELSE disabled_reason END, \
-             failing_since = CASE WHEN $6 = 0 THEN NULL ELSE failing_since END, updated_at = {clock} \
+             failing_since = CASE WHEN $6 = 0 OR $3 <> url THEN NULL ELSE failing_since END, updated_at = {clock} \
              WHERE tenant = $1 AND id = $2"
         );
         on_pool!(&self.db, pool => {

@@ -171,7 +171,7 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
         let before = cpu()?;
         let watching = async {
             loop {
-                most.fetch_max(gauge(&rest, "convoke_webhooks_pending").await?, Ordering::Relaxed);
+                most.fetch_max(gauge(&rest, "convoke_livekit_webhooks_pending").await?, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             #[allow(unreachable_code)]

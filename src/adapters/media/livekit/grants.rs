@@ -24,7 +24,8 @@ fn track_sources(may: Sources) -> Vec<(&'static str, TrackSource)> {
 
 /// Everybody hears and sees. Nobody administers anything: that is the meeting's alone. Services are
 /// hidden, and marked as what they are, so that LiveKit does not count them as people who keep a room
-/// open. Viewers send no data either: it would go past the rules of the chat.
+/// open. Data is sent by services only: what people say goes by the meeting, past whose rules, log and
+/// moderation it would go here.
 pub fn grants(room: String, role: Role, may: Sources) -> VideoGrants {
     let names: Vec<String> = track_sources(may).into_iter().map(|(name, _)| name.to_owned()).collect();
     VideoGrants {
@@ -33,7 +34,7 @@ pub fn grants(room: String, role: Role, may: Sources) -> VideoGrants {
         can_subscribe: Some(true),
         can_publish: Some(!names.is_empty()),
         can_publish_sources: names,
-        can_publish_data: Some(role != Role::Viewer),
+        can_publish_data: Some(role.is_service()),
         can_update_own_metadata: Some(false),
         hidden: role.is_service(),
         recorder: role == Role::Recorder,

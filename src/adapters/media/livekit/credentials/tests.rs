@@ -58,7 +58,7 @@ fn nobody_administers_anything_and_everybody_sees_and_hears() {
         assert_eq!(video.can_update_own_metadata, Some(false), "{role:?}");
         assert_eq!(video.hidden, matches!(role, Role::Agent | Role::Recorder), "{role:?}");
         assert_eq!((video.recorder, video.agent), (role == Role::Recorder, role == Role::Agent), "{role:?}");
-        assert_eq!(video.can_publish_data, Some(role != Role::Viewer), "{role:?}");
+        assert_eq!(video.can_publish_data, Some(role.is_service()), "{role:?}");
     }
 }
 
