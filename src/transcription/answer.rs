@@ -212,6 +212,10 @@ mod tests {
         json!({ "word": text, "start": start, "end": end })
     }
 
+    fn numbers(count: usize) -> impl Iterator<Item = f64> {
+        (0..u32::try_from(count).unwrap()).map(f64::from)
+    }
+
     fn of_words(words: &[Value]) -> Result<Vec<Segment>, Failure> {
         let utterances = json!([{ "start": 0.0, "end": 1.0, "words": words }]);
         segments(json!({ "results": { "utterances": utterances } }).to_string().as_bytes(), None)
@@ -219,8 +223,7 @@ mod tests {
 
     #[test]
     fn long_segments_become_several() {
-        let words: Vec<Value> =
-            (0..SEGMENT_WORDS_MAX * 2 + 1).map(|at| word("x", at as f64 * 0.1, at as f64 * 0.1)).collect();
+        let words: Vec<Value> = numbers(SEGMENT_WORDS_MAX * 2 + 1).map(|at| word("x", at * 0.1, at * 0.1)).collect();
         let counts = |segments: &[Segment]| -> Vec<usize> {
             segments.iter().map(|segment| segment.text.split(' ').count()).collect()
         };
@@ -235,9 +238,8 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_segments() {
-        let apart = |count: usize| -> Vec<Value> {
-            (0..count).map(|at| word("x", at as f64 * 10.0, at as f64 * 10.0 + 0.1)).collect()
-        };
+        let apart =
+            |count: usize| -> Vec<Value> { numbers(count).map(|at| word("x", at * 10.0, at * 10.0 + 0.1)).collect() };
         assert_eq!(of_words(&apart(SEGMENTS_MAX)).unwrap().len(), SEGMENTS_MAX);
         assert_eq!(of_words(&apart(SEGMENTS_MAX + 1)), Err(TOO_MUCH));
     }

@@ -38,7 +38,7 @@ impl Transcriber for Scribe {
     async fn transcribe(&self, audio: Audio, ask: &Ask) -> Result<Vec<Segment>, Failure> {
         let parts: Vec<_> = audio.stream.collect().await;
         let bytes: Vec<u8> = parts.into_iter().flat_map(|part| part.unwrap().to_vec()).collect();
-        assert_eq!(bytes.len() as u64, audio.bytes);
+        assert_eq!(u64::try_from(bytes.len()).unwrap(), audio.bytes);
         let text = String::from_utf8(bytes).unwrap();
         self.asked.lock().unwrap().push((text.clone(), ask.clone()));
         match self.failures.lock().unwrap().pop_front() {
