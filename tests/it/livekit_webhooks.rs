@@ -26,7 +26,7 @@ async fn send_signed(server: &Server, body: &Value) -> u16 {
 /// All that is said of webhooks in numbers.
 async fn numbers(server: &Server) -> HashMap<String, f64> {
     let metrics = server.rest.send("GET", "/metrics", &[], None).await.unwrap().body;
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix("convoke_webhooks_")?.rsplit_once(' '));
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("convoke_livekit_webhooks_")?.rsplit_once(' '));
     lines.map(|(name, figure)| (name.to_owned(), figure.parse().unwrap())).collect()
 }
 

@@ -21,7 +21,7 @@ async fn the_roster_shows_what_is_published_though_nobody_says_so() {
     stage.until_figure(looks, stage.figure(looks).await + 1.0).await;
     bob.sdk.publish("screen").await;
     ann.is_told(&bob.id, &["audio", "video", "screen"]).await;
-    assert!(stage.figure("convoke_webhooks_delivered_total").await > 0.0);
+    assert!(stage.figure("convoke_livekit_webhooks_delivered_total").await > 0.0);
     assert_eq!(stage.shown(&bob).await, only(&["audio", "video", "screen"]));
 
     // The media connection ends, and the meeting goes on.

@@ -39,7 +39,7 @@ async fn nor_does_it_where_nobody_tells_of_them() {
         is_thrown_out(&mut bob).await;
         stage.until_there(&ann.room(), &[&ann]).await;
     }
-    assert_eq!(stage.figure("convoke_webhooks_received_total").await, 0.0);
+    assert_eq!(stage.figure("convoke_livekit_webhooks_received_total").await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
