@@ -373,7 +373,7 @@ impl Hand {
                     Deed::Permit(..) => "permitted",
                     Deed::Mute(..) => "muted",
                 });
-                self.people.done(deed);
+                self.people.done(deed, self.wanted.at_seq);
             }
             Call::End { take } => {
                 repaired("ended");

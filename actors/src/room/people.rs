@@ -31,6 +31,8 @@ pub struct People {
     expelled: BTreeSet<SessionId>,
     /// What could not be done since the last look: another is done meanwhile.
     failed: Vec<Deed>,
+    /// Tracks that were muted from here, and up to which event that is: heard again, they were turned on since.
+    silenced: BTreeMap<String, Seq>,
     /// Up to which event somebody was muted here.
     muted: BTreeMap<(ParticipantId, Source), Seq>,
     /// Since when somebody publishes other things than the meeting has it.
@@ -91,6 +93,8 @@ impl People {
         let strangers = there.keys().filter(|session| !sessions.contains(session)).copied();
         let known = |session: &SessionId| self.revoked.contains_key(session) || self.suspects.contains(session);
         (self.expelled, self.suspects) = strangers.partition(known);
+        let is_there = |track: &String| there.values().any(|guest| guest.tracks.iter().any(|other| other.id == *track));
+        self.silenced.retain(|track, _| is_there(track));
         self.there = Some(there);
         self.failed.clear();
         let news = self.differences(wanted, now);
@@ -166,7 +170,8 @@ impl People {
                 if self.muted.get(&(*id, *source)).is_some_and(|done| done >= seq) {
                     continue;
                 }
-                let is_loud = |track: &&Track| track.source == *source && !track.is_muted;
+                let was_muted = |track: &Track| self.silenced.get(&track.id).is_some_and(|upto| upto >= seq);
+                let is_loud = |track: &&Track| track.source == *source && !track.is_muted && !was_muted(track);
                 let loud = guests().flat_map(|(session, guest)| {
                     guest.tracks.iter().filter(is_loud).map(move |track| Deed::Mute(session, track.id.clone()))
                 });
@@ -184,7 +189,10 @@ impl People {
         None
     }
 
-    pub fn done(&mut self, deed: &Deed) {
+    pub fn done(&mut self, deed: &Deed, at_seq: Seq) {
+        if let Deed::Mute(_, track) = deed {
+            self.silenced.insert(track.clone(), at_seq);
+        }
         let Some(there) = &mut self.there else { return };
         match deed {
             Deed::Remove(session) => {

@@ -519,7 +519,7 @@ async fn a_hold_of_a_policy_and_a_change_of_one_keep_what_was_judged_already() {
             ledger.put_policy(tenant, policy, &NewLine::new("api", "policy.changed", policy.id, "")).await.unwrap();
         };
         let verdict = convoke::objects::Verdict::Delete(policy.id);
-        let carry_out = async || storage.keeper.carry_out(&of, &verdict, &[policy.clone()]).await.unwrap();
+        let carry_out = async || storage.keeper.carry_out(&of, &verdict, std::slice::from_ref(&policy)).await.unwrap();
         put(&Policy { days: 90, updated_at: 2, ..policy.clone() }).await;
         assert!(!carry_out().await, "it is another by now, {name}");
         put(&Policy { enabled: false, ..policy.clone() }).await;
