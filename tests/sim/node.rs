@@ -285,7 +285,8 @@ impl convoke_actors::ports::Media for Media {
         crate::media::credentials_of(request)
     }
     fn lifetime(&self) -> Option<Duration> {
-        Some(Duration::from_secs(30))
+        // Longer than the silence after which a client looks for another way.
+        Some(Duration::from_secs(100))
     }
 }
 

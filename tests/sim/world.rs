@@ -27,8 +27,9 @@ use tokio::time::sleep;
 const HEALING: Duration = Duration::from_secs(45);
 /// How long anybody may take to come in and be answered, when all is well again.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Longer than the media takes to be put right: a listing, a look, and what came of it.
-const QUIET: Duration = Duration::from_secs(50);
+/// Longer than the media takes to be put right: people are looked at every minute, and what differs is told
+/// when it has for some seconds.
+const QUIET: Duration = Duration::from_secs(80);
 
 pub struct World {
     pub plan: Plan,

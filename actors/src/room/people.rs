@@ -98,8 +98,9 @@ impl People {
         self.there = Some(there);
         self.failed.clear();
         let news = self.differences(wanted, now);
-        let again =
-            [(!self.suspects.is_empty()).then_some(SUSPICION), (!self.differing.is_empty()).then_some(SETTLING)];
+        // What those publish who are still to be muted is told when they are.
+        let is_unsettled = !self.differing.is_empty() || self.has_unmuted(wanted);
+        let again = [(!self.suspects.is_empty()).then_some(SUSPICION), is_unsettled.then_some(SETTLING)];
         (news, again.into_iter().flatten().min())
     }
 
