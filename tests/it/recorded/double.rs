@@ -47,11 +47,14 @@ pub struct State {
     webhooks: u64,
 }
 
+/// How it behaves, and how at one call.
+type Manners = (Manner, Option<(&'static str, Manner)>);
+
 #[derive(Clone)]
 pub struct Double {
     url: String,
     state: Arc<Mutex<State>>,
-    manner: Arc<Mutex<(Manner, Option<(&'static str, Manner)>)>>,
+    manner: Arc<Mutex<Manners>>,
     changed: Arc<watch::Sender<()>>,
 }
 
