@@ -146,6 +146,7 @@ impl Hand {
         let sessions = wanted.sessions();
         self.people.revoke(self.sessions.difference(&sessions).copied(), now);
         self.people.want(&sessions);
+        self.people.heard(&self.wanted, &wanted);
         if self.sessions.difference(&sessions).next().is_some() {
             self.look_within(now, LEAVING);
         }

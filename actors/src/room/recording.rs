@@ -201,11 +201,6 @@ impl Recorders {
         }
     }
 
-    /// Whether something of this room may run still, as far as a recorder that answers can tell.
-    pub fn may_run(&self, wanted: &Wanted) -> bool {
-        self.silent_since.is_none() && !wanted.recordings.is_empty()
-    }
-
     /// The recorder was asked for something and did not answer, or with an error.
     pub fn failed(&mut self, wanted: &Wanted, now: Instant) {
         self.silent_since.get_or_insert(now);
