@@ -126,10 +126,12 @@ fn note_lapse(state: &mut Meeting, id: RecordingId, at: Millis) {
     }
 }
 
+/// The oldest that are over, and of those first the ones the recorder has nothing more to say of.
 fn forget_oldest(state: &mut Meeting, limits: &Limits) {
     let excess = state.recordings.len().saturating_sub(limits.recordings_kept_max);
-    let over = state.recordings.values().filter(|live| live.is_over()).map(|live| live.recording.id);
-    let forgotten: Vec<_> = over.take(excess).collect();
+    let mut over: Vec<_> = state.recordings.values().filter(|live| live.is_over()).collect();
+    over.sort_by_key(|live| live.is_open());
+    let forgotten: Vec<_> = over.into_iter().take(excess).map(|live| live.recording.id).collect();
     state.recordings.retain(|id, _| !forgotten.contains(id));
     state.asking.retain(|id| !forgotten.contains(id));
 }

@@ -151,6 +151,8 @@ struct Known {
     since: Millis,
     emptied: Option<Millis>,
     lapsed: Option<Millis>,
+    /// The meeting has forgotten it.
+    is_gone: bool,
     /// Statuses that were told while the recorder could be asked.
     told: Vec<RecordingStatus>,
 }
@@ -167,7 +169,7 @@ impl Known {
     /// Also one that was given up, as long as something of it may be taken down.
     fn is_asking(&self) -> bool {
         let may_record = self.any(|state| state < TakeState::Ending);
-        self.consent && (matches!(self.status, Pending | Recording | Stopping) || may_record)
+        self.consent && !self.is_gone && (matches!(self.status, Pending | Recording | Stopping) || may_record)
     }
     fn is_continuous(&self) -> bool {
         matches!(self.kind, RecordingKind::Composite | RecordingKind::Audio)
@@ -403,6 +405,10 @@ impl Run {
     /// What follows of who is where, after each event.
     fn recount(&mut self, at: Millis) {
         let state = &self.state;
+        for (id, known) in &mut self.known {
+            known.is_gone = !state.recordings.contains_key(id);
+            assert!(!known.is_gone || known.is_over(), "RC2: only what is over is forgotten");
+        }
         self.fared.retain(|room, _| people_in(state, *room) > 0);
         for (id, known) in self.known.iter_mut().filter(|(_, known)| !known.is_over()) {
             let generation = self.generations.get(&known.room).copied().unwrap_or_default();
@@ -449,6 +455,7 @@ impl Run {
                 since: at,
                 emptied: None,
                 lapsed: None,
+                is_gone: false,
                 told: vec![Pending],
             };
             self.known.insert(now.id, known);
