@@ -12,6 +12,8 @@ pub use media::{
 use crate::meeting::{Refused, RequestInput, ToMeeting};
 use crate::node::Done;
 use crate::release::Batch;
+use crate::whiteboard::hub::BoardHubs;
+use crate::whiteboard::words::{AskBoard, Desk, Show};
 use async_trait::async_trait;
 use convoke_domain::event::Cause;
 use convoke_domain::{MeetingId, Millis, ParticipantId, Seq, SessionId, TenantId, Term, WhiteboardId};
@@ -257,6 +259,7 @@ pub struct Call {
 pub enum Ask {
     Message(ToMeeting),
     Request(RequestInput),
+    Board(WhiteboardId, AskBoard),
 }
 
 /// What came of it. `None` where nothing but having been taken is to be told.
@@ -295,6 +298,19 @@ pub trait Bus: Send + Sync + 'static {
         Uuid::nil()
     }
 
+    /// The hubs of this process, for what is drawn on boards.
+    fn board_hubs(&self) -> &BoardHubs;
+
+    /// What this process is told things by.
+    fn channel(&self) -> String {
+        String::new()
+    }
+
+    /// Shows something to the sockets of a hub, of whatever process.
+    fn show(&self, desk: &Desk, show: Arc<Show>) {
+        self.board_hubs().show(desk.hub, show);
+    }
+
     async fn call(&self, _to: &NodeLife, _call: &Call) -> Result<Told, Unanswered> {
         Err(Unanswered)
     }
@@ -323,4 +339,7 @@ pub trait Doors: Send + Sync + 'static {
     fn admission(&self, token: &str) -> Option<Admission>;
     fn ticket(&self, resume_token: &str) -> Option<Ticket>;
     fn resume_token(&self, ticket: &Ticket) -> String;
+    /// Whom a board's token stands for, and which board it opens.
+    fn board_ticket(&self, token: &str) -> Option<(Ticket, WhiteboardId)>;
+    fn board_token(&self, ticket: &Ticket, board: WhiteboardId) -> String;
 }
