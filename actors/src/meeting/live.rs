@@ -14,7 +14,7 @@ use super::rooms::Rooms;
 use super::{MeetingActor, Outcome};
 use crate::frame;
 use crate::journal::Append;
-use crate::ports::{Commit, EventRow, MediaNews, MeetingKey, NodeLife, Snapshot};
+use crate::ports::{BoardChange, Commit, EventRow, MediaNews, MeetingKey, NodeLife, Snapshot};
 use crate::release::{Batch, HubId, Item, SocketId};
 use crate::room::RoomActor;
 use crate::room::calls::{Leash, MediaServer};
@@ -82,6 +82,8 @@ pub struct Live {
     was_owned: bool,
     /// Decided and not handed to the journal yet.
     unsent: Vec<EventRow>,
+    /// What they mean for the logs of boards.
+    unsent_boards: Vec<BoardChange>,
     /// The commands that they came of.
     unsent_spans: Vec<Span>,
     sent: Seq,
@@ -119,6 +121,7 @@ impl Live {
             was_owned: loaded.taken.was_owned,
             state: loaded.state,
             unsent: Vec::new(),
+            unsent_boards: Vec::new(),
             unsent_spans: Vec::new(),
             queue: VecDeque::new(),
             batch_number: 0,
@@ -255,6 +258,7 @@ impl Live {
             self.leave_at(recorded.seq, Leaving::Item(Item::Unseat { participants: unseated }));
         }
         self.unsent.push(row);
+        self.unsent_boards.extend(BoardChange::of(&recorded.event));
         self.roster_changed(&recorded.event);
         self.rooms.note(recorded, &self.state);
         let is_forgotten = matches!(
@@ -320,6 +324,7 @@ impl Live {
                 events: std::mem::take(&mut self.unsent),
                 wake_at,
                 outbox: Vec::new(),
+                boards: std::mem::take(&mut self.unsent_boards),
             };
             self.sent = commit.reaches();
             let spans = std::mem::take(&mut self.unsent_spans);

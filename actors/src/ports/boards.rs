@@ -3,7 +3,7 @@
 
 use super::MeetingKey;
 use bytes::Bytes;
-use convoke_domain::{Millis, Term, WhiteboardId};
+use convoke_domain::{Event, Millis, Term, WhiteboardId};
 use uuid::Uuid;
 
 /// What an event of the meeting does to the log of a board, in the same transaction.
@@ -13,6 +13,18 @@ pub enum BoardChange {
     Create { board: WhiteboardId, copy_of: Option<WhiteboardId> },
     /// The log is gone, with the states that were kept of it.
     Delete { board: WhiteboardId },
+}
+
+impl BoardChange {
+    pub fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::WhiteboardCreated { whiteboard, copy_of, .. } => {
+                Some(Self::Create { board: whiteboard.id, copy_of: *copy_of })
+            }
+            Event::WhiteboardDeleted { whiteboard, .. } => Some(Self::Delete { board: whiteboard.id }),
+            _ => None,
+        }
+    }
 }
 
 /// One board's part of a transaction. It holds only where the meeting's head still says `term` and the board's
@@ -31,6 +43,10 @@ impl BoardCommit {
     /// The number that the log ends with after this commit.
     pub fn reaches(&self) -> u64 {
         self.after.saturating_add(u64::try_from(self.updates.len()).unwrap_or(u64::MAX))
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.updates.iter().map(Bytes::len).fold(0, usize::saturating_add)
     }
 }
 
