@@ -2,7 +2,7 @@
 //! Whoever comes anew is given the log's state and the updates behind it, as they stand; the document is
 //! asked only by those who were there before.
 
-use super::deep::{self, Broken};
+use super::deep::{self, Broken, Place};
 use super::inspect::{Made, Unfit, inspect};
 use super::protocol;
 use crate::ports::BoardLog;
@@ -109,14 +109,14 @@ fn joined(log: &BoardLog) -> Result<(Bytes, Made), Refusal> {
 }
 
 /// As [`joined`], where it holds nobody up.
-pub async fn join(log: BoardLog) -> Result<(Bytes, Made), Refusal> {
-    deep::run(move || joined(&log)).await?
+pub async fn join(log: BoardLog, place: Place) -> Result<(Bytes, Made), Refusal> {
+    deep::run(place, move || joined(&log)).await?
 }
 
 impl Document {
     /// Reads a board, where it holds nobody up.
-    pub async fn load(log: BoardLog) -> Result<Self, Refusal> {
-        deep::run(move || Self::of(log)).await?
+    pub async fn load(log: BoardLog, place: Place) -> Result<Self, Refusal> {
+        deep::run(place, move || Self::of(log)).await?
     }
 
     fn of(log: BoardLog) -> Result<Self, Refusal> {
@@ -298,7 +298,7 @@ fn values(txn: &impl ReadTxn, root: &str) -> BTreeMap<String, Any> {
 
 /// What a log shows: its elements, and the pictures in them, by their ids. Where it holds nobody up.
 pub async fn shown(log: BoardLog) -> Result<Shown, Refusal> {
-    deep::run(move || {
+    deep::run(Place::Aside, move || {
         let (doc, _) = doc_of(&log)?;
         let txn = doc.transact();
         let json = |root| {
