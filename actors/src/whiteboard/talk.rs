@@ -205,9 +205,9 @@ impl BoardActor {
         if update.len() > bytes_max {
             return Err(Refusal::TooLarge(bytes_max).into());
         }
-        let made = inspect::inspect(update)?;
+        let looked = inspect::inspect(update)?;
         let (Some(guest), Some(document)) = (self.guests.get(&socket), &mut self.document) else { return Ok(()) };
-        if made.is_empty() {
+        if looked.made.is_empty() {
             return Ok(());
         }
         if self.rights.get(&guest.session) != Some(&BoardRight::Draw) {
@@ -217,7 +217,7 @@ impl BoardActor {
                 false => Ok(()),
             };
         }
-        let taken = document.take(update, made, &self.env.whiteboards.bounds)?;
+        let taken = document.take(update, &looked, &self.env.whiteboards.bounds)?;
         if let Some(new) = taken.update {
             self.drawn(new);
         }
