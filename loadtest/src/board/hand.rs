@@ -24,7 +24,7 @@ pub enum Style {
 pub struct Hand {
     author: u16,
     style: Style,
-    /// How many updates there were, and how many elements.
+    /// How many updates there were that carry a stamp, and how many elements.
     drawn: u32,
     made: u32,
     line: Vec<(f64, f64)>,
@@ -35,21 +35,21 @@ impl Hand {
         Self { author, style, drawn: 0, made: 0, line: Vec::new() }
     }
 
-    /// The number of the last update.
+    /// The number of the last update that carries a stamp; deletions carry none.
     pub fn drawn(&self) -> u32 {
         self.drawn
     }
 
     /// Changes the document and gives the update. What has no scheduled moment is not measured.
     pub fn draw(&mut self, doc: &Doc, scheduled: Option<Instant>) -> Vec<u8> {
-        self.drawn += 1;
-        let stamp = scheduled.map_or_else(String::new, |at| stamp::write(self.author, self.drawn, at));
+        let stamp = scheduled.map_or_else(String::new, |at| stamp::write(self.author, self.drawn + 1, at));
         let elements = doc.get_or_insert_map(ELEMENTS);
         let mut writing = doc.transact_mut();
         match self.style {
             Style::Over { elements: count } => {
                 let key = key(self.author, self.drawn % count.max(1));
                 self.touch(&elements, &mut writing, key, &stamp);
+                self.drawn += 1;
             }
             Style::Free { authors } => {
                 let author = rand::rng().random_range(0..authors.max(1));
@@ -81,12 +81,10 @@ impl Hand {
             0..25 => self.shape(elements, writing, stamp),
             25..70 => self.touch(elements, writing, anybody, stamp),
             70..90 => self.grow(elements, writing, stamp),
-            _ => {
-                if elements.remove(writing, &anybody).is_none() {
-                    self.shape(elements, writing, stamp);
-                }
-            }
+            _ if elements.remove(writing, &anybody).is_some() => return,
+            _ => self.shape(elements, writing, stamp),
         }
+        self.drawn += 1;
     }
 
     fn shape(&mut self, elements: &MapRef, writing: &mut TransactionMut<'_>, stamp: &str) {

@@ -138,9 +138,13 @@ pub async fn run(arguments: &Arguments) -> Result<bool, Failure> {
         sides.push(Side::start(name, arguments).await?);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    for _ in 0..arguments.turns {
+    // The first turn makes everybody warm, and does not count.
+    for turn in 0..=arguments.turns {
         for side in &mut sides {
             side.draw(arguments).await?;
+            if turn == 0 {
+                side.figures = Figures { missing: side.figures.missing, ..Figures::default() };
+            }
         }
     }
     for _ in 0..arguments.turns {
@@ -157,10 +161,12 @@ pub async fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let mut missing = 0;
     for side in &mut sides {
         let shown = side.shown();
-        println!(
-            "{:12} {:9.2} {:9.2} {:12.0} {:10.1} {:12.1} {:14.2}",
-            side.contender.name, shown.p50, shown.p99, shown.cpu, shown.single, shown.crowd, shown.meanwhile
-        );
+        print!("{:12} {:9.2} {:9.2} {:12.0}", side.contender.name, shown.p50, shown.p99, shown.cpu);
+        if side.openers.is_empty() {
+            println!(" {:>10} {:>12} {:>14}", "-", "-", "-");
+        } else {
+            println!(" {:10.1} {:12.1} {:14.2}", shown.single, shown.crowd, shown.meanwhile);
+        }
         missing += side.figures.missing;
         medians.push((side.contender.name.clone(), shown));
     }
