@@ -4,6 +4,7 @@
 pub mod door;
 pub mod hand;
 pub mod person;
+pub mod record;
 pub mod stamp;
 pub mod wire;
 

@@ -5,12 +5,12 @@
 use super::Made;
 use super::door::{Address, Door, Socket};
 use super::hand::{Hand, Style};
+use super::record::Record;
 use super::stamp;
 use super::wire::{self, Frame};
 use crate::rest::Failure;
 use futures_util::stream::SplitStream;
 use futures_util::{SinkExt, StreamExt};
-use hdrhistogram::Histogram;
 use rand::Rng;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,27 +46,6 @@ pub struct Options {
     pub drop_every: Option<Duration>,
 }
 
-pub struct Record {
-    pub drawn: u64,
-    pub drawn_offline: u64,
-    /// Own updates that came back.
-    pub echoed: u64,
-    /// Other people's updates that came.
-    pub deliveries: u64,
-    pub latency: Histogram<u64>,
-    pub cursors: u64,
-    pub drops: u64,
-    /// Sockets that were closed by the server, or lost with it.
-    pub lost: u64,
-    pub last_close: Option<u16>,
-    /// How often the sync protocol ran.
-    pub syncs: u64,
-    pub is_synced: bool,
-    pub violations: Vec<String>,
-    /// All that was broadcast to this one.
-    pub acknowledged: Made,
-}
-
 pub struct Person {
     pub doc: Doc,
     record: Arc<Mutex<Record>>,
@@ -76,21 +55,7 @@ pub struct Person {
 impl Person {
     pub fn start(options: Options, door: Door, phase: watch::Receiver<Phase>) -> Result<Self, Failure> {
         let doc = Doc::with_client_id(rand::random::<u32>().into());
-        let record = Arc::new(Mutex::new(Record {
-            drawn: 0,
-            drawn_offline: 0,
-            echoed: 0,
-            deliveries: 0,
-            latency: Histogram::new_with_bounds(1, 120_000_000, 3)?,
-            cursors: 0,
-            drops: 0,
-            lost: 0,
-            last_close: None,
-            syncs: 0,
-            is_synced: false,
-            violations: Vec::new(),
-            acknowledged: Made::default(),
-        }));
+        let record = Arc::new(Mutex::new(Record::new()?));
         let life = Life {
             hand: Hand::new(options.author, Style::Free { authors: options.authors }),
             doc: doc.clone(),
@@ -190,7 +155,13 @@ impl Life {
     }
 
     async fn attach(&mut self) -> Result<End, Failure> {
-        let Ok(address) = self.door.address().await else { return Ok(End::Lost) };
+        let address = match self.door.address().await {
+            Ok(address) => address,
+            Err(error) => {
+                self.note(|record| record.last_refusal = Some(error.to_string()));
+                return Ok(End::Lost);
+            }
+        };
         let owed = self.record.lock().unwrap_or_else(PoisonError::into_inner).acknowledged.clone();
         self.owed = Some(owed);
         let socket = match address.connect().await {
@@ -199,6 +170,7 @@ impl Life {
                 if matches!(error.downcast_ref(), Some(Error::Http(_))) {
                     self.door.refused();
                 }
+                self.note(|record| record.last_refusal = Some(error.to_string()));
                 return Ok(End::Lost);
             }
         };
@@ -225,7 +197,8 @@ impl Life {
         send(&Frame::First(&state));
         self.clock += 2;
         let mut cursor_at = Instant::now();
-        let drop_at = self.options.drop_every.map(|mean| Instant::now() + mean.mul_f64(rand::rng().random_range(0.2..1.8)));
+        let drop_at =
+            self.options.drop_every.map(|mean| Instant::now() + mean.mul_f64(rand::rng().random_range(0.2..1.8)));
         loop {
             let (is_drawing, drop_at) = (self.is_drawing(), drop_at.filter(|_| self.is_drawing()));
             tokio::select! {
@@ -275,7 +248,8 @@ impl Life {
         self.clock += 1;
         let (x, y) = (rand::rng().random_range(0..4_000), rand::rng().random_range(0..4_000));
         let name = self.options.author;
-        let state = format!(r##"{{"user":{{"name":"Person {name}","color":"#1971c2"}},"pointer":{{"x":{x},"y":{y}}}}}"##);
+        let state =
+            format!(r##"{{"user":{{"name":"Person {name}","color":"#1971c2"}},"pointer":{{"x":{x},"y":{y}}}}}"##);
         wire::cursor(self.doc.client_id().get(), self.clock, &state)
     }
 

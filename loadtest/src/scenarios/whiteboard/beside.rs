@@ -64,8 +64,7 @@ impl Side {
         let (mut openers, mut doors, mut filler) = (Vec::new(), Vec::new(), None);
         if contender.has_documents() && arguments.shapes > 0 {
             let board = contender.board("large").await?;
-            let mut first =
-                Painter::start(contender.door(&board, "filler").await?, 0, Style::Own).await?;
+            let mut first = Painter::start(contender.door(&board, "filler").await?, 0, Style::Own).await?;
             first.fill(arguments.shapes).await?;
             filler = Some(first);
             for number in 0..arguments.clients {
@@ -106,8 +105,14 @@ impl Side {
         let (opened, drawn) = tokio::join!(opening, drawing);
         let (opened, drawn) = (opened?, drawn?);
         println!(
-            "{:12} opened in {:7.1} ms, by {} at once in {:7.1} ms; p99 of updates meanwhile {:7.2} ms",
-            self.contender.name, opened.single_ms, arguments.clients, opened.crowd_ms, drawn.p99_ms
+            "{:12} opened {} shapes ({:.1} MB) in {:7.1} ms, by {} at once in {:7.1} ms; p99 of updates meanwhile {:.2} ms",
+            self.contender.name,
+            opened.shapes,
+            opened.bytes as f64 / 1e6,
+            opened.single_ms,
+            arguments.clients,
+            opened.crowd_ms,
+            drawn.p99_ms
         );
         if opened.shapes < arguments.shapes {
             return Err(format!("{} gave {} shapes only", self.contender.name, opened.shapes).into());
@@ -152,7 +157,10 @@ pub async fn run(arguments: &Arguments) -> Result<bool, Failure> {
             side.open(arguments).await?;
         }
     }
-    println!("\nmedians of {} turns, {} people at {} updates/s each", arguments.turns, arguments.clients, arguments.rate);
+    println!(
+        "\nmedians of {} turns, {} people at {} updates/s each",
+        arguments.turns, arguments.clients, arguments.rate
+    );
     println!(
         "{:12} {:>9} {:>9} {:>12} {:>10} {:>12} {:>14}",
         "", "p50 ms", "p99 ms", "CPU us/upd.", "open ms", "open all ms", "p99 meanwhile"

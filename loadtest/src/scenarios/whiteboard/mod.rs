@@ -10,10 +10,11 @@ mod painter;
 mod reference;
 
 use super::meeting::print;
-use super::{Loaded, Target, duration};
+use super::{Target, duration};
 use clap::Args;
 use convoke_loadtest::board::door::{Address, Door, make_board};
 use convoke_loadtest::board::person::{Options, Person, Phase};
+use convoke_loadtest::board::record::Record;
 use convoke_loadtest::board::{Made, Shown};
 use convoke_loadtest::client::{self, Client};
 use convoke_loadtest::rest::{Failure, Rest};
@@ -125,13 +126,7 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
 /// Where the boards are.
 pub enum Place {
     Plain { url: String, pid: Option<u32> },
-    Meeting { rest: Rest, meeting: String, host: Box<Client>, pid: Option<u32>, held: Held },
-}
-
-/// What ends with the run.
-pub enum Held {
-    Own(Box<Server>),
-    Other(#[allow(dead_code)] Box<Loaded>),
+    Meeting { rest: Rest, meeting: String, host: Box<Client>, pid: Option<u32>, own: Option<Box<Server>> },
 }
 
 impl Place {
@@ -139,18 +134,18 @@ impl Place {
         if let Some(url) = &arguments.plain {
             return Ok(Self::Plain { url: url.trim_end_matches('/').to_owned(), pid: arguments.target.pid });
         }
-        let (rest, pid, held) = if arguments.target.spawns() {
+        let (rest, pid, own) = if arguments.target.spawns() {
             let server = arguments.target.spawn_with(&[("CONVOKE_NODE_ID", "boards")]).await?;
-            (server.rest.clone(), server.pid(), Held::Own(Box::new(server)))
+            (server.rest.clone(), server.pid(), Some(Box::new(server)))
         } else {
             let loaded = arguments.target.open().await?;
-            (loaded.rest.clone(), loaded.pid, Held::Other(Box::new(loaded)))
+            (loaded.rest, loaded.pid, None)
         };
         let meeting = rest.make_meeting("Boards", json!({})).await?;
         let token = rest.key.join_token(&meeting, Some("host"), "Host", "host");
         let host = Client::start(client::Options::new(&rest.host, token));
         host.joined().await?;
-        Ok(Self::Meeting { rest, meeting, host: Box::new(host), pid, held })
+        Ok(Self::Meeting { rest, meeting, host: Box::new(host), pid, own })
     }
 
     async fn board(&self, name: &str) -> Result<String, Failure> {
@@ -187,7 +182,7 @@ impl Place {
         let (until, mut killed, mut spent) = (Instant::now() + time, 0, 0.0);
         let mut pid = self.pid();
         let mut before = cpu(pid);
-        while kills && let Self::Meeting { held: Held::Own(server), .. } = self {
+        while kills && let Self::Meeting { own: Some(server), .. } = self {
             let alive = Duration::from_millis(rand::rng().random_range(1_000..4_000));
             if Instant::now() + alive >= until {
                 break;
@@ -217,7 +212,15 @@ async fn settle(people: &[(usize, Person)], boards: usize) -> Result<Vec<String>
             let different = there.iter().filter(|who| Shown::of(&who.doc) != first).count();
             if unsynced + different > 0 {
                 let of = there.len();
-                violations.push(format!("board {board}: {different} of {of} differ, {unsynced} are not synced"));
+                let mut text = format!("board {board}: {different} of {of} differ, {unsynced} are not synced");
+                let refusal = there.iter().find_map(|who| {
+                    let record = who.record();
+                    record.last_refusal.clone().filter(|_| !record.is_synced)
+                });
+                if let Some(refusal) = refusal {
+                    text.push_str(&format!(": {refusal}"));
+                }
+                violations.push(text);
             }
         }
         if violations.is_empty() || Instant::now() > until {
@@ -262,9 +265,7 @@ fn report(
     mut violations: Vec<String>,
 ) -> Result<serde_json::Value, Failure> {
     let mut latency = Histogram::<u64>::new_with_bounds(1, 120_000_000, 3)?;
-    let sum = |figure: fn(&convoke_loadtest::board::person::Record) -> u64| -> u64 {
-        people.iter().map(|(_, person)| figure(&person.record())).sum()
-    };
+    let sum = |figure: fn(&Record) -> u64| -> u64 { people.iter().map(|(_, person)| figure(&person.record())).sum() };
     for (_, person) in people {
         let record = person.record();
         latency.add(&record.latency)?;

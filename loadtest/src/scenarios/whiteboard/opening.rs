@@ -22,6 +22,8 @@ pub struct Opened {
     /// Until the last of all who open it at once has it.
     pub crowd_ms: f64,
     pub shapes: u32,
+    /// As it came over the wire.
+    pub bytes: usize,
 }
 
 async fn open(address: Address) -> Result<(Duration, Vec<u8>), Failure> {
@@ -62,7 +64,8 @@ pub async fn opened(addresses: &[Address]) -> Result<Opened, Failure> {
     for opened in crowd {
         last = last.max(opened??.0);
     }
+    let bytes = whole.len();
     // Looked into only now: it takes the load tester's own time.
     let shapes = tokio::task::spawn_blocking(move || count_of(&whole)).await??;
-    Ok(Opened { single_ms: super::super::median(&mut single), crowd_ms: last.as_secs_f64() * 1e3, shapes })
+    Ok(Opened { single_ms: super::super::median(&mut single), crowd_ms: last.as_secs_f64() * 1e3, shapes, bytes })
 }
