@@ -3,8 +3,12 @@
 use super::wire::Dialect;
 use crate::client::Client;
 use crate::rest::Failure;
+use futures_util::stream::SplitStream;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -44,6 +48,22 @@ impl Address {
             .max_frame_size(Some(LARGEST));
         Ok(client_async_with_config(request, stream, Some(config)).await?.0)
     }
+}
+
+type Halves = (mpsc::UnboundedSender<Message>, SplitStream<Socket>, tokio::task::JoinHandle<()>);
+
+/// Writes from a task of its own, so that a server that reads slowly is still read from.
+pub fn split(socket: Socket) -> Halves {
+    let (mut sink, source) = socket.split();
+    let (sender, mut queue) = mpsc::unbounded_channel();
+    let writer = tokio::spawn(async move {
+        while let Some(message) = queue.recv().await {
+            if sink.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    (sender, source, writer)
 }
 
 pub enum Door {

@@ -76,10 +76,12 @@ impl Shown {
     }
 }
 
-/// How many elements there are in a document of which this is the whole.
-pub fn count_of(whole: &[u8]) -> Result<u32, crate::rest::Failure> {
+/// How many elements there are in a document of which these are the parts.
+pub fn count_of(parts: &[Vec<u8>]) -> Result<u32, crate::rest::Failure> {
     let doc = Doc::new();
     let elements = doc.get_or_insert_map(ELEMENTS);
-    doc.transact_mut().apply_update(Update::decode_v1(whole)?)?;
+    for part in parts {
+        doc.transact_mut().apply_update(Update::decode_v1(part)?)?;
+    }
     Ok(elements.len(&doc.transact()))
 }

@@ -3,14 +3,14 @@
 //! to: it is durable, so the server has to have it whenever they come back.
 
 use super::Made;
-use super::door::{Address, Door, Socket};
+use super::door::{Address, Door, Socket, split};
 use super::hand::{Hand, Style};
 use super::record::Record;
 use super::stamp;
 use super::wire::{self, Frame};
 use crate::rest::Failure;
+use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
-use futures_util::{SinkExt, StreamExt};
 use rand::Rng;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ impl Person {
             hand: Hand::new(options.author, Style::Free { authors: options.authors }),
             doc: doc.clone(),
             record: Arc::clone(&record),
-            next: Instant::now() + gap(options.rate).mul_f64(rand::rng().random_range(0.0..1.0)),
+            next: Instant::now(),
             options,
             door,
             phase,
@@ -147,6 +147,9 @@ impl Life {
 
     /// What was due meanwhile is drawn without a socket; the sync carries it over.
     fn draw_offline(&mut self) {
+        if !self.is_drawing() {
+            self.next = Instant::now();
+        }
         while self.is_drawing() && self.next <= Instant::now() {
             self.next += gap(self.options.rate);
             self.hand.draw(&self.doc, None);
@@ -200,7 +203,8 @@ impl Life {
         let drop_at =
             self.options.drop_every.map(|mean| Instant::now() + mean.mul_f64(rand::rng().random_range(0.2..1.8)));
         loop {
-            let (is_drawing, drop_at) = (self.is_drawing(), drop_at.filter(|_| self.is_drawing()));
+            let is_drawing = self.is_drawing();
+            let drop_at = drop_at.filter(|_| is_drawing);
             tokio::select! {
                 () = tokio::time::sleep_until(self.next.into()), if is_drawing => {
                     let scheduled = self.next;
@@ -216,9 +220,16 @@ impl Life {
                 () = tokio::time::sleep_until(drop_at.unwrap_or_else(Instant::now).into()), if drop_at.is_some() => {
                     return Ok(End::Dropped);
                 }
-                _ = self.phase.changed() => if *self.phase.borrow() == Phase::Stop {
-                    let _ = sender.send(Message::Close(None));
-                    return Ok(End::Stopped);
+                changed = self.phase.changed() => match changed.map(|()| *self.phase.borrow_and_update()) {
+                    // Everybody at another moment.
+                    Ok(Phase::Draw) => {
+                        self.next = Instant::now() + gap(self.options.rate).mul_f64(rand::rng().random_range(0.0..1.0));
+                    }
+                    Ok(Phase::Settle) => {}
+                    Ok(Phase::Stop) | Err(_) => {
+                        let _ = sender.send(Message::Close(None));
+                        return Ok(End::Stopped);
+                    }
                 },
                 message = tokio::time::timeout(SILENCE, source.next()) => match message {
                     Ok(Some(Ok(Message::Binary(bytes)))) => {
@@ -231,9 +242,6 @@ impl Life {
                         self.note(|record| record.last_close = Some(code));
                         if (4500..4600).contains(&code) {
                             return Err(format!("closed with {code}, not to come back").into());
-                        }
-                        if code == 4003 {
-                            self.door.refused();
                         }
                         return Ok(End::Lost);
                     }
@@ -332,20 +340,4 @@ impl Answer {
             Self::Cursor(states) => Frame::Awareness(states),
         }
     }
-}
-
-type Halves = (mpsc::UnboundedSender<Message>, SplitStream<Socket>, tokio::task::JoinHandle<()>);
-
-/// Writes from a task of its own, so that a server that reads slowly is still read from.
-pub fn split(socket: Socket) -> Halves {
-    let (mut sink, source) = socket.split();
-    let (sender, mut queue) = mpsc::unbounded_channel();
-    let writer = tokio::spawn(async move {
-        while let Some(message) = queue.recv().await {
-            if sink.send(message).await.is_err() {
-                return;
-            }
-        }
-    });
-    (sender, source, writer)
 }

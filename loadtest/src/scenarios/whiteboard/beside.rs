@@ -4,10 +4,10 @@
 
 use super::super::median;
 use super::Arguments;
-use super::opening::opened;
+use super::opening::{Filled, opened};
 use super::painter::{Painter, turn};
 use super::reference::Contender;
-use convoke_loadtest::board::door::{Address, Door};
+use convoke_loadtest::board::door::Door;
 use convoke_loadtest::board::hand::Style;
 use convoke_loadtest::rest::Failure;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ struct Side {
     contender: Contender,
     painters: Vec<Painter>,
     /// Those who open the large board, and the one who filled it.
-    openers: Vec<Address>,
+    openers: Vec<Filled>,
     _doors: Vec<Door>,
     _filler: Option<Painter>,
     figures: Figures,
@@ -66,10 +66,11 @@ impl Side {
             let board = contender.board("large").await?;
             let mut first = Painter::start(contender.door(&board, "filler").await?, 0, Style::Own).await?;
             first.fill(arguments.shapes).await?;
+            let last = first.drawn();
             filler = Some(first);
             for number in 0..arguments.clients {
                 let mut door = contender.door(&board, &format!("opener-{number}")).await?;
-                openers.push(door.address().await?);
+                openers.push(Filled { address: door.address().await?, last });
                 doors.push(door);
             }
         }

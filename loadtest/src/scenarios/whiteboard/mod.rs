@@ -94,7 +94,7 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
     for number in 0..arguments.boards.max(1) {
         boards.push(place.board(&format!("board-{number}")).await?);
     }
-    let (phases, phase) = watch::channel(Phase::Draw);
+    let (phases, phase) = watch::channel(Phase::Settle);
     let mut people = Vec::new();
     for number in 0..arguments.clients {
         let at = number % arguments.boards.max(1);
@@ -108,9 +108,12 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
         let door = place.door(boards.get(usize::from(at)).ok_or("no board")?, &format!("person-{number}")).await?;
         people.push((usize::from(at), Person::start(options, door, phase.clone())?));
     }
+    // Nobody draws before everybody is there: what they would be shown at first is no delivery.
+    let mut violations = settle(&people, boards.len()).await?;
+    phases.send_replace(Phase::Draw);
     let (kills, cpu) = place.rest_of(arguments.duration, arguments.kill).await?;
     phases.send_replace(Phase::Settle);
-    let mut violations = settle(&people, boards.len()).await?;
+    violations.extend(settle(&people, boards.len()).await?);
     for (at, board) in boards.iter().enumerate() {
         violations.extend(look_anew(&mut place, board, at, &people).await?);
     }
@@ -135,7 +138,13 @@ impl Place {
             return Ok(Self::Plain { url: url.trim_end_matches('/').to_owned(), pid: arguments.target.pid });
         }
         let (rest, pid, own) = if arguments.target.spawns() {
-            let server = arguments.target.spawn_with(&[("CONVOKE_NODE_ID", "boards")]).await?;
+            let mut settings = vec![("CONVOKE_NODE_ID", "boards")];
+            if arguments.age {
+                // A board is aged faster than people draw.
+                settings.push(("CONVOKE_WHITEBOARD_MESSAGES_PER_S", "100000"));
+                settings.push(("CONVOKE_WHITEBOARD_MESSAGES_BURST", "100000"));
+            }
+            let server = arguments.target.spawn_with(&settings).await?;
             (server.rest.clone(), server.pid(), Some(Box::new(server)))
         } else {
             let loaded = arguments.target.open().await?;
@@ -239,9 +248,14 @@ async fn look_anew(
     let (_phases, phase) = watch::channel(Phase::Settle);
     let options = Options { author: u16::MAX, authors: 1, rate: 1.0, cursors: 1.0, drop_every: None };
     let newcomer = Person::start(options, place.door(board, "newcomer").await?, phase)?;
+    let first = people.iter().find(|(other, _)| *other == at).map(|(_, person)| Shown::of(&person.doc));
     let until = Instant::now() + SETTLE;
-    while !newcomer.record().is_synced && Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    // What comes first may be a state, with updates behind it.
+    while !newcomer.record().is_synced || Some(Shown::of(&newcomer.doc)) != first {
+        if Instant::now() > until {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let shown = Shown::of(&newcomer.doc);
     let mut violations = Vec::new();

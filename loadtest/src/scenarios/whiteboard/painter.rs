@@ -2,9 +2,8 @@
 //! server and not the load tester: updates are valid, and what arrives is told by its stamps.
 
 use convoke_loadtest::board::ELEMENTS;
-use convoke_loadtest::board::door::{Address, Door};
+use convoke_loadtest::board::door::{Address, Door, split};
 use convoke_loadtest::board::hand::{Hand, Style};
-use convoke_loadtest::board::person::split;
 use convoke_loadtest::board::stamp;
 use convoke_loadtest::board::wire::Frame;
 use convoke_loadtest::rest::Failure;
@@ -86,6 +85,11 @@ impl Painter {
             }
         });
         Ok(Self { author, hand: Hand::new(author, style), doc, address, sender, echoed, heard, _door: door })
+    }
+
+    /// The number of the last update.
+    pub fn drawn(&self) -> u32 {
+        self.hand.drawn()
     }
 
     fn send(&self, update: &[u8]) {
