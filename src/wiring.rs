@@ -35,6 +35,8 @@ use convoke_actors::journal::Journal;
 use convoke_actors::node::Node;
 use convoke_actors::ports::{Bus, Clock, MediaError, StoreError};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor};
+use convoke_actors::whiteboard::Whiteboards;
+use convoke_actors::whiteboard::hub::{BoardHub, CloseBoards};
 use convoke_domain::CloseCode;
 use futures_util::future::join_all;
 use secrecy::ExposeSecret;
@@ -178,6 +180,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         limits: Arc::new(config.limits()),
         life: Arc::clone(&life),
         timing,
+        whiteboards: Whiteboards::new(config.whiteboard_bounds()),
     };
     let meetings = Meetings::new(env, &arbiters);
     let _supervisor = Supervisor::start_here(meetings.clone());
@@ -231,8 +234,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         strangers: Strangers::new(config.unjoined_per_address_max),
         open: AtomicUsize::new(0),
         readiness: Arc::clone(&readiness),
+        public_url: config.public_url.clone(),
+        board_pace: config.board_pace(),
     });
-    let hubs: Arc<Mutex<Vec<actix::Addr<Hub>>>> = Arc::default();
+    let hubs: Arc<Mutex<Vec<(actix::Addr<Hub>, actix::Addr<BoardHub>)>>> = Arc::default();
     let numbers = Arc::new(AtomicU64::new(0));
     let workers = if config.workers == 0 { cores() } else { config.workers };
     let server = {
@@ -246,7 +251,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             // Runs once on each worker thread: the hub belongs to its thread.
             let number = numbers.fetch_add(1, Ordering::Relaxed);
             let (hub, handle) = Hub::start_here(number, Arc::clone(&follow), Arc::clone(&clock), tick);
-            hubs.lock().unwrap_or_else(PoisonError::into_inner).push(hub);
+            let bus = Arc::clone(&meetings.env().bus);
+            let (board_hub, board_handle) =
+                BoardHub::start_here(number, bus.board_hubs(), bus.as_ref(), meetings.clone());
+            hubs.lock().unwrap_or_else(PoisonError::into_inner).push((hub, board_hub));
             let app = || {
                 let allowed = allowed.clone();
                 let cors = actix_cors::Cors::default()
@@ -280,6 +288,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                     .app_data(edge.clone())
                     .app_data(sockets.clone())
                     .app_data(Data::new(handle.clone()))
+                    .app_data(Data::new(board_handle.clone()))
                     .app_data(Data::new(Arc::clone(&readiness)))
                     .app_data(Data::new(meetings.clone()))
                     .app_data(Data::new(prometheus.clone()))
@@ -317,8 +326,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     // Everything decided is written and answered before a socket is told to go.
     meetings.stop().await;
     let hubs: Vec<_> = std::mem::take(&mut *hubs.lock().unwrap_or_else(PoisonError::into_inner));
-    for hub in &hubs {
+    for (hub, board_hub) in &hubs {
         let _ = hub.send(CloseSockets { meeting: None, code: CloseCode::GoingAway }).await;
+        let _ = board_hub.send(CloseBoards(CloseCode::GoingAway)).await;
     }
     sockets.gone(Duration::from_secs(config.shutdown_s)).await;
     handle.stop(true).await;

@@ -8,6 +8,11 @@ use convoke_domain::{CloseCode, Millis, Rejection, Seq};
 use serde::Serialize;
 
 const OPCODE_TEXT: u8 = 0x81;
+const OPCODE_BINARY: u8 = 0x82;
+/// The opcodes of a message in several frames: all but the last do not end it.
+const OPCODE_BINARY_FIRST: u8 = 0x02;
+const OPCODE_MORE: u8 = 0x00;
+const OPCODE_LAST: u8 = 0x80;
 const OPCODE_CLOSE: u8 = 0x88;
 const OPCODE_PING: u8 = 0x89;
 const OPCODE_PONG: u8 = 0x8A;
@@ -45,6 +50,36 @@ pub fn text<'a>(messages: impl Iterator<Item = &'a ByteString> + Clone) -> Bytes
     }
     buffer.put_u8(b']');
     buffer.freeze()
+}
+
+/// One binary message in one frame.
+pub fn binary(message: &[u8]) -> Bytes {
+    let mut buffer = BytesMut::with_capacity(message.len().saturating_add(10));
+    header(&mut buffer, OPCODE_BINARY, message.len());
+    buffer.put_slice(message);
+    buffer.freeze()
+}
+
+/// One binary message in frames of at most so many bytes, each as its header and a part of the message, which
+/// is not copied. Other frames may stand between them.
+pub fn binary_parts(message: &Bytes, bytes_max: usize) -> Vec<(Bytes, Bytes)> {
+    let mut parts = Vec::new();
+    let mut rest = message.clone();
+    loop {
+        let part = rest.split_to(rest.len().min(bytes_max.max(1)));
+        let opcode = match (parts.is_empty(), rest.is_empty()) {
+            (true, true) => OPCODE_BINARY,
+            (true, false) => OPCODE_BINARY_FIRST,
+            (false, false) => OPCODE_MORE,
+            (false, true) => OPCODE_LAST,
+        };
+        let mut head = BytesMut::with_capacity(10);
+        header(&mut head, opcode, part.len());
+        parts.push((head.freeze(), part));
+        if rest.is_empty() {
+            return parts;
+        }
+    }
 }
 
 pub fn close(code: CloseCode) -> Bytes {
@@ -102,6 +137,19 @@ pub fn refusal(id: u64, rejection: &Rejection) -> ByteString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_and_a_short_one_is_not() {
+        let parts = |text: &'static [u8], most| {
+            let parts = binary_parts(&Bytes::from_static(text), most).into_iter();
+            parts.map(|(head, part)| [head, part].concat()).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(b"abcde", 2), [&b"\x02\x02ab"[..], b"\x00\x02cd", b"\x80\x01e"]);
+        assert_eq!(parts(b"abcd", 2), [&b"\x02\x02ab"[..], b"\x80\x02cd"]);
+        assert_eq!(parts(b"ab", 2), [&b"\x82\x02ab"[..]]);
+        assert_eq!(parts(b"", 2), [&b"\x82\x00"[..]]);
+        assert_eq!(&binary(b"ab")[..], b"\x82\x02ab");
+    }
 
     #[test]
     fn lengths_are_written_in_the_three_forms() {

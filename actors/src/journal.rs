@@ -1,9 +1,9 @@
-//! Group commit for all meetings of the node. While one transaction is under way, what arrives is
-//! gathered into the next, up to a number of events; so a lone command is written at once, and a
-//! thousand a second share their syncs. One command is never split. Where a shared transaction
-//! fails, its meetings are committed singly: nobody fails for another.
+//! Group commit for all meetings of the node, and for what is drawn in them. While one transaction is
+//! under way, what arrives is gathered into the next, up to a number of events and of bytes drawn; so a
+//! lone command is written at once, and a thousand a second share their syncs. One command is never
+//! split. Where a shared transaction fails, its parts are committed singly: nobody fails for another.
 
-use crate::ports::{Commit, MeetingKey, Store, StoreError};
+use crate::ports::{BoardCommit, Commit, MeetingKey, Store, StoreError};
 use crate::restart::{self, Restart};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use convoke_domain::{Seq, Term};
@@ -12,8 +12,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-/// Events in one transaction, unless a single command has more.
+/// Events and updates in one transaction, unless a single part has more.
 pub const BATCH_EVENTS_MAX: usize = 512;
+/// Bytes of updates in one transaction, unless a single part has more: everybody waits for it.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
 const MAILBOX: usize = 65_536;
 
 /// Part of a meeting's log, to be written.
@@ -26,6 +28,14 @@ pub struct Append {
     pub reply: Recipient<Committed>,
 }
 
+/// Part of a board's log, to be written. The number that the log reaches is answered as if it were a seq.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Draw {
+    pub commit: BoardCommit,
+    pub reply: Recipient<Committed>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     Fenced,
@@ -33,7 +43,7 @@ pub enum Failure {
     Unknown,
 }
 
-/// The answer: the log of this meeting is durable up to `head`, or it cannot be said.
+/// The answer: the log of this meeting or board is durable up to here, or it cannot be said.
 #[derive(Message, Debug, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct Committed {
@@ -41,8 +51,79 @@ pub struct Committed {
     pub outcome: Result<Seq, Failure>,
 }
 
+enum Part {
+    Meeting(Commit),
+    Board(BoardCommit),
+}
+
+impl Part {
+    fn term(&self) -> Term {
+        match self {
+            Self::Meeting(commit) => commit.term,
+            Self::Board(commit) => commit.term,
+        }
+    }
+
+    fn reaches(&self) -> Seq {
+        match self {
+            Self::Meeting(commit) => commit.reaches(),
+            Self::Board(commit) => Seq(commit.reaches()),
+        }
+    }
+
+    fn size(&self) -> Size {
+        match self {
+            Self::Meeting(commit) => Size { events: commit.events.len(), bytes: 0 },
+            Self::Board(commit) => Size { events: commit.updates.len(), bytes: commit.bytes() },
+        }
+    }
+
+    /// Takes in the other one where it follows this one.
+    fn join(&mut self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Meeting(this), Self::Meeting(next)) if this.term == next.term && this.reaches() == next.after => {
+                this.events.extend(next.events);
+                this.outbox.extend(next.outbox);
+                this.boards.extend(next.boards);
+                this.wake_at = next.wake_at;
+                None
+            }
+            (Self::Board(this), Self::Board(next)) if this.term == next.term && this.reaches() == next.after => {
+                this.updates.extend(next.updates);
+                None
+            }
+            (_, other) => Some(other),
+        }
+    }
+
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Meeting(this), Self::Meeting(other)) => this.key == other.key,
+            (Self::Board(this), Self::Board(other)) => this.board == other.board && this.key == other.key,
+            _ => false,
+        }
+    }
+}
+
+/// What a transaction has to carry.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    events: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn with(self, more: Self) -> Self {
+        Self { events: self.events.saturating_add(more.events), bytes: self.bytes.saturating_add(more.bytes) }
+    }
+
+    fn is_too_much(self) -> bool {
+        self.events > BATCH_EVENTS_MAX || self.bytes > BATCH_BYTES_MAX
+    }
+}
+
 struct Entry {
-    commit: Commit,
+    part: Part,
     spans: Vec<Span>,
     reply: Recipient<Committed>,
 }
@@ -65,23 +146,23 @@ impl Journal {
             return;
         }
         let mut batch: Vec<Entry> = Vec::new();
-        let mut events = 0_usize;
+        let mut size = Size::default();
         while let Some(entry) = self.pending.front() {
-            let more = entry.commit.events.len();
-            if !batch.is_empty() && events.saturating_add(more) > BATCH_EVENTS_MAX {
+            let larger = size.with(entry.part.size());
+            if !batch.is_empty() && larger.is_too_much() {
                 break;
             }
-            events = events.saturating_add(more);
+            size = larger;
             if let Some(entry) = self.pending.pop_front() {
                 join_or_push(&mut batch, entry);
             }
         }
-        self.under_way = batch.iter().map(|entry| (entry.commit.term, entry.reply.clone())).collect();
-        metrics::histogram!("convoke_journal_batch_events").record(f64_of(events));
+        self.under_way = batch.iter().map(|entry| (entry.part.term(), entry.reply.clone())).collect();
+        metrics::histogram!("convoke_journal_batch_events").record(f64_of(size.events));
         let store = Arc::clone(&self.store);
         let generation = self.generation;
         let began = Instant::now();
-        let span = commit_span(&batch, events);
+        let span = commit_span(&batch, size.events);
         restart::spawn(ctx, write(store, batch).instrument(span), move |journal: &mut Self, ctx, answers| {
             metrics::histogram!("convoke_journal_commit_seconds").record(began.elapsed().as_secs_f64());
             if journal.generation == generation {
@@ -100,7 +181,7 @@ impl Journal {
 fn commit_span(batch: &[Entry], events: usize) -> Span {
     let mut spans = batch.iter().flat_map(|entry| &entry.spans);
     let Some(first) = spans.next() else { return Span::none() };
-    let commit = tracing::info_span!(parent: first, "commit", events, meetings = batch.len());
+    let commit = tracing::info_span!(parent: first, "commit", events, parts = batch.len());
     for other in spans {
         commit.follows_from(other);
     }
@@ -111,40 +192,64 @@ fn f64_of(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// Commits of one meeting that follow each other become one.
+/// Commits of one meeting, or of one board, that follow each other become one.
 fn join_or_push(batch: &mut Vec<Entry>, entry: Entry) {
-    let same = |other: &&mut Entry| other.commit.key == entry.commit.key;
-    match batch.iter_mut().rev().find(same) {
-        Some(earlier) if earlier.commit.term == entry.commit.term && earlier.commit.reaches() == entry.commit.after => {
-            earlier.commit.events.extend(entry.commit.events);
-            earlier.commit.outbox.extend(entry.commit.outbox);
-            earlier.commit.wake_at = entry.commit.wake_at;
-            earlier.spans.extend(entry.spans);
-        }
-        _ => batch.push(entry),
-    }
+    let Entry { part, spans, reply } = entry;
+    let earlier = batch.iter_mut().rev().find(|other| other.part.is_of_the_same(&part));
+    let left = match earlier {
+        Some(earlier) => match earlier.part.join(part) {
+            None => return earlier.spans.extend(spans),
+            Some(part) => part,
+        },
+        None => part,
+    };
+    batch.push(Entry { part: left, spans, reply });
+}
+
+/// Where a part of a batch stands among those of its kind.
+enum Place {
+    Meeting(usize),
+    Board(usize),
 }
 
 async fn write(store: Arc<dyn Store>, batch: Vec<Entry>) -> Vec<(Recipient<Committed>, Committed)> {
-    let (commits, replies): (Vec<Commit>, Vec<Recipient<Committed>>) =
-        batch.into_iter().map(|entry| (entry.commit, entry.reply)).unzip();
-    let shared = store.commit(&commits).await;
-    let mut answers = Vec::with_capacity(commits.len());
-    let is_single = commits.len() == 1;
-    let mut is_away = false;
-    for (commit, reply) in commits.into_iter().zip(replies) {
-        let outcome = match &shared {
-            Ok(()) => Ok(commit.reaches()),
-            Err(error) if is_single => Err(failure_of(error)),
-            // A database that is away is not asked once for every meeting.
-            Err(_) if is_away => Err(Failure::Unknown),
-            Err(_) => {
-                let single = store.commit(std::slice::from_ref(&commit)).await;
-                is_away = matches!(single, Err(StoreError::Unavailable(_)));
-                single.map(|()| commit.reaches()).map_err(|error| failure_of(&error))
+    // Two lists for the store; what each part is answered stands apart, in the order in which they came.
+    let (mut commits, mut boards) = (Vec::new(), Vec::new());
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut places = Vec::with_capacity(batch.len());
+    for Entry { part, reply, .. } in batch {
+        answers.push((reply, Committed { term: part.term(), outcome: Ok(part.reaches()) }));
+        match part {
+            Part::Meeting(commit) => {
+                places.push(Place::Meeting(commits.len()));
+                commits.push(commit);
             }
+            Part::Board(commit) => {
+                places.push(Place::Board(boards.len()));
+                boards.push(commit);
+            }
+        }
+    }
+    let Err(error) = store.commit(&commits, &boards).await else { return answers };
+    if let [(_, only)] = answers.as_mut_slice() {
+        only.outcome = Err(failure_of(&error));
+        return answers;
+    }
+    let mut is_away = false;
+    for ((_, answer), place) in answers.iter_mut().zip(places) {
+        // A database that is away is not asked once for every part.
+        if is_away {
+            answer.outcome = Err(Failure::Unknown);
+            continue;
+        }
+        let single = match place {
+            Place::Meeting(at) => store.commit(commits.get(at..=at).unwrap_or_default(), &[]).await,
+            Place::Board(at) => store.commit(&[], boards.get(at..=at).unwrap_or_default()).await,
         };
-        answers.push((reply, Committed { term: commit.term, outcome }));
+        if let Err(error) = single {
+            is_away = matches!(error, StoreError::Unavailable(_));
+            answer.outcome = Err(failure_of(&error));
+        }
     }
     answers
 }
@@ -190,7 +295,7 @@ impl Restart for Journal {
         self.generation = self.generation.saturating_add(1);
         let pending = std::mem::take(&mut self.pending);
         let mut owed = std::mem::take(&mut self.under_way);
-        owed.extend(pending.into_iter().map(|entry| (entry.commit.term, entry.reply)));
+        owed.extend(pending.into_iter().map(|entry| (entry.part.term(), entry.reply)));
         for (term, reply) in owed {
             tell(ctx, reply, Committed { term, outcome: Err(Failure::Unknown) });
         }
@@ -202,7 +307,17 @@ impl Handler<Append> for Journal {
 
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) {
         let Append { commit, spans, reply } = append;
-        self.pending.push_back(Entry { commit, spans, reply });
+        self.pending.push_back(Entry { part: Part::Meeting(commit), spans, reply });
+        restart::guarded(self, ctx, |journal, ctx| journal.write_next(ctx));
+    }
+}
+
+impl Handler<Draw> for Journal {
+    type Result = ();
+
+    fn handle(&mut self, draw: Draw, ctx: &mut Self::Context) {
+        let Draw { commit, reply } = draw;
+        self.pending.push_back(Entry { part: Part::Board(commit), spans: Vec::new(), reply });
         restart::guarded(self, ctx, |journal, ctx| journal.write_next(ctx));
     }
 }

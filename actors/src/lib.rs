@@ -16,3 +16,4 @@ pub mod routing;
 pub mod session;
 pub mod steady;
 pub mod supervisor;
+pub mod whiteboard;

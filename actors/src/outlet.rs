@@ -21,6 +21,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Span;
 
+/// A part of a message that is cut.
+const WHOLE_PART_BYTES: usize = 64 << 10;
 /// Data between two pings.
 const PING_BYTES: u64 = 64 << 10;
 
@@ -141,6 +143,24 @@ impl Outlet {
     pub fn push_snapshot(&self, bytes: Bytes) {
         let waits = self.0.borrow().queue.iter().any(|queued| matches!(queued.lane, Lane::Snapshot));
         self.put(bytes, if waits { Lane::Counted } else { Lane::Snapshot });
+    }
+
+    /// Puts binary messages on the reliable lane that together are as a snapshot: as large as a board is. They
+    /// are cut, so that a peer who reads steadily shows progress.
+    pub fn push_whole(&self, messages: &[Bytes]) {
+        let mut inner = self.0.borrow_mut();
+        let is_second = inner.queue.iter().any(|queued| matches!(queued.lane, Lane::Snapshot));
+        for (head, part) in messages.iter().flat_map(|message| frame::binary_parts(message, WHOLE_PART_BYTES)) {
+            let length = head.len().saturating_add(part.len());
+            if inner.closed.is_some() {
+                return;
+            }
+            if is_second && inner.counted.saturating_add(length) > inner.bounds.reliable_bytes_max {
+                return inner.close(CloseCode::SlowConsumer);
+            }
+            let lane = if is_second { Lane::Counted } else { Lane::Snapshot };
+            inner.enqueue_together([head, part], lane);
+        }
     }
 
     fn put(&self, bytes: Bytes, lane: Lane) {
@@ -417,15 +437,22 @@ impl Inner {
     }
 
     fn enqueue(&mut self, bytes: Bytes, lane: Lane) {
+        self.enqueue_together([bytes], lane);
+    }
+
+    /// Nothing may come between these: they are parts of one frame.
+    fn enqueue_together<const N: usize>(&mut self, parts: [Bytes; N], lane: Lane) {
         if self.written == self.read {
             self.progress_at = Instant::now();
         }
-        let length = bytes.len();
-        self.written = self.written.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-        if matches!(lane, Lane::Counted) {
-            self.counted = self.counted.saturating_add(length);
+        for bytes in parts {
+            let length = bytes.len();
+            self.written = self.written.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+            if matches!(lane, Lane::Counted) {
+                self.counted = self.counted.saturating_add(length);
+            }
+            self.queue.push_back(Queued { bytes, lane });
         }
-        self.queue.push_back(Queued { bytes, lane });
         if self.written.saturating_sub(self.pinged_upto) >= PING_BYTES {
             self.ping();
         }

@@ -1,8 +1,10 @@
 //! What the actors need from the world, as traits: a store, a bus, a source of media credentials, a
 //! clock. The actors know these and no adapter, so a test or a simulation puts its own in place.
 
+mod boards;
 mod media;
 
+pub use boards::{BoardChange, BoardCommit, BoardLog, BoardSnapshot};
 pub use media::{
     Glance, Guest, Media, MediaError, MediaNews, MediaRequest, MediaRoom, MediaRooms, Recorder, TakeOrder, Takes, Track,
 };
@@ -10,9 +12,11 @@ pub use media::{
 use crate::meeting::{Refused, RequestInput, ToMeeting};
 use crate::node::Done;
 use crate::release::Batch;
+use crate::whiteboard::hub::BoardHubs;
+use crate::whiteboard::words::{AskBoard, Desk, Show};
 use async_trait::async_trait;
 use convoke_domain::event::Cause;
-use convoke_domain::{MeetingId, Millis, ParticipantId, Seq, SessionId, TenantId, Term};
+use convoke_domain::{MeetingId, Millis, ParticipantId, Seq, SessionId, TenantId, Term, WhiteboardId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +109,8 @@ pub struct Commit {
     pub events: Vec<EventRow>,
     pub wake_at: Option<Millis>,
     pub outbox: Vec<OutboxRow>,
+    /// What these events mean for the logs of boards.
+    pub boards: Vec<BoardChange>,
 }
 
 impl Commit {
@@ -163,9 +169,9 @@ pub trait Store: Send + Sync + 'static {
     /// Gives a meeting back, so that anybody may take it. Fenced if the term is another by now.
     async fn release(&self, key: &MeetingKey, term: Term) -> Result<(), StoreError>;
 
-    /// Writes all of these in one transaction, or none: events, heads, outbox. `Fenced` if any of
-    /// them is.
-    async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError>;
+    /// Writes all of these in one transaction, or none: events, heads, outbox, what was drawn. `Fenced` if
+    /// any of them is.
+    async fn commit(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError>;
 
     async fn head(&self, key: &MeetingKey) -> Result<Head, StoreError>;
     /// How far the logs of these meetings go, and under which term. Unknown ones are left out.
@@ -181,6 +187,38 @@ pub trait Store: Send + Sync + 'static {
     /// Overwrites events in place (erasure), all in one transaction: payload and cause are as given
     /// here, kind, seq and time stay; and drops the snapshot if it is older than `since`.
     async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError>;
+
+    /// What is kept of a board, as of one moment. `NotFound`.
+    async fn board(&self, key: &MeetingKey, board: WhiteboardId) -> Result<BoardLog, StoreError>;
+    /// Puts one state in the place of the board's log up to and with `upto`. What was written behind that
+    /// stays. Passed over where the log begins later already. `Fenced`, `NotFound`.
+    async fn compact_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        upto: u64,
+        state: &[u8],
+    ) -> Result<(), StoreError>;
+    /// Keeps a state of the board under a name, until it is deleted with the board, or as the oldest of more
+    /// than `most`. `Fenced`, `NotFound`.
+    async fn keep_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        snapshot: &BoardSnapshot,
+        state: &[u8],
+        most: u32,
+    ) -> Result<(), StoreError>;
+    /// The states that are kept, newest first.
+    async fn board_snapshots(&self, key: &MeetingKey, board: WhiteboardId) -> Result<Vec<BoardSnapshot>, StoreError>;
+    async fn board_snapshot(
+        &self,
+        key: &MeetingKey,
+        board: WhiteboardId,
+        snapshot: Uuid,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Meetings that have something to do by `now` and no living owner.
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<MeetingKey>, StoreError>;
@@ -221,6 +259,7 @@ pub struct Call {
 pub enum Ask {
     Message(ToMeeting),
     Request(RequestInput),
+    Board(WhiteboardId, AskBoard),
 }
 
 /// What came of it. `None` where nothing but having been taken is to be told.
@@ -259,6 +298,19 @@ pub trait Bus: Send + Sync + 'static {
         Uuid::nil()
     }
 
+    /// The hubs of this process, for what is drawn on boards.
+    fn board_hubs(&self) -> &BoardHubs;
+
+    /// What this process is told things by.
+    fn channel(&self) -> String {
+        String::new()
+    }
+
+    /// Shows something to the sockets of a hub, of whatever process.
+    fn show(&self, desk: &Desk, show: Arc<Show>) {
+        self.board_hubs().show(desk.hub, show);
+    }
+
     async fn call(&self, _to: &NodeLife, _call: &Call) -> Result<Told, Unanswered> {
         Err(Unanswered)
     }
@@ -287,4 +339,7 @@ pub trait Doors: Send + Sync + 'static {
     fn admission(&self, token: &str) -> Option<Admission>;
     fn ticket(&self, resume_token: &str) -> Option<Ticket>;
     fn resume_token(&self, ticket: &Ticket) -> String;
+    /// Whom a board's token stands for, and which board it opens.
+    fn board_ticket(&self, token: &str) -> Option<(Ticket, WhiteboardId)>;
+    fn board_token(&self, ticket: &Ticket, board: WhiteboardId) -> String;
 }

@@ -3,12 +3,14 @@
 //! fewest. The way is looked up again whenever nobody answers, so a sender rides out a takeover:
 //! it waits a little longer than that takes.
 
-use crate::meeting::{Refused, Request, RequestInput, ToMeeting};
+use crate::meeting::{FindBoard, Refused, Request, RequestInput, ToMeeting};
 use crate::node::Done;
 use crate::ports::{Ask, Call, MeetingKey, NodeLife, Peer, StoreError, Told};
 use crate::supervisor::Meetings;
+use crate::whiteboard;
+use crate::whiteboard::words::AskBoard;
 use actix::MailboxError;
-use convoke_domain::Rejection;
+use convoke_domain::{Rejection, WhiteboardId};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -70,6 +72,11 @@ impl Meetings {
     /// Hands a message to the meeting, waking it if needed; answers when the meeting has taken it.
     pub async fn send(&self, key: &MeetingKey, message: ToMeeting) -> Result<(), Rejection> {
         self.ask(key, Ask::Message(message)).await.map(drop)
+    }
+
+    /// Asks a board; answers when that has taken it.
+    pub async fn ask_board(&self, key: &MeetingKey, board: WhiteboardId, ask: AskBoard) -> Result<(), Rejection> {
+        self.ask(key, Ask::Board(board, ask)).await.map(drop)
     }
 
     /// Runs a request of the edge; answers when its effect is durable.
@@ -212,6 +219,15 @@ impl Meetings {
         };
         match ask {
             Ask::Message(message) => address.send(message.clone()).await.map_err(gone)?.map(|()| None),
+            Ask::Board(board, ask) => {
+                let awake = self.env().whiteboards.find(*board);
+                let board = match awake {
+                    Some(board) => board,
+                    None => address.send(FindBoard(*board)).await.map_err(gone)??,
+                };
+                // One that went away is made again by whoever comes to it.
+                board.send(whiteboard::Ask(ask.clone())).await.unwrap_or(Err(Refused::Elsewhere)).map(|()| None)
+            }
             Ask::Request(input) => {
                 let waiting = address.send(Request(input.clone())).await.map_err(gone)??;
                 match waiting.await {

@@ -100,6 +100,7 @@ pub struct SessionActor {
     hub: HubHandle,
     outlet: Outlet,
     socket: SocketId,
+    base: String,
     pace: Pace,
     limiter: DefaultDirectRateLimiter,
     flood: DefaultDirectRateLimiter,
@@ -117,6 +118,7 @@ impl SessionActor {
             hub,
             outlet,
             socket,
+            base: String::new(),
             pace,
             limiter: RateLimiter::direct(Quota::per_second(pace.commands_per_s).allow_burst(pace.burst)),
             flood: RateLimiter::direct(Quota::per_second(pace.flood_per_s).allow_burst(pace.flood_burst)),
@@ -124,6 +126,11 @@ impl SessionActor {
             in_flight: VecDeque::new(),
             malformed: 0,
         }
+    }
+
+    /// What the client reached the server by, as `wss://host`.
+    pub fn at(self, base: String) -> Self {
+        Self { base, ..self }
     }
 
     fn take(&mut self, text: &str, ctx: &mut Context<Self>) {
@@ -224,7 +231,8 @@ impl SessionActor {
 
     fn attachment(&self, attached: &Attached, how: How) -> Attach {
         let Attached { session, asked_at, .. } = *attached;
-        Attach { socket: self.socket, hub: self.hub.id(), session, asked_at, how }
+        let base = self.base.clone();
+        Attach { socket: self.socket, hub: self.hub.id(), session, asked_at, base, how }
     }
 
     /// Hands messages to the meeting, in order, before anything else is taken from the socket: a

@@ -8,6 +8,7 @@ use crate::meeting::{MeetingActor, Stop, ToMeeting};
 use crate::ports::{Bus, Clock, Doors, Media, MediaRooms, MeetingKey, NodeLife, Recorder, Store, StoreError};
 use crate::restart::{self, Restart};
 use crate::routing::Routing;
+use crate::whiteboard::Whiteboards;
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
 use convoke_domain::{Limits, Term};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,7 @@ pub struct Env {
     pub limits: Arc<Limits>,
     pub life: Arc<Life>,
     pub timing: Timing,
+    pub whiteboards: Whiteboards,
 }
 
 /// The node's present life, and until when it may speak for its meetings by the monotonic clock: its

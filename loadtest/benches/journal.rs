@@ -60,6 +60,7 @@ impl Writer {
             events,
             wake_at: Some(0),
             outbox: Vec::new(),
+            boards: Vec::new(),
         };
         self.after = commit.reaches();
         self.journal.try_send(Append { commit, spans: Vec::new(), reply: ctx.address().recipient() }).unwrap();

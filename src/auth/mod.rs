@@ -12,7 +12,7 @@ pub use resume::ResumeTokens;
 
 use convoke_actors::ports::{Admission, Doors, MeetingKey, Ticket};
 use convoke_domain::shapes::Role;
-use convoke_domain::{MeetingId, Millis, TenantId, UserId};
+use convoke_domain::{MeetingId, Millis, TenantId, UserId, WhiteboardId};
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -79,5 +79,13 @@ impl Doors for Gate {
 
     fn resume_token(&self, ticket: &Ticket) -> String {
         self.resume.mint(ticket)
+    }
+
+    fn board_ticket(&self, token: &str) -> Option<(Ticket, WhiteboardId)> {
+        self.resume.verify_board(token)
+    }
+
+    fn board_token(&self, ticket: &Ticket, board: WhiteboardId) -> String {
+        self.resume.mint_board(ticket, board)
     }
 }

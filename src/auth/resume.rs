@@ -4,7 +4,7 @@
 //! with a secret of 32 bytes that the database keeps.
 
 use convoke_actors::ports::{MeetingKey, Ticket};
-use convoke_domain::{MeetingId, ParticipantId, SessionId, TenantId};
+use convoke_domain::{MeetingId, ParticipantId, SessionId, TenantId, WhiteboardId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use uuid::Uuid;
 
@@ -12,6 +12,8 @@ const TOKEN_BYTES_MAX: usize = 2 * 1024;
 /// What is signed begins with the token's purpose, so that no other signature of this secret can
 /// ever be taken for it.
 const PURPOSE: &str = "r1.";
+/// A board's token names the board besides.
+const BOARD_PURPOSE: &str = "b1.";
 
 pub struct ResumeTokens {
     signing: EncodingKey,
@@ -24,13 +26,14 @@ impl ResumeTokens {
     }
 
     pub fn mint(&self, ticket: &Ticket) -> String {
-        let text = format!(
-            "{PURPOSE}{}.{}.{}.{}",
-            ticket.key.meeting.0.simple(),
-            ticket.session.0.simple(),
-            ticket.participant.0.simple(),
-            ticket.key.tenant,
-        );
+        self.sign(format!("{PURPOSE}{}", text_of(ticket)))
+    }
+
+    pub fn mint_board(&self, ticket: &Ticket, board: WhiteboardId) -> String {
+        self.sign(format!("{BOARD_PURPOSE}{}.{}", board.0.simple(), text_of(ticket)))
+    }
+
+    fn sign(&self, text: String) -> String {
         // Signing cannot fail with a key of this algorithm; an empty token resumes nothing.
         crypto::sign(text.as_bytes(), &self.signing, Algorithm::HS256)
             .map(|signature| format!("{text}.{signature}"))
@@ -38,6 +41,16 @@ impl ResumeTokens {
     }
 
     pub fn verify(&self, token: &str) -> Option<Ticket> {
+        ticket_of(self.signed(token)?.strip_prefix(PURPOSE)?)
+    }
+
+    pub fn verify_board(&self, token: &str) -> Option<(Ticket, WhiteboardId)> {
+        let (board, rest) = self.signed(token)?.strip_prefix(BOARD_PURPOSE)?.split_once('.')?;
+        Some((ticket_of(rest)?, WhiteboardId(Uuid::try_parse(board).ok()?)))
+    }
+
+    /// What was signed, where the signature is good.
+    fn signed<'a>(&self, token: &'a str) -> Option<&'a str> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
@@ -46,16 +59,25 @@ impl ResumeTokens {
         if !crypto::verify(signature, text.as_bytes(), &self.checking, Algorithm::HS256).ok()? {
             return None;
         }
-        let mut parts = text.strip_prefix(PURPOSE)?.splitn(4, '.');
-        let mut id = || Uuid::try_parse(parts.next()?).ok();
-        let (meeting, session, participant) = (id()?, id()?, id()?);
-        let tenant = TenantId(parts.next()?.to_owned());
-        Some(Ticket {
-            key: MeetingKey { tenant, meeting: MeetingId(meeting) },
-            session: SessionId(session),
-            participant: ParticipantId(participant),
-        })
+        Some(text)
     }
+}
+
+fn text_of(ticket: &Ticket) -> String {
+    let (meeting, session, participant) = (ticket.key.meeting.0, ticket.session.0, ticket.participant.0);
+    format!("{}.{}.{}.{}", meeting.simple(), session.simple(), participant.simple(), ticket.key.tenant)
+}
+
+fn ticket_of(text: &str) -> Option<Ticket> {
+    let mut parts = text.splitn(4, '.');
+    let mut id = || Uuid::try_parse(parts.next()?).ok();
+    let (meeting, session, participant) = (id()?, id()?, id()?);
+    let tenant = TenantId(parts.next()?.to_owned());
+    Some(Ticket {
+        key: MeetingKey { tenant, meeting: MeetingId(meeting) },
+        session: SessionId(session),
+        participant: ParticipantId(participant),
+    })
 }
 
 #[cfg(test)]
@@ -76,6 +98,18 @@ mod tests {
         for tenant in ["t", "with.dots.in.it", "ünïcode", "."] {
             let ticket = ticket(tenant);
             assert_eq!(tokens.verify(&tokens.mint(&ticket)), Some(ticket));
+        }
+    }
+
+    #[test]
+    fn a_board_token_opens_its_board_and_resumes_nothing() {
+        let tokens = ResumeTokens::new(b"one secret");
+        for tenant in ["t", "with.dots.in.it"] {
+            let (ticket, board) = (ticket(tenant), WhiteboardId(Uuid::now_v7()));
+            let token = tokens.mint_board(&ticket, board);
+            assert_eq!(tokens.verify_board(&token), Some((ticket.clone(), board)));
+            assert_eq!(tokens.verify(&token), None);
+            assert_eq!(tokens.verify_board(&tokens.mint(&ticket)), None);
         }
     }
 

@@ -17,9 +17,11 @@ pub use sources::{Flags, environment};
 use convoke_actors::outlet::Bounds;
 use convoke_actors::session::Pace;
 use convoke_actors::supervisor::Timing;
+use convoke_actors::whiteboard::document;
 use convoke_domain::Limits;
 use figment::Figment;
 use figment::value::Dict;
+use governor::Quota;
 use setting::FromText;
 use sources::Texts;
 use std::path::Path;
@@ -199,9 +201,12 @@ impl Config {
             recording_away_ms: self.recording_away_s.saturating_mul(1_000),
             recording_retry_ms: self.recording_retry_s.saturating_mul(1_000),
             recording_failures_max: self.recording_failures_max,
+            whiteboards_max: self.whiteboards_max,
+            whiteboards_total_max: self.whiteboards_total_max,
             grace_ms: self.grace_s.saturating_mul(1_000),
             empty_ms: self.empty_s.saturating_mul(1_000),
             count_interval_ms: self.count_interval_ms,
+            ..Limits::default()
         }
     }
 
@@ -213,6 +218,21 @@ impl Config {
             heartbeat: Duration::from_secs(self.heartbeat_s),
             ping: Duration::from_secs(self.ping_s),
         }
+    }
+
+    pub fn whiteboard_bounds(&self) -> document::Bounds {
+        document::Bounds {
+            board_bytes_max: self.whiteboard_bytes_max,
+            update_bytes_max: self.whiteboard_update_bytes_max,
+            frame_bytes_max: self.whiteboard_frame_bytes_max,
+            items_max: self.whiteboard_items_max,
+            nested_max: self.whiteboard_nested_max,
+        }
+    }
+
+    /// Messages a second of one socket of a board, and at once.
+    pub fn board_pace(&self) -> Quota {
+        Quota::per_second(self.whiteboard_messages_per_s).allow_burst(self.whiteboard_messages_burst)
     }
 
     pub fn pace(&self) -> Pace {

@@ -179,7 +179,27 @@ settings! {
         /// Failed authentications of one address.
         auth_failures_per_minute: NonZeroU32 = "20", number("failures a minute", 1, 1_000_000);
     }
+    "Limits of a whiteboard" {
+        /// One board, as it is kept.
+        whiteboard_bytes_max: usize = "16777216", number("bytes", 65_536, 268_435_456);
+        /// One update of a board.
+        whiteboard_update_bytes_max: usize = "1048576", number("bytes", 1_024, 67_108_864);
+        /// One message to a board: what somebody drew while they were away comes in one.
+        whiteboard_frame_bytes_max: usize = "4194304", number("bytes", 4_096, 268_435_456);
+        /// Items that one board is made of; each takes some 200 bytes of memory.
+        whiteboard_items_max: usize = "1000000", number("items", 1_000, 100_000_000);
+        /// Shared types within others, on one board.
+        whiteboard_nested_max: usize = "100000", number("types", 100, 200_000);
+        /// Messages of one socket of a board; who sends more is read more slowly.
+        whiteboard_messages_per_s: NonZeroU32 = "200", number("messages a second", 1, 1_000_000);
+        /// Messages of one socket of a board at once.
+        whiteboard_messages_burst: NonZeroU32 = "1000", number("messages", 1, 1_000_000);
+    }
     "Limits of a meeting" {
+        /// Whiteboards of one room.
+        whiteboards_max: usize = "50", number("boards", 1, 1_000);
+        /// Whiteboards of all rooms of one meeting.
+        whiteboards_total_max: usize = "500", number("boards", 1, 10_000);
         /// People in one meeting.
         participants_max: u32 = "1000", number("people", 1, 10_000);
         /// People waiting in the lobby.

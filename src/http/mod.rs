@@ -1,6 +1,7 @@
 //! The edge: REST, one file a resource, and the WebSocket endpoint. `routes` is the index.
 
 pub mod asyncapi;
+mod board_socket;
 pub mod breakout;
 pub mod caller;
 pub mod csv;

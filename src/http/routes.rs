@@ -144,6 +144,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/objects/{tenant}/{recording}/{file}", get().to(objects::object))
         .route("/objects/{tenant}/{recording}/{file}", head().to(objects::object))
         .route("/ws", get().to(ws::connect))
+        .route("/ws/whiteboards/{id}", get().to(ws::connect_board))
         .route("/healthz", get().to(health::alive))
         .route("/readyz", get().to(health::ready))
         .route("/metrics", get().to(health::numbers))

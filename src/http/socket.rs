@@ -4,6 +4,7 @@
 //! through the stack, and frames go out from the memory that all sockets of their class share.
 
 use super::strangers::Stranger;
+use super::upgrade;
 use super::ws::Seat;
 use actix::{Actor, Addr};
 use actix_http::ws::{Codec, Frame};
@@ -39,10 +40,10 @@ pub struct Socket {
     pub seat: Seat,
 }
 
-impl Socket {
+impl upgrade::Socket for Socket {
     /// Serves the connection until it is over, in a task of its own: that of an HTTP connection would
-    /// stay as large as it was. `early` is what came right behind the handshake.
-    pub fn start(self, mut io: TcpStream, early: BytesMut) {
+    /// stay as large as it was.
+    fn start(self: Box<Self>, mut io: TcpStream, early: BytesMut) {
         let mut reader = Reader {
             codec: Codec::new().max_size(self.frame_bytes_max),
             buffer: early,
@@ -52,7 +53,7 @@ impl Socket {
             frame_bytes_max: self.frame_bytes_max,
             skip: 0,
         };
-        let mut writer = Writer { outlet: self.outlet, stranger: Some(self.stranger) };
+        let mut writer = Writer::new(self.outlet, self.stranger);
         let seat = self.seat;
         // What waits goes out together already; nothing is gained by waiting for more.
         if let Err(error) = io.set_nodelay(true) {
@@ -82,7 +83,7 @@ pub async fn part(io: &mut TcpStream) {
 }
 
 /// Adds what has come in to the buffer; false when no more will.
-fn poll_more(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<bool> {
+pub(super) fn poll_more(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<bool> {
     let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
     let mut read = ReadBuf::uninit(&mut bytes);
     let outcome = ready!(Pin::new(io).poll_read(cx, &mut read));
@@ -90,14 +91,18 @@ fn poll_more(io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>, buffer: &m
     Poll::Ready(outcome.is_ok() && !read.filled().is_empty())
 }
 
-struct Writer {
+pub(super) struct Writer {
     outlet: Outlet,
     /// Until the socket has its place in a meeting.
     stranger: Option<Stranger>,
 }
 
 impl Writer {
-    async fn run(&mut self, output: &mut WriteHalf<'_>) {
+    pub(super) fn new(outlet: Outlet, stranger: Stranger) -> Self {
+        Self { outlet, stranger: Some(stranger) }
+    }
+
+    pub(super) async fn run(&mut self, output: &mut WriteHalf<'_>) {
         while let Some(mut bytes) = poll_fn(|cx| self.outlet.poll_some(cx, WRITE_BYTES)).await {
             if self.outlet.has_begun() {
                 self.stranger = None;
@@ -125,7 +130,7 @@ struct Reader {
 
 /// How long the frame at the front is, header included, and how long its payload; None while the
 /// header is not complete. The codec tells a frame's size only when it has read the whole.
-fn frame_length(buffer: &[u8]) -> Option<(usize, u64)> {
+pub(super) fn frame_length(buffer: &[u8]) -> Option<(usize, u64)> {
     let second = buffer.get(1)?;
     let mask = if second & 0x80 == 0 { 0 } else { 4 };
     match second & 0x7F {

@@ -35,7 +35,12 @@ pub struct Token {
 }
 
 pub fn base_url(edge: &Edge, request: &HttpRequest) -> String {
-    edge.public_url.clone().map_or_else(
+    base_of(edge.public_url.as_deref(), request)
+}
+
+/// What clients reach this server by.
+pub fn base_of(public_url: Option<&str>, request: &HttpRequest) -> String {
+    public_url.map_or_else(
         || {
             let info = request.connection_info();
             format!("{}://{}", info.scheme(), info.host())

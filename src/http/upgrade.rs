@@ -2,7 +2,7 @@
 //! and its parser would stay in memory as long as the socket lives; so whoever asks for an upgrade
 //! is answered by the same routes as everybody, and then the connection is taken out of HTTP.
 
-use super::socket::{Socket, part};
+use super::socket::part;
 use actix_codec::{Framed, FramedParts};
 use actix_http::h1::{Codec, Message};
 use actix_http::{HttpMessage, Request, Response};
@@ -20,17 +20,23 @@ use tokio::net::TcpStream;
 
 type Connection = Framed<TcpStream, Codec>;
 
+/// What serves a connection from the handshake on.
+pub trait Socket {
+    /// `early` is what came right behind the handshake.
+    fn start(self: Box<Self>, io: TcpStream, early: BytesMut);
+}
+
 /// Goes with a request whose connection can be taken over: the handler leaves the socket here.
 #[derive(Clone, Default)]
-pub struct Slot(Rc<RefCell<Option<Socket>>>);
+pub struct Slot(Rc<RefCell<Option<Box<dyn Socket>>>>);
 
 impl Slot {
     pub fn of(request: &HttpRequest) -> Option<Self> {
         request.extensions().get::<Self>().cloned()
     }
 
-    pub fn fill(&self, socket: Socket) {
-        self.0.replace(Some(socket));
+    pub fn fill(&self, socket: impl Socket + 'static) {
+        self.0.replace(Some(Box::new(socket)));
     }
 }
 

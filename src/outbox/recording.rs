@@ -7,14 +7,16 @@ use async_trait::async_trait;
 use convoke_actors::frame::json;
 use convoke_actors::meeting::decode;
 use convoke_actors::ports::{
-    Commit, EventRow, Head, MeetingKey, NodeLife, OutboxRow, Peer, Snapshot, Store, StoreError, Taken,
+    BoardCommit, BoardLog, BoardSnapshot, Commit, EventRow, Head, MeetingKey, NodeLife, OutboxRow, Peer, Snapshot,
+    Store, StoreError, Taken,
 };
 use convoke_domain::event::Cause;
-use convoke_domain::{Event, Millis, Seq, Term};
+use convoke_domain::{Event, Millis, Seq, Term, WhiteboardId};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 const INVITATION_CREATED: &str = "invitation.created";
 
@@ -59,9 +61,9 @@ fn with_outbox(commits: &[Commit]) -> Cow<'_, [Commit]> {
 
 #[async_trait]
 impl Store for Recording {
-    async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
+    async fn commit(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
         let commits = with_outbox(commits);
-        self.inner.commit(&commits).await?;
+        self.inner.commit(&commits, boards).await?;
         if matches!(commits, Cow::Owned(_)) {
             self.written.notify_one();
         }
@@ -128,6 +130,46 @@ impl Store for Recording {
 
     async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError> {
         self.inner.overwrite(key, events, since).await
+    }
+
+    async fn board(&self, key: &MeetingKey, board: WhiteboardId) -> Result<BoardLog, StoreError> {
+        self.inner.board(key, board).await
+    }
+
+    async fn compact_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        upto: u64,
+        state: &[u8],
+    ) -> Result<(), StoreError> {
+        self.inner.compact_board(key, term, board, upto, state).await
+    }
+
+    async fn keep_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        snapshot: &BoardSnapshot,
+        state: &[u8],
+        most: u32,
+    ) -> Result<(), StoreError> {
+        self.inner.keep_board(key, term, board, snapshot, state, most).await
+    }
+
+    async fn board_snapshots(&self, key: &MeetingKey, board: WhiteboardId) -> Result<Vec<BoardSnapshot>, StoreError> {
+        self.inner.board_snapshots(key, board).await
+    }
+
+    async fn board_snapshot(
+        &self,
+        key: &MeetingKey,
+        board: WhiteboardId,
+        snapshot: Uuid,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.board_snapshot(key, board, snapshot).await
     }
 
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<MeetingKey>, StoreError> {

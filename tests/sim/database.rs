@@ -1,17 +1,19 @@
 //! The database, as all nodes share it: terms, leases by its own clock, conditions. What is asked of
 //! it travels, and may be done although whoever asked is dead by then, or has given up.
 
+use crate::boards::Boards;
 use crate::chance::{Chance, Outside, Time};
 use crate::link::Link;
 use crate::plan::Weather;
 use async_trait::async_trait;
 use convoke_actors::ports::*;
 use convoke_domain::event::Cause;
-use convoke_domain::{Millis, Seq, Term};
+use convoke_domain::{Millis, Seq, Term, WhiteboardId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// After this whoever asks gives up.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -56,6 +58,7 @@ struct Row {
 #[derive(Default)]
 pub struct Tables {
     pub meetings: BTreeMap<MeetingKey, Meeting>,
+    pub boards: Boards,
     nodes: BTreeMap<String, Row>,
     deaths: BTreeMap<(MeetingKey, Cause), u32>,
 }
@@ -67,6 +70,11 @@ impl Tables {
 
     fn meeting(&mut self, key: &MeetingKey) -> Result<&mut Meeting, StoreError> {
         self.meetings.get_mut(key).ok_or(StoreError::NotFound)
+    }
+
+    fn check_term(&mut self, key: &MeetingKey, term: Term, without: Without) -> Result<&mut Meeting, StoreError> {
+        let meeting = self.meeting(key)?;
+        if meeting.term == term.0 || without.fence { Ok(meeting) } else { Err(StoreError::Fenced) }
     }
 }
 
@@ -269,8 +277,8 @@ impl convoke_actors::ports::Store for Store {
         .await
     }
 
-    async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
-        let (commits, without) = (commits.to_vec(), self.database.without);
+    async fn commit(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
+        let (commits, boards, without) = (commits.to_vec(), boards.to_vec(), self.database.without);
         self.ask(move |tables, _| {
             for commit in &commits {
                 let meeting = tables.meeting(&commit.key)?;
@@ -279,7 +287,15 @@ impl convoke_actors::ports::Store for Store {
                     return Err(StoreError::Fenced);
                 }
             }
+            for board in &boards {
+                tables.check_term(&board.key, board.term, without)?;
+            }
+            if !without.fence && !tables.boards.holds(&boards) {
+                return Err(StoreError::Fenced);
+            }
+            boards.iter().for_each(|board| tables.boards.draw(board));
             for commit in commits {
+                commit.boards.iter().for_each(|change| tables.boards.change(&commit.key, *change));
                 let meeting = tables.meeting(&commit.key)?;
                 meeting.wake_at = commit.wake_at;
                 for mut event in commit.events {
@@ -335,11 +351,7 @@ impl convoke_actors::ports::Store for Store {
     async fn save_snapshot(&self, key: &MeetingKey, term: Term, snapshot: &Snapshot) -> Result<(), StoreError> {
         let (key, snapshot, without) = (key.clone(), snapshot.clone(), self.database.without);
         self.ask(move |tables, _| {
-            let meeting = tables.meeting(&key)?;
-            if meeting.term != term.0 && !without.fence {
-                return Err(StoreError::Fenced);
-            }
-            meeting.snapshot = Some(snapshot);
+            tables.check_term(&key, term, without)?.snapshot = Some(snapshot);
             Ok(())
         })
         .await
@@ -359,6 +371,59 @@ impl convoke_actors::ports::Store for Store {
             Ok(())
         })
         .await
+    }
+
+    async fn board(&self, key: &MeetingKey, board: WhiteboardId) -> Result<BoardLog, StoreError> {
+        let key = key.clone();
+        self.ask(move |tables, _| tables.boards.log(&key, board)).await
+    }
+
+    async fn compact_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        upto: u64,
+        state: &[u8],
+    ) -> Result<(), StoreError> {
+        let (key, state, without) = (key.clone(), state.to_vec(), self.database.without);
+        self.ask(move |tables, _| {
+            tables.check_term(&key, term, without)?;
+            tables.boards.compact(&key, board, upto, &state)
+        })
+        .await
+    }
+
+    async fn keep_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        snapshot: &BoardSnapshot,
+        state: &[u8],
+        most: u32,
+    ) -> Result<(), StoreError> {
+        let (key, snapshot, state, without) = (key.clone(), snapshot.clone(), state.to_vec(), self.database.without);
+        self.ask(move |tables, _| {
+            tables.check_term(&key, term, without)?;
+            tables.boards.keep(&key, board, &snapshot, &state, most)
+        })
+        .await
+    }
+
+    async fn board_snapshots(&self, key: &MeetingKey, board: WhiteboardId) -> Result<Vec<BoardSnapshot>, StoreError> {
+        let key = key.clone();
+        self.ask(move |tables, _| Ok(tables.boards.snapshots(&key, board))).await
+    }
+
+    async fn board_snapshot(
+        &self,
+        key: &MeetingKey,
+        board: WhiteboardId,
+        snapshot: Uuid,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = key.clone();
+        self.ask(move |tables, _| Ok(tables.boards.snapshot(&key, board, snapshot))).await
     }
 
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<MeetingKey>, StoreError> {

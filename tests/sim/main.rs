@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "../../actors/tests/common/boards.rs"]
+mod boards;
 mod chance;
 mod client;
 mod database;

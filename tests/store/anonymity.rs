@@ -98,8 +98,16 @@ async fn append(opened: &Opened, key: &MeetingKey, secret: &Secret) {
     let state = serde_json::to_string(&folded(before)).unwrap();
     let snapshot = Snapshot { seq: after, version: 3, state };
     opened.store.save_snapshot(key, term, &snapshot).await.unwrap();
-    let commit = Commit { key: key.clone(), term, after, events: rest.to_vec(), wake_at: None, outbox: Vec::new() };
-    opened.store.commit(&[commit]).await.unwrap();
+    let commit = Commit {
+        key: key.clone(),
+        term,
+        after,
+        events: rest.to_vec(),
+        wake_at: None,
+        outbox: Vec::new(),
+        boards: Vec::new(),
+    };
+    opened.store.commit(&[commit], &[]).await.unwrap();
 }
 
 async fn check_forgotten(name: &str, opened: &Opened, key: &MeetingKey, secret: &Secret) {

@@ -137,8 +137,9 @@ async fn what_was_spoken_in_a_room_is_read_by_those_who_were_there_and_by_hosts(
             events: story.rows[before..].to_vec(),
             wake_at: None,
             outbox: Vec::new(),
+            boards: Vec::new(),
         };
-        opened.store.commit(&[commit]).await.unwrap();
+        opened.store.commit(&[commit], &[]).await.unwrap();
         asked.catch_up(&key).await.unwrap();
         let all = ["in main", "in one", "in two", "in two by now"];
         for id in [ada_id, bob_id, eve_id, fay_id, late_id] {

@@ -24,7 +24,7 @@ async fn events_come_back_as_they_were_written_in_pages() {
         let key = key();
         let term = taken(store.as_ref(), &key, &life).await;
         let written = commit(&key, term, 1, 250);
-        store.commit(std::slice::from_ref(&written)).await.unwrap();
+        store.commit(std::slice::from_ref(&written), &[]).await.unwrap();
         let mut read = Vec::new();
         let mut after = Seq(1);
         loop {
@@ -52,7 +52,7 @@ async fn one_transaction_carries_many_meetings() {
             let wake_at = (n % 3 == 0).then_some(500 + n);
             commits.push(Commit { wake_at, ..commit(&key, term, 1, n % 4) });
         }
-        store.commit(&commits).await.unwrap();
+        store.commit(&commits, &[]).await.unwrap();
         for commit in &commits {
             let head = store.head(&commit.key).await.unwrap();
             assert_eq!((head.seq, head.wake_at), (commit.reaches(), commit.wake_at), "{name}");
@@ -73,13 +73,13 @@ async fn an_old_term_is_fenced_and_nothing_of_its_transaction_stays() {
         let outbox = vec![OutboxRow { topic: "mail".into(), idempotency_key: "k".into(), payload: "{}".into() }];
         let fine = Commit { outbox, wake_at: Some(5), ..commit(&good, term, 1, 3) };
         let shared = [fine.clone(), commit(&bad, old, 1, 1)];
-        assert!(is_fenced(&store.commit(&shared).await), "{name}");
-        assert!(is_fenced(&store.commit(&shared[1..]).await), "{name}");
+        assert!(is_fenced(&store.commit(&shared, &[]).await), "{name}");
+        assert!(is_fenced(&store.commit(&shared[1..], &[]).await), "{name}");
         let head = store.head(&good).await.unwrap();
         assert_eq!((head.seq, head.wake_at), (Seq(1), None), "{name}");
         assert_eq!((seqs(store.as_ref(), &good).await, seqs(store.as_ref(), &bad).await), (vec![1], vec![1]), "{name}");
         // What was good alone is good afterwards.
-        store.commit(&[fine]).await.unwrap();
+        store.commit(&[fine], &[]).await.unwrap();
         assert_eq!(seqs(store.as_ref(), &good).await, [1, 2, 3, 4], "{name}");
     })
     .await;
@@ -91,9 +91,9 @@ async fn a_wrong_place_and_a_future_term_are_fenced() {
         let life = store.boot("a", LEASE).await.unwrap();
         let key = key();
         let term = taken(store.as_ref(), &key, &life).await;
-        store.commit(&[commit(&key, term, 1, 2)]).await.unwrap();
+        store.commit(&[commit(&key, term, 1, 2)], &[]).await.unwrap();
         for (term, after) in [(term, 1), (term, 2), (term, 4), (Term(term.0 + 1), 3)] {
-            assert!(is_fenced(&store.commit(&[commit(&key, term, after, 1)]).await), "{name}: {term:?} {after}");
+            assert!(is_fenced(&store.commit(&[commit(&key, term, after, 1)], &[]).await), "{name}: {term:?} {after}");
         }
         assert_eq!(seqs(store.as_ref(), &key).await, [1, 2, 3], "{name}");
     })
@@ -106,7 +106,7 @@ async fn another_tenant_sees_nothing_and_changes_nothing() {
         let life = store.boot("a", LEASE).await.unwrap();
         let key = key();
         let term = taken(store.as_ref(), &key, &life).await;
-        store.commit(&[commit(&key, term, 1, 1)]).await.unwrap();
+        store.commit(&[commit(&key, term, 1, 1)], &[]).await.unwrap();
         let snapshot = Snapshot { seq: Seq(2), version: 1, state: "{}".into() };
         store.save_snapshot(&key, term, &snapshot).await.unwrap();
         store.count_death(&key, cause(1)).await.unwrap();
@@ -116,7 +116,7 @@ async fn another_tenant_sees_nothing_and_changes_nothing() {
         assert!(store.events(&other, Seq(0), 10).await.unwrap().is_empty(), "{name}");
         assert_eq!(store.snapshot(&other).await.unwrap(), None, "{name}");
         assert!(store.deaths(&other).await.unwrap().is_empty(), "{name}");
-        assert!(is_fenced(&store.commit(&[commit(&other, term, 2, 1)]).await), "{name}");
+        assert!(is_fenced(&store.commit(&[commit(&other, term, 2, 1)], &[]).await), "{name}");
         assert!(is_fenced(&store.release(&other, term).await), "{name}");
         assert!(is_fenced(&store.save_snapshot(&other, term, &snapshot).await), "{name}");
         store.overwrite(&other, &[row(2, "gone")], Seq(9)).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_snapshot_takes_the_place_of_the_older_one_and_is_fenced() {
         let life = store.boot("a", LEASE).await.unwrap();
         let key = key();
         let term = taken(store.as_ref(), &key, &life).await;
-        store.commit(&[commit(&key, term, 1, 3)]).await.unwrap();
+        store.commit(&[commit(&key, term, 1, 3)], &[]).await.unwrap();
         let snapshot = |seq| Snapshot { seq: Seq(seq), version: 2, state: format!("{{ \"seq\": {seq} }}") };
         assert_eq!(store.snapshot(&key).await.unwrap(), None, "{name}");
         store.save_snapshot(&key, term, &snapshot(2)).await.unwrap();
@@ -158,7 +158,7 @@ async fn erasure_overwrites_words_and_causes_and_nothing_else() {
         let life = store.boot("a", LEASE).await.unwrap();
         let key = key();
         let term = taken(store.as_ref(), &key, &life).await;
-        store.commit(&[commit(&key, term, 1, 3)]).await.unwrap();
+        store.commit(&[commit(&key, term, 1, 3)], &[]).await.unwrap();
         let snapshot = Snapshot { seq: Seq(3), version: 1, state: "it holds the words".into() };
         store.save_snapshot(&key, term, &snapshot).await.unwrap();
         let erased = EventRow { at: 1, kind: "other".into(), version: 9, ..row(2, "") };
@@ -184,7 +184,7 @@ async fn a_snapshot_of_before_an_erasure_is_not_kept_after_it() {
         let (key, other) = (key(), key());
         let term = taken(store.as_ref(), &key, &life).await;
         let others = taken(store.as_ref(), &other, &life).await;
-        store.commit(&[commit(&key, term, 1, 5)]).await.unwrap();
+        store.commit(&[commit(&key, term, 1, 5)], &[]).await.unwrap();
         let snapshot = |seq| Snapshot { seq: Seq(seq), version: 1, state: format!("as of {seq}") };
         store.overwrite(&key, &[], Seq(4)).await.unwrap();
         // One that reaches less far takes nothing back.

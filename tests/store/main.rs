@@ -147,6 +147,7 @@ fn commit(key: &MeetingKey, term: Term, after: u64, events: u64) -> Commit {
         events: (1..=events).map(|n| row(after + n, "words")).collect(),
         wake_at: None,
         outbox: Vec::new(),
+        boards: Vec::new(),
     }
 }
 

@@ -46,12 +46,12 @@ impl Inviting {
     fn commit(&self, term: Term) -> Commit {
         let events = self.story.rows[self.written..].to_vec();
         let after = Seq(u64::try_from(self.written).unwrap());
-        Commit { key: self.key.clone(), term, after, events, wake_at: None, outbox: Vec::new() }
+        Commit { key: self.key.clone(), term, after, events, wake_at: None, outbox: Vec::new(), boards: Vec::new() }
     }
 
     /// Writes what is not written, and has it read.
     async fn write(&mut self) {
-        self.recording(&Arc::default()).commit(&[self.commit(self.term)]).await.unwrap();
+        self.recording(&Arc::default()).commit(&[self.commit(self.term)], &[]).await.unwrap();
         self.written = self.story.rows.len();
         projections(&self.opened).catch_up(&self.key).await.unwrap();
     }
@@ -98,10 +98,10 @@ async fn mail_is_to_be_sent_if_and_only_if_its_invitation_is_written() {
         let mut inviting = Inviting::begin(opened, 2).await;
         let written = Arc::<Notify>::default();
         let recording = inviting.recording(&written);
-        let fenced = recording.commit(&[inviting.commit(Term(99))]).await;
+        let fenced = recording.commit(&[inviting.commit(Term(99))], &[]).await;
         assert!(is_fenced(&fenced), "{name}");
         assert_eq!(inviting.counts().await, (0, 0), "{name}");
-        recording.commit(&[inviting.commit(inviting.term)]).await.unwrap();
+        recording.commit(&[inviting.commit(inviting.term)], &[]).await.unwrap();
         assert_eq!(inviting.counts().await, (2, 0), "{name}");
         written.notified().await;
         // What has nothing to be sent goes by untouched.
@@ -290,7 +290,7 @@ async fn a_deliverer_at_work_hears_of_what_is_written_and_stops() {
         // It would not look by itself during this test.
         let policy = Policy { look: Duration::from_secs(3_600), ..at_once() };
         let delivering = inviting.deliverer(&smtp, policy).start(Arc::clone(&written));
-        inviting.recording(&written).commit(&[inviting.commit(inviting.term)]).await.unwrap();
+        inviting.recording(&written).commit(&[inviting.commit(inviting.term)], &[]).await.unwrap();
         assert_eq!(smtp.has_received(2).await.len(), 2, "{name}");
         delivering.stop().await;
         assert_eq!(inviting.counts().await, (0, 0), "what was under way has ended, {name}");

@@ -114,7 +114,7 @@ async fn due_are_meetings_whose_time_has_come_and_whose_owner_is_dead() {
         assert_eq!(store.due(101, 10).await.unwrap().last(), Some(&later), "{name}");
         // A commit says when next; a mark that is cleared lets it be woken again.
         let term = store.take(&of_dead, &living).await.unwrap().term;
-        store.commit(&[commit(&of_dead, term, 1, 1)]).await.unwrap();
+        store.commit(&[commit(&of_dead, term, 1, 1)], &[]).await.unwrap();
         store.release(&of_dead, term).await.unwrap();
         store.mark_failed(&failed, None).await.unwrap();
         assert_eq!(store.due(15, 10).await.unwrap(), [failed], "{name}");

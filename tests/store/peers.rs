@@ -28,7 +28,7 @@ async fn the_heads_of_many_meetings_are_read_at_once() {
         let life = store.boot("a", LEASE).await.unwrap();
         let (one, other, unknown) = (key(), key(), key());
         let term = taken(store.as_ref(), &one, &life).await;
-        store.commit(&[commit(&one, term, 1, 3)]).await.unwrap();
+        store.commit(&[commit(&one, term, 1, 3)], &[]).await.unwrap();
         taken(store.as_ref(), &other, &life).await;
         store.take(&other, &life).await.unwrap();
         let mut heads = store.heads(&[one.clone(), unknown, other.clone()]).await.unwrap();

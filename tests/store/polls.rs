@@ -126,8 +126,9 @@ async fn append(opened: &convoke::adapters::store::Opened, key: &MeetingKey, sto
     let life = opened.store.boot("a", super::LEASE).await.unwrap();
     let term = opened.store.take(key, &life).await.unwrap().term;
     let (after, events) = (story.rows[from - 1].seq, story.rows[from..].to_vec());
-    let commit = super::Commit { key: key.clone(), term, after, events, wake_at: None, outbox: Vec::new() };
-    opened.store.commit(&[commit]).await.unwrap();
+    let commit =
+        super::Commit { key: key.clone(), term, after, events, wake_at: None, outbox: Vec::new(), boards: Vec::new() };
+    opened.store.commit(&[commit], &[]).await.unwrap();
 }
 
 #[tokio::test]

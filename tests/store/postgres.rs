@@ -63,7 +63,7 @@ async fn a_snapshot_waits_for_an_erasure_under_way_and_is_not_kept() {
     let life = store.boot("a", LEASE).await.unwrap();
     let key = key();
     let term = taken(store.as_ref(), &key, &life).await;
-    store.commit(&[commit(&key, term, 1, 3)]).await.unwrap();
+    store.commit(&[commit(&key, term, 1, 3)], &[]).await.unwrap();
     let [older, snapshot] = [1, 2].map(|seq| Snapshot { seq: Seq(seq), version: 1, state: "it holds a key".into() });
     store.save_snapshot(&key, term, &older).await.unwrap();
     // Holds up the erasure at its end, where it deletes that.
@@ -101,7 +101,7 @@ async fn a_connection_that_breaks_in_a_commit_is_an_unknown_outcome_and_no_more(
     sqlx::query(lock).bind(&key.tenant.0).bind(key.meeting.0).execute(&mut *obstacle).await.unwrap();
     let committing = tokio::spawn({
         let (store, key) = (Arc::clone(&store), key.clone());
-        async move { store.commit(&[commit(&key, term, 1, 1)]).await }
+        async move { store.commit(&[commit(&key, term, 1, 1)], &[]).await }
     });
     let pid = waiting(pool(&opened)).await;
     sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(pool(&opened)).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_connection_that_breaks_in_a_commit_is_an_unknown_outcome_and_no_more(
 
     let taken = store.take(&key, &life).await.unwrap();
     assert_eq!((taken.term, taken.seq), (Term(2), Seq(1)));
-    store.commit(&[commit(&key, taken.term, 1, 1)]).await.unwrap();
+    store.commit(&[commit(&key, taken.term, 1, 1)], &[]).await.unwrap();
     assert_eq!(seqs(store.as_ref(), &key).await, [1, 2]);
     database.drop().await;
 }
@@ -135,7 +135,7 @@ async fn meetings_are_locked_in_one_order_whatever_the_callers_is() {
     let committing = tokio::spawn({
         let commits = [commit(&high, term, 1, 1), commit(&low, term, 1, 1)];
         let store = Arc::clone(&store);
-        async move { store.commit(&commits).await }
+        async move { store.commit(&commits, &[]).await }
     });
     waiting(pool(&opened)).await;
     // It waits for the lower one and has not locked the higher one yet, so nobody can wait for it in turn.
@@ -161,7 +161,7 @@ async fn nodes_that_start_at_once_migrate_once_and_keep_their_limits() {
     let key = key();
     let life = one.store.boot("a", LEASE).await.unwrap();
     let term = taken(one.store.as_ref(), &key, &life).await;
-    one.store.commit(&[commit(&key, term, 1, 2)]).await.unwrap();
+    one.store.commit(&[commit(&key, term, 1, 2)], &[]).await.unwrap();
     assert_eq!(seqs(two.store.as_ref(), &key).await, [1, 2, 3]);
     database.drop().await;
 }

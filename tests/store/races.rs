@@ -15,7 +15,7 @@ async fn a_commit_and_a_taking_at_once_leave_one_term() {
             let commits = [commit(&key, term, seq, 1)];
             let committing = tokio::spawn({
                 let store = Arc::clone(&store);
-                async move { store.commit(&commits).await }
+                async move { store.commit(&commits, &[]).await }
             });
             let taken = store.take(&key, &life).await.unwrap();
             let written = committing.await.unwrap();
@@ -64,7 +64,7 @@ async fn of_commits_at_once_to_one_place_one_is_written() {
             let after = 1 + u64::try_from(round).unwrap();
             let forth = [commit(&one, term, after, 1), commit(&two, term, after, 1)];
             let back = [forth[1].clone(), forth[0].clone()];
-            let (forth, back) = tokio::join!(store.commit(&forth), store.commit(&back));
+            let (forth, back) = tokio::join!(store.commit(&forth, &[]), store.commit(&back, &[]));
             assert!(forth.is_ok() != back.is_ok(), "{name} {round}: {forth:?} {back:?}");
             assert!(is_fenced(&forth) || is_fenced(&back), "{name} {round}: {forth:?} {back:?}");
         }

@@ -197,9 +197,16 @@ pub async fn follow(opened: &Opened, key: &MeetingKey, rows: &[EventRow], piece:
     let term = store.take(key, &life).await.unwrap().term;
     for events in rows[1..].chunks(piece) {
         let after = Seq(events[0].seq.0 - 1);
-        let commit =
-            Commit { key: key.clone(), term, after, events: events.to_vec(), wake_at: None, outbox: Vec::new() };
-        store.commit(&[commit]).await.unwrap();
+        let commit = Commit {
+            key: key.clone(),
+            term,
+            after,
+            events: events.to_vec(),
+            wake_at: None,
+            outbox: Vec::new(),
+            boards: Vec::new(),
+        };
+        store.commit(&[commit], &[]).await.unwrap();
         let passes = followers.iter().map(|projections| projections.catch_up(key));
         for done in futures_util::future::join_all(passes).await {
             done.unwrap();
@@ -212,8 +219,16 @@ pub async fn append(opened: &Opened, key: &MeetingKey, rows: &[EventRow], follow
     let life = opened.store.boot("a", LEASE).await.unwrap();
     let term = opened.store.take(key, &life).await.unwrap().term;
     let after = Seq(rows[0].seq.0 - 1);
-    let commit = Commit { key: key.clone(), term, after, events: rows.to_vec(), wake_at: None, outbox: Vec::new() };
-    opened.store.commit(&[commit]).await.unwrap();
+    let commit = Commit {
+        key: key.clone(),
+        term,
+        after,
+        events: rows.to_vec(),
+        wake_at: None,
+        outbox: Vec::new(),
+        boards: Vec::new(),
+    };
+    opened.store.commit(&[commit], &[]).await.unwrap();
     follower.catch_up(key).await.unwrap();
 }
 

@@ -215,8 +215,16 @@ async fn carry_out(opened: &Opened, plan: &[Step]) {
                 let events = story.rows[written..].to_vec();
                 let after = story.rows[written - 1].seq;
                 written = story.rows.len();
-                let commit = Commit { key: key.clone(), term, after, events, wake_at: None, outbox: Vec::new() };
-                opened.store.commit(&[commit]).await.unwrap();
+                let commit = Commit {
+                    key: key.clone(),
+                    term,
+                    after,
+                    events,
+                    wake_at: None,
+                    outbox: Vec::new(),
+                    boards: Vec::new(),
+                };
+                opened.store.commit(&[commit], &[]).await.unwrap();
                 followers[usize::from(first)].catch_up(&key).await.unwrap();
             }
         }
@@ -288,8 +296,9 @@ async fn a_pass_that_fails_half_way_writes_nothing_and_is_repeated() {
         let term = opened.store.take(&key, &life).await.unwrap().term;
         let after = story.rows[half - 1].seq;
         let events = story.rows[half..].to_vec();
-        let commit = Commit { key: key.clone(), term, after, events, wake_at: None, outbox: Vec::new() };
-        opened.store.commit(&[commit]).await.unwrap();
+        let commit =
+            Commit { key: key.clone(), term, after, events, wake_at: None, outbox: Vec::new(), boards: Vec::new() };
+        opened.store.commit(&[commit], &[]).await.unwrap();
         on_database(&opened.db, "ALTER TABLE messages_view RENAME TO messages_away").await;
         for _ in 0..2 {
             assert!(follower.catch_up(&key).await.is_err(), "{name}");
@@ -320,8 +329,16 @@ async fn a_node_that_follows_while_another_rebuilds_leaves_nothing_out() {
         let life = opened.store.boot("a", super::LEASE).await.unwrap();
         let term = opened.store.take(&key, &life).await.unwrap().term;
         let after = first[first.len() - 1].seq;
-        let commit = Commit { key: key.clone(), term, after, events: rest.to_vec(), wake_at: None, outbox: Vec::new() };
-        opened.store.commit(&[commit]).await.unwrap();
+        let commit = Commit {
+            key: key.clone(),
+            term,
+            after,
+            events: rest.to_vec(),
+            wake_at: None,
+            outbox: Vec::new(),
+            boards: Vec::new(),
+        };
+        opened.store.commit(&[commit], &[]).await.unwrap();
         follower.catch_up(&key).await.unwrap();
         let followed = dump(&opened.db).await;
         follower.rebuild().await.unwrap();

@@ -146,8 +146,9 @@ async fn hands_of_before_are_counted_by_the_migration() {
         let term = opened.store.take(&key, &life).await.unwrap().term;
         let after = story.rows[read - 1].seq;
         let events = story.rows[read..].to_vec();
-        let commit = Commit { key: key.clone(), term, after, events, wake_at: None, outbox: Vec::new() };
-        opened.store.commit(&[commit]).await.unwrap();
+        let commit =
+            Commit { key: key.clone(), term, after, events, wake_at: None, outbox: Vec::new(), boards: Vec::new() };
+        opened.store.commit(&[commit], &[]).await.unwrap();
         let counted = dump(&opened.db).await;
         assert_eq!(counted.iter().filter(|row| row.starts_with("hands_view")).count(), 2, "{name}");
         let folder = if name == "postgres" { "postgres" } else { "sqlite" };

@@ -34,7 +34,7 @@ async fn the_log_is_there_after_a_stop_and_the_older_life_is_over() {
     let first = ready(&folder.url()).await;
     let life = first.store.boot("a", LEASE).await.unwrap();
     let term = taken(first.store.as_ref(), &key, &life).await;
-    first.store.commit(&[commit(&key, term, 1, 3)]).await.unwrap();
+    first.store.commit(&[commit(&key, term, 1, 3)], &[]).await.unwrap();
     first.store.count_death(&key, cause(1)).await.unwrap();
     first.db.close().await;
     drop(first);
@@ -46,7 +46,7 @@ async fn the_log_is_there_after_a_stop_and_the_older_life_is_over() {
     assert!(again.epoch > life.epoch);
     let taken = store.take(&key, &again).await.unwrap();
     assert_eq!((taken.term, taken.seq, taken.was_owned), (Term(2), Seq(4), true));
-    assert!(is_fenced(&store.commit(&[commit(&key, term, 4, 1)]).await));
+    assert!(is_fenced(&store.commit(&[commit(&key, term, 4, 1)], &[]).await));
 }
 
 #[tokio::test]
@@ -94,8 +94,8 @@ pub async fn deliver_twice(store: &dyn Store) {
         Commit { outbox: outbox("first"), ..commit(&ours, term, 1, 1) },
         Commit { outbox: outbox("theirs"), ..commit(&theirs, term, 1, 0) },
     ];
-    store.commit(&first).await.unwrap();
-    store.commit(&[Commit { outbox: outbox("again"), ..commit(&ours, term, 2, 1) }]).await.unwrap();
+    store.commit(&first, &[]).await.unwrap();
+    store.commit(&[Commit { outbox: outbox("again"), ..commit(&ours, term, 2, 1) }], &[]).await.unwrap();
     assert_eq!(store.head(&ours).await.unwrap().seq, Seq(3));
 }
 

@@ -140,8 +140,16 @@ impl Tape {
         }
         let term = store.take(&self.key, &life).await.unwrap().term;
         let (after, events) = (Seq(u64::try_from(self.written).unwrap()), self.rows[self.written..].to_vec());
-        let commit = Commit { key: self.key.clone(), term, after, events, wake_at: None, outbox: Vec::new() };
-        store.commit(&[commit]).await.unwrap();
+        let commit = Commit {
+            key: self.key.clone(),
+            term,
+            after,
+            events,
+            wake_at: None,
+            outbox: Vec::new(),
+            boards: Vec::new(),
+        };
+        store.commit(&[commit], &[]).await.unwrap();
         self.written = self.rows.len();
         store.release(&self.key, term).await.unwrap();
         store.retire(&life).await.unwrap();

@@ -4,6 +4,7 @@
 mod interaction;
 mod recordings;
 mod rooms;
+mod whiteboards;
 
 use crate::event::{Cause, Event, LeaveReason, Recorded, SessionEnd};
 use crate::ids::{Millis, ParticipantId, Seq, SessionId};
@@ -54,6 +55,7 @@ pub fn create(recorded: &Recorded) -> Option<Meeting> {
         asking: BTreeSet::new(),
         automatic: BTreeMap::new(),
         generations: BTreeMap::new(),
+        whiteboards: BTreeMap::new(),
     })
 }
 
@@ -296,6 +298,9 @@ fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
         Event::CaptionRecorded { .. } => {}
         Event::RecordingChanged { .. } | Event::TakeChanged { .. } | Event::RecordingConsented { .. } => {
             recordings::fold(state, &recorded.event, at, limits);
+        }
+        Event::WhiteboardCreated { .. } | Event::WhiteboardUpdated { .. } | Event::WhiteboardDeleted { .. } => {
+            whiteboards::fold(state, &recorded.event);
         }
         Event::InvitationCreated { .. } => state.invitations = state.invitations.saturating_add(1),
         Event::PersonErased { participant } => erase(state, *participant),

@@ -6,12 +6,13 @@ use crate::breakout::{Destination, OpenRooms};
 use crate::caption::PublishCaption;
 use crate::ids::{
     InvitationId, MeetingId, MessageId, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, SessionId,
-    TenantId, To, UserId,
+    TenantId, To, UserId, WhiteboardId,
 };
 use crate::poll::OpenPoll;
 use crate::recording::{Observation, StartRecording};
 use crate::rejection::Rejection;
 use crate::shapes::{Quality, Role, Settings, SettingsPatch, Source};
+use crate::whiteboard::{CreateWhiteboard, WhiteboardAccess};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -279,6 +280,31 @@ pub enum Command {
     },
     #[serde(rename = "recording.consent")]
     ConsentToRecording { recording: RecordingId, given: bool },
+    #[serde(rename = "whiteboard.create")]
+    CreateWhiteboard(CreateWhiteboard),
+    #[serde(rename = "whiteboard.update")]
+    UpdateWhiteboard {
+        whiteboard: WhiteboardId,
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        access: Option<WhiteboardAccess>,
+    },
+    #[serde(rename = "whiteboard.delete")]
+    DeleteWhiteboard { whiteboard: WhiteboardId },
+    #[serde(rename = "whiteboard.open")]
+    OpenWhiteboard { whiteboard: WhiteboardId },
+    #[serde(rename = "whiteboard.copy")]
+    CopyWhiteboard {
+        whiteboard: WhiteboardId,
+        /// Absent: every breakout room that is open.
+        #[serde(default)]
+        rooms: Option<Vec<RoomId>>,
+    },
+    /// Over REST only: whether whoever asks may keep and restore states of the board.
+    #[serde(rename = "whiteboard.keep")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    KeepWhiteboard { whiteboard: WhiteboardId },
     #[serde(rename = "media.request")]
     RequestMedia(Nothing),
     #[serde(rename = "mesh.signal")]
@@ -346,6 +372,11 @@ pub const COMMAND_TYPES: &[&str] = &[
     "recording.start",
     "recording.stop",
     "recording.consent",
+    "whiteboard.create",
+    "whiteboard.update",
+    "whiteboard.delete",
+    "whiteboard.open",
+    "whiteboard.copy",
     "media.request",
     "mesh.signal",
 ];

@@ -6,6 +6,7 @@ use crate::breakout::{Breakout, Move, OpenRooms};
 use crate::caption::Caption;
 use crate::ids::{
     MessageId, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId, TenantId, UserId,
+    WhiteboardId,
 };
 use crate::poll::Poll;
 use crate::question::Question;
@@ -13,6 +14,7 @@ use crate::recording::{Recording, Take};
 use crate::shapes::{
     Hand, Invitation, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, Source, Timer,
 };
+use crate::whiteboard::Whiteboard;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -443,6 +445,28 @@ pub enum Event {
     #[serde(rename = "recording.consented")]
     RecordingConsented { recording: RecordingId, participant: ParticipantId, given: bool },
 
+    #[serde(rename = "whiteboard.created")]
+    WhiteboardCreated {
+        whiteboard: Whiteboard,
+        /// It began with what was on that board.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        copy_of: Option<WhiteboardId>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "whiteboard.updated")]
+    WhiteboardUpdated {
+        whiteboard: Whiteboard,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+    #[serde(rename = "whiteboard.deleted")]
+    WhiteboardDeleted {
+        whiteboard: Whiteboard,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: ById,
+    },
+
     #[serde(rename = "invitation.created")]
     InvitationCreated { invitation: Invitation },
     #[serde(rename = "participant.erased")]
@@ -514,6 +538,9 @@ impl Event {
             Self::RecordingChanged { .. } => "recording.changed",
             Self::TakeChanged { .. } => "recording.take_changed",
             Self::RecordingConsented { .. } => "recording.consented",
+            Self::WhiteboardCreated { .. } => "whiteboard.created",
+            Self::WhiteboardUpdated { .. } => "whiteboard.updated",
+            Self::WhiteboardDeleted { .. } => "whiteboard.deleted",
             Self::InvitationCreated { .. } => "invitation.created",
             Self::PersonErased { .. } => "participant.erased",
         }

@@ -64,6 +64,10 @@ uuid_id!(
     /// An invitation to a meeting.
     InvitationId
 );
+uuid_id!(
+    /// A whiteboard of a room.
+    WhiteboardId
+);
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -25,6 +25,7 @@ pub mod shapes;
 pub mod state;
 pub mod turn;
 pub mod veil;
+pub mod whiteboard;
 
 pub use command::{By, Command, Input};
 pub use effect::{CloseCode, Effect, Output};

@@ -74,6 +74,10 @@ pub struct Limits {
     pub recording_retry_ms: Millis,
     /// Failures in a row after which an automatic recording is not tried again.
     pub recording_failures_max: u32,
+    /// Whiteboards of one room.
+    pub whiteboards_max: usize,
+    /// Whiteboards of all rooms of a meeting.
+    pub whiteboards_total_max: usize,
     /// How long a lost session may take to come back, in milliseconds.
     pub grace_ms: Millis,
     /// How long a meeting stays open with nobody in it, in milliseconds.
@@ -125,6 +129,8 @@ impl Default for Limits {
             recording_away_ms: 600_000,
             recording_retry_ms: 30_000,
             recording_failures_max: 3,
+            whiteboards_max: 50,
+            whiteboards_total_max: 500,
             grace_ms: 30_000,
             empty_ms: 300_000,
             count_interval_ms: 500,

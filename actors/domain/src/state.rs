@@ -5,6 +5,7 @@
 use crate::breakout::{BreakoutSet, OpenRooms, PlannedRoom};
 use crate::ids::{
     MessageId, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId, TenantId, UserId,
+    WhiteboardId,
 };
 use crate::limits::Limits;
 use crate::poll::{LivePoll, Poll};
@@ -15,6 +16,7 @@ use crate::shapes::{
     Connection, Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Role, Room, RoomState, Source, Timer,
 };
 use crate::veil::Veil;
+use crate::whiteboard::Whiteboard;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -237,6 +239,8 @@ pub struct Meeting {
     /// How automatic recordings of rooms fared.
     #[serde(default)]
     pub automatic: BTreeMap<RoomId, Automatic>,
+    #[serde(default)]
+    pub whiteboards: BTreeMap<WhiteboardId, Whiteboard>,
     /// How often a room's media was begun anew, to shut somebody out.
     #[serde(default)]
     pub generations: BTreeMap<RoomId, u32>,

@@ -11,7 +11,7 @@ use crate::deadlines;
 use crate::decide;
 use crate::effect::{Effect, Output};
 use crate::event::{Audience, Cause, Event, Recorded};
-use crate::ids::{Millis, ParticipantId, Seq, SessionId};
+use crate::ids::{Millis, ParticipantId, Seq, SessionId, WhiteboardId};
 use crate::limits::Limits;
 use crate::poll::{Poll, PollState, Results};
 use crate::rejection::Rejection;
@@ -38,6 +38,8 @@ pub enum Reply {
     Waiting(ParticipantId),
     /// A page of the roster, after this participant.
     Roster { after: Option<ParticipantId> },
+    /// The way to a whiteboard.
+    Whiteboard { id: WhiteboardId, writable: bool },
 }
 
 /// Whoever asks, as the decision sees them.
@@ -284,6 +286,9 @@ impl Turn<'_> {
             Event::PollOpened { poll, .. } | Event::PollCounted { poll } | Event::PollClosed { poll, .. } => {
                 self.those_who_see(poll.room)
             }
+            Event::WhiteboardCreated { whiteboard, .. }
+            | Event::WhiteboardUpdated { whiteboard, .. }
+            | Event::WhiteboardDeleted { whiteboard, .. } => self.those_who_see(whiteboard.room),
             Event::CaptionRecorded { caption } => Audience::Room(caption.room),
             Event::RecordingChanged { .. } => Audience::Everyone,
             Event::TakeChanged { .. } => Audience::Nobody,

@@ -4,9 +4,11 @@
 
 mod asked;
 mod attached;
+mod boarding;
 mod effects;
 mod granted;
 
+use super::boards::Boards;
 use super::load::{Loaded, SNAPSHOT_VERSION, row_of};
 use super::render::{Roster, Views};
 use super::ring::Ring;
@@ -14,12 +16,13 @@ use super::rooms::Rooms;
 use super::{MeetingActor, Outcome};
 use crate::frame;
 use crate::journal::Append;
-use crate::ports::{Commit, EventRow, MediaNews, MeetingKey, NodeLife, Snapshot};
+use crate::ports::{BoardChange, Commit, EventRow, MediaNews, MeetingKey, NodeLife, Snapshot};
 use crate::release::{Batch, HubId, Item, SocketId};
 use crate::room::RoomActor;
 use crate::room::calls::{Leash, MediaServer};
 use crate::room::words::ToRoom;
 use crate::supervisor::Env;
+use crate::whiteboard::words::FromMeeting;
 use actix::{Actor, Addr};
 use attached::HUB_SILENT_MS;
 use bytestring::ByteString;
@@ -29,7 +32,7 @@ use convoke_domain::recording::{LiveRecording, Observation, Take};
 use convoke_domain::turn::{Now, Reply};
 use convoke_domain::{
     Audience, Effect, Event, Meeting, Millis, Output, ParticipantId, Recorded, RecordingId, Rejection, RoomId, Seq,
-    SessionId, Term, deadlines, execute,
+    SessionId, Term, WhiteboardId, deadlines, execute,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -47,6 +50,7 @@ enum Leaving {
     Item(Item),
     Reply(oneshot::Sender<Outcome>, Outcome),
     Room(RoomId, ToRoom),
+    Board(WhiteboardId, FromMeeting),
 }
 
 /// A session's present socket.
@@ -55,6 +59,7 @@ struct Attachment {
     hub: HubId,
     at: Millis,
     asked_at: Millis,
+    base: Box<str>,
 }
 
 /// What a hub of another node said last.
@@ -82,6 +87,8 @@ pub struct Live {
     was_owned: bool,
     /// Decided and not handed to the journal yet.
     unsent: Vec<EventRow>,
+    /// What they mean for the logs of boards.
+    unsent_boards: Vec<BoardChange>,
     /// The commands that they came of.
     unsent_spans: Vec<Span>,
     sent: Seq,
@@ -100,6 +107,7 @@ pub struct Live {
     roster: Roster,
     views: Views,
     rooms: Rooms,
+    boards: Boards,
     snapshot_seq: Seq,
     snapshot_wanted: bool,
     snapshot_ready: Option<Snapshot>,
@@ -119,6 +127,7 @@ impl Live {
             was_owned: loaded.taken.was_owned,
             state: loaded.state,
             unsent: Vec::new(),
+            unsent_boards: Vec::new(),
             unsent_spans: Vec::new(),
             queue: VecDeque::new(),
             batch_number: 0,
@@ -131,6 +140,7 @@ impl Live {
             roster: Roster::default(),
             views: Views::default(),
             rooms: Rooms::new(env.media_rooms.reports_presence()),
+            boards: Boards::default(),
             snapshot_seq: loaded.snapshot_seq,
             snapshot_wanted: false,
             snapshot_ready: None,
@@ -255,8 +265,10 @@ impl Live {
             self.leave_at(recorded.seq, Leaving::Item(Item::Unseat { participants: unseated }));
         }
         self.unsent.push(row);
+        self.unsent_boards.extend(BoardChange::of(&recorded.event));
         self.roster_changed(&recorded.event);
         self.rooms.note(recorded, &self.state);
+        self.boards.note(&recorded.event);
         let is_forgotten = matches!(
             recorded.event,
             Event::ChatDeleted { .. } | Event::PersonErased { .. } | Event::AnonymityEnded { .. }
@@ -305,6 +317,7 @@ impl Live {
     }
 
     pub fn flush(&mut self, meeting: &Addr<MeetingActor>) {
+        self.stage_boards();
         self.stage_rooms();
         if !self.unsent.is_empty() {
             let wake_at = if self.state.is_busy() {
@@ -320,6 +333,7 @@ impl Live {
                 events: std::mem::take(&mut self.unsent),
                 wake_at,
                 outbox: Vec::new(),
+                boards: std::mem::take(&mut self.unsent_boards),
             };
             self.sent = commit.reaches();
             let spans = std::mem::take(&mut self.unsent_spans);
@@ -370,6 +384,8 @@ impl Live {
                     };
                     self.rooms.send(room, word, make);
                 }
+                // Before anybody hears why.
+                Some((_, Leaving::Board(board, word))) => self.tell_board(board, word),
                 None => break,
             }
         }

@@ -4,6 +4,7 @@
 //! fails, or nobody knows whether it did, the state is thrown away and read from the log again
 //! under a new term; sessions attach again and send again what was not answered.
 
+mod boards;
 mod live;
 mod load;
 mod render;
@@ -19,10 +20,14 @@ use crate::release::{Batch, HubId, Item, SocketId};
 use crate::restart::{self, Intensity, Restart, Verdict};
 use crate::room::words::FromRoom;
 use crate::supervisor::{Env, Meetings};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle};
+use crate::whiteboard::BoardActor;
+use crate::whiteboard::words::Visit;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
 use convoke_domain::command::Join;
 use convoke_domain::event::Cause;
-use convoke_domain::{By, CloseCode, Code, Command, Millis, ParticipantId, Rejection, Seq, SessionId, Term, UserId};
+use convoke_domain::{
+    By, CloseCode, Code, Command, Millis, ParticipantId, Rejection, Seq, SessionId, Term, UserId, WhiteboardId,
+};
 use live::Live;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,6 +70,8 @@ pub struct Attach {
     /// long on its way; it does not drive out a socket that came after it. Of two at once the one
     /// with the later id came later.
     pub asked_at: Millis,
+    /// What the client reached the server by, as `wss://host`: addresses that it is told begin so.
+    pub base: String,
     pub how: How,
 }
 
@@ -129,6 +136,8 @@ pub enum ToMeeting {
     Heard(Term),
     /// The media server says that something changed.
     News(MediaNews),
+    /// Somebody comes to a board.
+    Visit(Visit),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -152,6 +161,11 @@ pub type Outcome = Result<Done, Rejection>;
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<oneshot::Receiver<Outcome>, Refused>")]
 pub struct Request(pub RequestInput);
+
+/// The actor of a board of the meeting, which is woken.
+#[derive(Message)]
+#[rtype(result = "Result<Addr<BoardActor>, Refused>")]
+pub struct FindBoard(pub WhiteboardId);
 
 /// Writes what is decided, keeps a snapshot, gives the ownership back and stops.
 #[derive(Message)]
@@ -434,7 +448,7 @@ impl MeetingActor {
                     | ToMeeting::Present(_)
                     | ToMeeting::Heard(_)
                     | ToMeeting::News(_) => Ok(()),
-                    ToMeeting::Attach(_) => Err(away.into()),
+                    ToMeeting::Attach(_) | ToMeeting::Visit(_) => Err(away.into()),
                 };
             }
         }
@@ -450,6 +464,11 @@ impl MeetingActor {
             }
             ToMeeting::Heard(_) => {}
             ToMeeting::News(news) => self.turn(ctx, |live| live.news(news)),
+            ToMeeting::Visit(visit) => {
+                let mut seen = Ok(());
+                self.turn(ctx, |live| seen = live.visit(visit));
+                seen?;
+            }
             ToMeeting::Command(mut numbered) => {
                 let cause = Cause { session: numbered.session, id: numbered.id };
                 if let Some(rejection) = self.refuse_killer(cause) {
@@ -553,6 +572,24 @@ impl Handler<Request> for MeetingActor {
         };
         restart::guarded(self, ctx, entry).unwrap_or(Ok(()))?;
         Ok(receiver)
+    }
+}
+
+impl Handler<FindBoard> for MeetingActor {
+    type Result = Result<Addr<BoardActor>, Refused>;
+
+    fn handle(&mut self, FindBoard(board): FindBoard, ctx: &mut Self::Context) -> Self::Result {
+        let entry = |meeting: &mut Self, ctx: &mut Context<Self>| {
+            if meeting.doubts(ctx) {
+                return Err(Refused::Elsewhere);
+            }
+            match &mut meeting.phase {
+                Phase::Live(live) => Ok(live.find_board(board)?),
+                Phase::Over(why) => Err(why.clone()),
+                Phase::Loading | Phase::Away(_) => Err(Rejection::unavailable("the database is out of reach").into()),
+            }
+        };
+        restart::guarded(self, ctx, entry).unwrap_or(Err(Refused::Elsewhere))
     }
 }
 

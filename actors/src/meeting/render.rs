@@ -10,6 +10,7 @@ use convoke_domain::question::LiveQuestion;
 use convoke_domain::recording::{LiveRecording, Recording};
 use convoke_domain::shapes::{LobbyEntry, Media as Publishing, Message, Participant, Room, Timer};
 use convoke_domain::state::Member;
+use convoke_domain::whiteboard::Whiteboard;
 use convoke_domain::{
     Meeting, Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId, To, rights,
 };
@@ -57,7 +58,7 @@ struct View<'a> {
     messages: &'a RawValue,
     questions: &'a RawValue,
     polls: &'a RawValue,
-    whiteboards: [(); 0],
+    whiteboards: Vec<&'a Whiteboard>,
     /// What this person chose in polls that are open, and the open questions that they are for.
     votes: BTreeMap<PollId, &'a [u32]>,
     upvotes: Vec<QuestionId>,
@@ -290,7 +291,7 @@ impl<'a> Shown<'a> {
             messages,
             questions: &shared.questions,
             polls: &shared.polls,
-            whiteboards: [],
+            whiteboards: self.state.whiteboards_in(room).collect(),
             votes: polls.filter_map(choices).collect(),
             upvotes: questions.filter(is_for).map(|live| live.question.id).collect(),
             states: &shared.states,

@@ -4,6 +4,7 @@
 // Each test binary uses its part.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod boards;
 mod ports;
 mod socket;
 mod store;

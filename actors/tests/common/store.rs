@@ -1,14 +1,16 @@
 //! A store in memory, with the database's terms, owners and conditions. What comes of the next
 //! commits is forecast by the test.
 
+use super::boards::Boards;
 use async_trait::async_trait;
 use convoke_actors::ports::*;
 use convoke_domain::event::Cause;
-use convoke_domain::{Millis, Seq, Term};
+use convoke_domain::{Millis, Seq, Term, WhiteboardId};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How the next commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,7 @@ struct Meeting {
 #[derive(Default)]
 pub struct FakeStore {
     meetings: Mutex<BTreeMap<MeetingKey, Meeting>>,
+    boards: Mutex<Boards>,
     deaths: Mutex<BTreeMap<(MeetingKey, Cause), u32>>,
     weather: Mutex<Vec<Weather>>,
     cleared: tokio::sync::Notify,
@@ -101,6 +104,16 @@ impl FakeStore {
         self.meetings.lock().unwrap()[key].failed.clone()
     }
 
+    fn boards_here(&self) -> Result<MutexGuard<'_, Boards>, StoreError> {
+        if self.is_away() { Err(away()) } else { Ok(self.boards.lock().unwrap()) }
+    }
+
+    fn check_term(&self, key: &MeetingKey, term: Term) -> Result<(), StoreError> {
+        let meetings = self.meetings.lock().unwrap();
+        let holds = meetings.get(key).is_some_and(|meeting| meeting.term == term.0);
+        if holds { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
     /// Somebody else takes the meeting, whoever has it.
     pub fn steal(&self, key: &MeetingKey) {
         let mut meetings = self.meetings.lock().unwrap();
@@ -159,7 +172,7 @@ impl Store for FakeStore {
         meeting.owner = None;
         Ok(())
     }
-    async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
+    async fn commit(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
         let weather = self.next().await;
         match weather {
             Weather::Away => return Err(away()),
@@ -171,11 +184,15 @@ impl Store for FakeStore {
             let meeting = &meetings[&commit.key];
             meeting.term == commit.term.0 && meeting.events.last().unwrap().seq == commit.after
         };
-        if !commits.iter().all(holds) {
+        let is_term = |board: &BoardCommit| meetings.get(&board.key).is_some_and(|it| it.term == board.term.0);
+        let mut logs = self.boards.lock().unwrap();
+        if !commits.iter().all(holds) || !boards.iter().all(is_term) || !logs.holds(boards) {
             return Err(StoreError::Fenced);
         }
+        boards.iter().for_each(|commit| logs.draw(commit));
         for commit in commits {
             meetings.get_mut(&commit.key).unwrap().events.extend(commit.events.iter().cloned());
+            commit.boards.iter().for_each(|change| logs.change(&commit.key, *change));
         }
         if weather == Weather::Unknown { Err(away()) } else { Ok(()) }
     }
@@ -214,6 +231,43 @@ impl Store for FakeStore {
         }
         meeting.snapshot = meeting.snapshot.take().filter(|snapshot| snapshot.seq >= since);
         Ok(())
+    }
+    async fn board(&self, key: &MeetingKey, board: WhiteboardId) -> Result<BoardLog, StoreError> {
+        self.boards_here()?.log(key, board)
+    }
+    async fn compact_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        upto: u64,
+        state: &[u8],
+    ) -> Result<(), StoreError> {
+        self.check_term(key, term)?;
+        self.boards_here()?.compact(key, board, upto, state)
+    }
+    async fn keep_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        snapshot: &BoardSnapshot,
+        state: &[u8],
+        most: u32,
+    ) -> Result<(), StoreError> {
+        self.check_term(key, term)?;
+        self.boards_here()?.keep(key, board, snapshot, state, most)
+    }
+    async fn board_snapshots(&self, key: &MeetingKey, board: WhiteboardId) -> Result<Vec<BoardSnapshot>, StoreError> {
+        Ok(self.boards_here()?.snapshots(key, board))
+    }
+    async fn board_snapshot(
+        &self,
+        key: &MeetingKey,
+        board: WhiteboardId,
+        snapshot: Uuid,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.boards_here()?.snapshot(key, board, snapshot))
     }
     async fn due(&self, _: Millis, _: u32) -> Result<Vec<MeetingKey>, StoreError> {
         Ok(Vec::new())

@@ -3,7 +3,7 @@
 //! beside how long it takes while ten thousand signed webhooks arrive within ten seconds, by turns in one
 //! run. They are of this meeting, of rooms of others, and of meetings that nobody has.
 
-use super::{Target, median};
+use super::Target;
 use clap::Args;
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::rest::{Failure, Rest};
@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// Turns of quiet and storm
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     turns: u32,
 }
 
@@ -159,7 +159,8 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
     talk(&people, Duration::from_secs(2)).await?;
     let resident = || usage(pid).map(|(_, bytes)| bytes as f64 / 1_048_576.0).ok_or("the server is gone");
     let cpu = || usage(pid).map(|(seconds, _)| seconds).ok_or("the server is gone");
-    let (mut p50, mut p99, mut holds) = (Vec::new(), Vec::new(), true);
+    // All turns together: a disk that is slow for a moment weighs as it does, whichever side it meets.
+    let (mut all_quiet, mut all_loud, mut holds) = (Histogram::<u64>::new(3)?, Histogram::<u64>::new(3)?, true);
     let most = AtomicU32::new(0);
     println!("memory  {:.1} MiB before", resident()?);
     for _ in 0..arguments.turns {
@@ -196,12 +197,13 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
             resident()?
         );
         holds &= taken == arguments.webhooks;
-        p50.push(loud_p50 / quiet_p50);
-        p99.push(loud_p99 / quiet_p99);
+        all_quiet.add(&quiet)?;
+        all_loud.add(&loud)?;
     }
-    let (p50, p99) = (median(&mut p50), median(&mut p99));
+    let ratio = |at: f64| all_loud.value_at_quantile(at) as f64 / all_quiet.value_at_quantile(at).max(1) as f64;
+    let (p50, p99) = (ratio(0.5), ratio(0.99));
     println!(
-        "median  p50 {p50:.2} x, p99 {p99:.2} x of what it is in quiet; at most {} meetings waited to be told",
+        "all     p50 {p50:.2} x, p99 {p99:.2} x of what it is in quiet; at most {} meetings waited to be told",
         most.into_inner()
     );
     Ok(holds && p99 <= RATIO_MAX)

@@ -5,6 +5,7 @@
 use convoke_actors::hub::{Deliver, Follow};
 use convoke_actors::ports::{Bus, MeetingKey};
 use convoke_actors::release::Batch;
+use convoke_actors::whiteboard::hub::BoardHubs;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ struct Follower {
 #[derive(Default)]
 pub struct LocalBus {
     followers: Mutex<HashMap<MeetingKey, Vec<Follower>>>,
+    boards: BoardHubs,
 }
 
 impl Bus for LocalBus {
@@ -28,6 +30,10 @@ impl Bus for LocalBus {
                 follower.overrun.store(true, Ordering::Release);
             }
         }
+    }
+
+    fn board_hubs(&self) -> &BoardHubs {
+        &self.boards
     }
 }
 

@@ -15,6 +15,8 @@ use convoke_actors::meeting::{Present, ToMeeting};
 use convoke_actors::ports::{Bus, Call, MeetingKey, NodeLife, Store, Told, Unanswered};
 use convoke_actors::release::{Batch, Item};
 use convoke_actors::supervisor::Meetings;
+use convoke_actors::whiteboard::hub::BoardHubs;
+use convoke_actors::whiteboard::words::{Desk, Show};
 use convoke_domain::{CloseCode, Seq, Term};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -163,6 +165,11 @@ impl NodeBus {
                 }
             }
             Ok(Some(Message::Call(from, call))) => self.take_call(from, call),
+            Ok(Some(Message::Show(hub, show))) if hub.process == self.me => {
+                self.local.board_hubs().show(hub, Arc::new(show));
+            }
+            // For a former life of this node.
+            Ok(Some(Message::Show(..))) => {}
             Err(error) => {
                 metrics::counter!("convoke_bus_unreadable_total").increment(1);
                 tracing::warn!(%error, "a message of the bus cannot be read");
@@ -258,6 +265,22 @@ impl Bus for NodeBus {
 
     fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Acquire)
+    }
+
+    fn board_hubs(&self) -> &BoardHubs {
+        self.local.board_hubs()
+    }
+
+    fn channel(&self) -> String {
+        self.channel.clone()
+    }
+
+    fn show(&self, desk: &Desk, show: Arc<Show>) {
+        if desk.hub.process == self.me {
+            self.board_hubs().show(desk.hub, show);
+        } else {
+            self.send(desk.channel.clone(), &Message::Show(desk.hub, Show::clone(&show)));
+        }
     }
 
     async fn call(&self, to: &NodeLife, call: &Call) -> Result<Told, Unanswered> {

@@ -2,7 +2,8 @@
 //! comes back to it is passed over unread.
 
 use convoke_actors::ports::{Call, MeetingKey, Told};
-use convoke_actors::release::Batch;
+use convoke_actors::release::{Batch, HubId};
+use convoke_actors::whiteboard::words::Show;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,6 +14,8 @@ pub enum Message {
     /// To be answered on this node's channel.
     Call(String, Call),
     Answer(Uuid, Told),
+    /// For a hub of the process that hears it.
+    Show(HubId, Show),
 }
 
 /// Where what leaves a meeting is published.
@@ -51,14 +54,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use bytes::Bytes;
     use convoke_actors::meeting::{Attach, How, Numbered, Present, Refused, RequestInput, ToMeeting};
     use convoke_actors::ports::Ask;
-    use convoke_actors::release::{HubId, Item, Place, Placing, SocketId};
+    use convoke_actors::release::{Item, Place, Placing, SocketId};
+    use convoke_actors::whiteboard::words::{AskBoard, Desk, Shown, Visit};
     use convoke_domain::command::Join;
     use convoke_domain::shapes::Role;
     use convoke_domain::{
         Audience, By, CloseCode, Command, MeetingId, ParticipantId, Rejection, RoomId, Seq, SessionId, TenantId, Term,
-        UserId,
+        UserId, WhiteboardId,
     };
     use std::collections::BTreeSet;
 
@@ -108,7 +113,25 @@ mod tests {
         let join = Join { session, user: Some(UserId("ada".to_owned())), name: "Ada".to_owned(), role: Role::Host };
         let refused: Result<Command, Rejection> = Err(Rejection::bad_request("no"));
         let asks = [
-            Ask::Message(ToMeeting::Attach(Attach { socket, hub, session, asked_at: 5, how: How::Join(join) })),
+            Ask::Message(ToMeeting::Attach(Attach {
+                socket,
+                hub,
+                session,
+                asked_at: 5,
+                base: "ws://h".to_owned(),
+                how: How::Join(join),
+            })),
+            Ask::Message(ToMeeting::Visit(Visit {
+                board: WhiteboardId(id(4)),
+                socket,
+                session,
+                participant: ParticipantId(id(3)),
+                desk: Desk { hub, channel: "c".to_owned() },
+            })),
+            Ask::Board(
+                WhiteboardId(id(4)),
+                AskBoard::Frames { socket, frames: vec![Bytes::from_static(&[0, 255, 1])] },
+            ),
             Ask::Message(ToMeeting::Present(Present { hub, at: 3, placed: vec![socket], others: Vec::new() })),
             Ask::Message(ToMeeting::Command(Numbered {
                 socket,
@@ -141,6 +164,16 @@ mod tests {
             let closes = |told: &Told| matches!(told, Err(Refused::Rejected(_, Some(CloseCode::Banned))));
             assert_eq!((arrived.is_ok(), closes(&arrived)), (told.is_ok(), closes(&told)));
         }
+    }
+
+    #[test]
+    fn what_a_board_shows_arrives_byte_for_byte() {
+        let hub = HubId { process: id(9), number: 1 };
+        let message = Bytes::from_static(&[0, 2, 255, 0]);
+        let items = vec![Shown::All(message.clone()), Shown::Come { socket: SocketId(id(2)), messages: vec![message] }];
+        let show = Show { board: WhiteboardId(id(4)), life: id(5), number: 7, items };
+        let Message::Show(to, arrived) = there_and_back(&Message::Show(hub, show.clone())) else { unreachable!() };
+        assert_eq!((to, format!("{arrived:?}")), (hub, format!("{show:?}")));
     }
 
     #[test]

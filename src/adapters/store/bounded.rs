@@ -4,10 +4,14 @@
 //! connection that broke.
 
 use async_trait::async_trait;
-use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store, StoreError, Taken};
+use convoke_actors::ports::{
+    BoardCommit, BoardLog, BoardSnapshot, Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store,
+    StoreError, Taken,
+};
 use convoke_domain::event::Cause;
-use convoke_domain::{Millis, Seq, Term};
+use convoke_domain::{Millis, Seq, Term, WhiteboardId};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Longer than getting a connection (3 s) and the database's own limit for a statement (5 s), so
 /// where the database can say what is wrong, it does.
@@ -77,8 +81,8 @@ impl<S: Store> Store for Bounded<S> {
         self.within(self.inner.release(key, term)).await
     }
 
-    async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
-        self.within(self.inner.commit(commits)).await
+    async fn commit(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
+        self.within(self.inner.commit(commits, boards)).await
     }
 
     async fn head(&self, key: &MeetingKey) -> Result<Head, StoreError> {
@@ -99,6 +103,46 @@ impl<S: Store> Store for Bounded<S> {
 
     async fn overwrite(&self, key: &MeetingKey, events: &[EventRow], since: Seq) -> Result<(), StoreError> {
         self.within(self.inner.overwrite(key, events, since)).await
+    }
+
+    async fn board(&self, key: &MeetingKey, board: WhiteboardId) -> Result<BoardLog, StoreError> {
+        self.within(self.inner.board(key, board)).await
+    }
+
+    async fn compact_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        upto: u64,
+        state: &[u8],
+    ) -> Result<(), StoreError> {
+        self.within(self.inner.compact_board(key, term, board, upto, state)).await
+    }
+
+    async fn keep_board(
+        &self,
+        key: &MeetingKey,
+        term: Term,
+        board: WhiteboardId,
+        snapshot: &BoardSnapshot,
+        state: &[u8],
+        most: u32,
+    ) -> Result<(), StoreError> {
+        self.within(self.inner.keep_board(key, term, board, snapshot, state, most)).await
+    }
+
+    async fn board_snapshots(&self, key: &MeetingKey, board: WhiteboardId) -> Result<Vec<BoardSnapshot>, StoreError> {
+        self.within(self.inner.board_snapshots(key, board)).await
+    }
+
+    async fn board_snapshot(
+        &self,
+        key: &MeetingKey,
+        board: WhiteboardId,
+        snapshot: Uuid,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.within(self.inner.board_snapshot(key, board, snapshot)).await
     }
 
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<MeetingKey>, StoreError> {

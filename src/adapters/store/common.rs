@@ -66,7 +66,7 @@ pub fn seq_bind(seq: Seq) -> i64 {
 }
 
 macro_rules! common_store {
-    ($store:ty, clock: $clock:literal, lock: $lock:literal, share: $share:literal) => {
+    ($store:ty, clock: $clock:literal, lock: $lock:literal, hold: $hold:literal, share: $share:literal) => {
         #[async_trait::async_trait]
         impl Store for $store {
             async fn now(&self) -> Result<Millis, StoreError> {
@@ -253,8 +253,8 @@ macro_rules! common_store {
                 if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
             }
 
-            async fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
-                self.commit_all(commits).await
+            async fn commit(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
+                self.commit_all(commits, boards).await
             }
 
             async fn head(&self, key: &MeetingKey) -> Result<Head, StoreError> {
@@ -309,7 +309,7 @@ macro_rules! common_store {
                 let mut transaction = self.begin().await?;
                 let held: Option<i64> = query_scalar(concat!(
                     "SELECT term FROM meeting_heads WHERE tenant = $1 AND meeting = $2 AND term = $3",
-                    $lock
+                    $hold
                 ))
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
@@ -358,7 +358,7 @@ macro_rules! common_store {
                 // A snapshot that is being saved is there by now, or comes after this.
                 query_scalar::<_, i64>(concat!(
                     "SELECT term FROM meeting_heads WHERE tenant = $1 AND meeting = $2",
-                    $lock
+                    $hold
                 ))
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
@@ -383,6 +383,50 @@ macro_rules! common_store {
                     .await
                     .map_err(unavailable)?;
                 transaction.commit().await.map_err(unavailable)
+            }
+
+            async fn board(&self, key: &MeetingKey, board: WhiteboardId) -> Result<BoardLog, StoreError> {
+                self.read_board(key, board).await
+            }
+
+            async fn compact_board(
+                &self,
+                key: &MeetingKey,
+                term: Term,
+                board: WhiteboardId,
+                upto: u64,
+                state: &[u8],
+            ) -> Result<(), StoreError> {
+                self.put_state(key, term, board, upto, state).await
+            }
+
+            async fn keep_board(
+                &self,
+                key: &MeetingKey,
+                term: Term,
+                board: WhiteboardId,
+                snapshot: &BoardSnapshot,
+                state: &[u8],
+                most: u32,
+            ) -> Result<(), StoreError> {
+                self.keep_state(key, term, board, snapshot, state, most).await
+            }
+
+            async fn board_snapshots(
+                &self,
+                key: &MeetingKey,
+                board: WhiteboardId,
+            ) -> Result<Vec<BoardSnapshot>, StoreError> {
+                self.snapshots_of_board(key, board).await
+            }
+
+            async fn board_snapshot(
+                &self,
+                key: &MeetingKey,
+                board: WhiteboardId,
+                snapshot: Uuid,
+            ) -> Result<Option<Vec<u8>>, StoreError> {
+                self.snapshot_of_board(key, board, snapshot).await
             }
 
             async fn due(&self, now: Millis, limit: u32) -> Result<Vec<MeetingKey>, StoreError> {

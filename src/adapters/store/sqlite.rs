@@ -2,12 +2,16 @@
 //! A lock file beside the database keeps a second process out, because the node's memory is the
 //! only other place where its meetings are.
 
+use super::boards;
 use super::bounded::Bounded;
 use super::common::{HeadRow, LogRow, common_store, event_of, head_of, key_of, may_take, millis, seq_bind};
 use super::{Db, Opened, to_i64, to_u64, unavailable};
-use convoke_actors::ports::{Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store, StoreError, Taken};
+use convoke_actors::ports::{
+    BoardCommit, BoardLog, BoardSnapshot, Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store,
+    StoreError, Taken,
+};
 use convoke_domain::event::Cause;
-use convoke_domain::{Millis, Seq, SessionId, Term};
+use convoke_domain::{Millis, Seq, SessionId, Term, WhiteboardId};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Executor, QueryBuilder, Sqlite, SqlitePool, Transaction, query, query_as, query_scalar};
@@ -47,12 +51,26 @@ const APPEND: &str = "
             SELECT new.tenant, new.meeting, new.seq, new.at, new.kind, new.version, new.audience,
                 new.cause_session, new.cause_id, new.data WHERE new.kind IS NOT NULL;
     END";
+/// The logs of boards as something to append to, in the same way: each update moves its board's head by one,
+/// where the meeting's term holds. A row without data stands for a commit without updates.
+const DRAW: &str = "
+    CREATE TEMP VIEW draw (tenant, meeting, term, whiteboard, number, data) AS SELECT 0, 0, 0, 0, 0, 0;
+    CREATE TEMP TRIGGER draw_update INSTEAD OF INSERT ON draw BEGIN
+        UPDATE whiteboard_heads SET number = new.number
+            WHERE tenant = new.tenant AND whiteboard = new.whiteboard AND meeting = new.meeting
+                AND number = new.number - (new.data IS NOT NULL)
+                AND EXISTS (SELECT 1 FROM meeting_heads
+                    WHERE tenant = new.tenant AND meeting = new.meeting AND term = new.term);
+        SELECT RAISE(ABORT, 'fenced') WHERE changes() = 0;
+        INSERT INTO whiteboard_updates (tenant, whiteboard, number, data)
+            SELECT new.tenant, new.whiteboard, new.number, new.data WHERE new.data IS NOT NULL;
+    END";
 const READERS: u32 = 4;
 const ACQUIRE: Duration = Duration::from_secs(3);
 
 pub struct SqliteStore {
     write: SqlitePool,
-    read: SqlitePool,
+    pub(super) read: SqlitePool,
     /// Held as long as the store lives.
     _lock: Option<File>,
 }
@@ -83,7 +101,10 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
     };
     let write = pool(1)
         .after_connect(move |connection, _| {
-            Box::pin(async move { connection.execute(sqlx::raw_sql(APPEND)).await.map(drop) })
+            Box::pin(async move {
+                connection.execute(sqlx::raw_sql(APPEND)).await?;
+                connection.execute(sqlx::raw_sql(DRAW)).await.map(drop)
+            })
         })
         .connect_with(options.clone())
         .await
@@ -119,7 +140,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 impl SqliteStore {
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.write.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
     }
 
@@ -137,7 +158,7 @@ impl SqliteStore {
 
     /// Most commits are one statement, which is a transaction by itself and one trip to the
     /// connection's thread; a trip costs more than what is done there.
-    async fn commit_all(&self, commits: &[Commit]) -> Result<(), StoreError> {
+    async fn commit_all(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
         let mut rows: Vec<Row<'_>> = Vec::new();
         for commit in commits {
             if commit.events.is_empty() {
@@ -145,20 +166,33 @@ impl SqliteStore {
             }
             rows.extend(commit.events.iter().map(|event| (commit, Some(event))));
         }
-        let is_one_statement = rows.len() <= ROWS && commits.iter().all(|commit| commit.outbox.is_empty());
-        if is_one_statement {
-            let mut insert = append(&rows);
-            // A small one is prepared once and kept; a large one is worth preparing anew.
-            let insert = insert.build().persistent(rows.len() <= KEPT_ROWS);
-            // The first result is the only one; waiting for the end of them would be woken twice.
-            return self.write.fetch_many(insert).try_next().await.map(drop).map_err(failed_commit);
+        let drawn = boards::rows_of(boards);
+        let pieces = boards::pieces(&drawn);
+        let is_plain = commits.iter().all(|commit| commit.outbox.is_empty() && commit.boards.is_empty());
+        match (rows.len(), pieces.as_slice()) {
+            (0, []) => return Ok(()),
+            (1..=ROWS, []) if is_plain => return self.write_at_once(append(&rows), rows.len()).await,
+            (0, [piece]) => return self.write_at_once(draw(piece), piece.len()).await,
+            _ => {}
         }
         let mut transaction = self.begin().await?;
         for chunk in rows.chunks(ROWS) {
             append(chunk).build().persistent(false).execute(&mut *transaction).await.map_err(failed_commit)?;
         }
+        for piece in pieces {
+            let is_kept = piece.len() <= KEPT_ROWS;
+            draw(piece).build().persistent(is_kept).execute(&mut *transaction).await.map_err(failed_commit)?;
+        }
+        Self::change_boards(&mut transaction, commits).await?;
         insert_outbox(&mut transaction, commits).await?;
         transaction.commit().await.map_err(unavailable)
+    }
+
+    async fn write_at_once(&self, mut insert: QueryBuilder<Sqlite>, rows: usize) -> Result<(), StoreError> {
+        // A small one is prepared once and kept; a large one is worth preparing anew.
+        let insert = insert.build().persistent(rows <= KEPT_ROWS);
+        // The first result is the only one; waiting for the end of them would be woken twice.
+        self.write.fetch_many(insert).try_next().await.map(drop).map_err(failed_commit)
     }
 }
 
@@ -188,6 +222,19 @@ fn append(rows: &[Row<'_>]) -> QueryBuilder<Sqlite> {
     insert
 }
 
+fn draw(rows: &[boards::Row<'_>]) -> QueryBuilder<Sqlite> {
+    let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO temp.draw ");
+    insert.push_values(rows, |mut row, update| {
+        row.push_bind(&update.commit.key.tenant.0)
+            .push_bind(update.commit.key.meeting.0)
+            .push_bind(to_i64(update.commit.term.0))
+            .push_bind(update.commit.board.0)
+            .push_bind(update.number)
+            .push_bind(update.data);
+    });
+    insert
+}
+
 /// A row whose idempotency key its tenant has used already is the same thing again: it is dropped.
 async fn insert_outbox(transaction: &mut Transaction<'static, Sqlite>, commits: &[Commit]) -> Result<(), StoreError> {
     for commit in commits {
@@ -209,4 +256,4 @@ async fn insert_outbox(transaction: &mut Transaction<'static, Sqlite>, commits: 
     Ok(())
 }
 
-common_store!(SqliteStore, clock: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", lock: "", share: "");
+common_store!(SqliteStore, clock: "CAST(unixepoch('subsec') * 1000 AS INTEGER)", lock: "", hold: "", share: "");

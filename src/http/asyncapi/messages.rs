@@ -12,6 +12,7 @@ use convoke_domain::poll::Poll;
 use convoke_domain::question::Question;
 use convoke_domain::recording::Recording;
 use convoke_domain::shapes::{Hand, LobbyEntry, Media, MeetingInfo, Message, Participant, Quality, Room, Timer};
+use convoke_domain::whiteboard::Whiteboard;
 use convoke_domain::{Millis, ParticipantId, PollId, QuestionId, RecordingId, RoomId, Seq, SessionId};
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -104,7 +105,7 @@ pub struct View {
     pub questions: Vec<Question>,
     /// What is open, and the latest 20 that are not; for hosts and cohosts as with questions.
     pub polls: Vec<Poll>,
-    pub whiteboards: Vec<Value>,
+    pub whiteboards: Vec<Whiteboard>,
     /// What one chose in polls that are open.
     pub votes: BTreeMap<PollId, Vec<u32>>,
     /// The open questions that one is for.

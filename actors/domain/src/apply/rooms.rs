@@ -127,6 +127,7 @@ fn merge(state: &mut Meeting, from: &[RoomId], into: RoomId) {
         }
     }
     super::interaction::merge(state, from, into);
+    super::whiteboards::merge(state, from, into);
     // What is told late of a room that is gone belongs to where that went.
     for room in state.merged_into.values_mut().filter(|room| from.contains(room)) {
         *room = into;

@@ -14,6 +14,7 @@ pub mod presence;
 pub mod questions;
 pub mod recordings;
 pub mod roles;
+pub mod whiteboards;
 
 use crate::command::{Command, Input};
 use crate::effect::{CloseCode, Signal};
@@ -39,7 +40,7 @@ pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
         Input::Tick => Ok(Reply::Done),
         Input::Once { request, .. } if turn.state.requests.contains(&request) => Ok(Reply::Done),
         Input::Command { by, command } | Input::Once { by, command, .. } => {
-            if turn.state.info.status.is_over() && !matches!(command, Command::DeleteMessage { .. }) {
+            if turn.state.info.status.is_over() && !outlives_meeting(&command) {
                 let over = Rejection::wrong_state("the meeting is over").closing(CloseCode::MeetingEnded);
                 return Err(over);
             }
@@ -56,6 +57,11 @@ pub fn decide(turn: &mut Turn<'_>, input: Input) -> Result<Reply, Rejection> {
             command_of(turn, &by, &caller, command)
         }
     }
+}
+
+/// What can be done when the meeting is over.
+fn outlives_meeting(command: &Command) -> bool {
+    matches!(command, Command::DeleteMessage { .. } | Command::DeleteWhiteboard { .. })
 }
 
 /// The answer to a number that was taken before: it has no second effect, whoever lets it through.
@@ -132,6 +138,14 @@ fn command_of(
         Command::StartRecording(wanted) => recordings::start(turn, caller, wanted),
         Command::StopRecording { recording } => recordings::stop(turn, caller, recording),
         Command::ConsentToRecording { recording, given } => recordings::consent(turn, caller, recording, given),
+        Command::CreateWhiteboard(wanted) => whiteboards::create(turn, caller, wanted),
+        Command::UpdateWhiteboard { whiteboard, name, access } => {
+            whiteboards::update(turn, caller, whiteboard, name.as_deref(), access)
+        }
+        Command::DeleteWhiteboard { whiteboard } => whiteboards::delete(turn, caller, whiteboard),
+        Command::OpenWhiteboard { whiteboard } => whiteboards::open(turn, caller, whiteboard),
+        Command::CopyWhiteboard { whiteboard, rooms } => whiteboards::copy(turn, caller, whiteboard, rooms),
+        Command::KeepWhiteboard { whiteboard } => whiteboards::keep(turn, caller, whiteboard),
         Command::RequestMedia(_) => moderation::request_media(turn, caller),
         Command::MeshSignal { to, data } => moderation::mesh(turn, by, caller, to, data.0),
         Command::Invite { invitations } => lifecycle::invite(turn, invitations),
@@ -230,6 +244,12 @@ fn action_of(command: &Command) -> &'static str {
         Command::StartRecording(_) => "recording.start",
         Command::StopRecording { .. } => "recording.stop",
         Command::ConsentToRecording { .. } => "recording.consent",
+        Command::CreateWhiteboard(_) => "whiteboard.create",
+        Command::UpdateWhiteboard { .. } => "whiteboard.update",
+        Command::DeleteWhiteboard { .. } => "whiteboard.delete",
+        Command::OpenWhiteboard { .. } => "whiteboard.open",
+        Command::CopyWhiteboard { .. } => "whiteboard.copy",
+        Command::KeepWhiteboard { .. } => "whiteboard.update",
         Command::RequestMedia(_) => "media.request",
         Command::MeshSignal { .. } => "mesh.signal",
         Command::Invite { .. } => "invitations.create",

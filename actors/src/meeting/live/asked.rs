@@ -43,6 +43,9 @@ impl Live {
         let caused = self.unsent.iter().rev().find(|row| row.seq > before && row.cause == own).map(|row| row.seq);
         let message = match &reply {
             Ok(Reply::Roster { after }) => frame::answer(id, None, &roster_page(&self.state, *after)),
+            Ok(Reply::Whiteboard { id: board, writable }) => {
+                frame::answer(id, None, &self.way_to_board(session, *board, *writable))
+            }
             Ok(_) => frame::answer(id, caused, "{}"),
             Err(rejection) => frame::refusal(id, rejection),
         };

@@ -23,12 +23,12 @@ const PRESENT_MARGIN_MS: Millis = 2_000;
 impl Live {
     pub fn attach(&mut self, attach: Attach) {
         self.active_at = self.env.clock.now();
-        let Attach { socket, hub, session, asked_at, how } = attach;
+        let Attach { socket, hub, session, asked_at, base, how } = attach;
         let is_overtaken = |present: &Attachment| (present.asked_at, present.socket) > (asked_at, socket);
         if self.attached.get(&session).is_some_and(is_overtaken) {
             return self.leave(Item::Close { socket, code: CloseCode::Replaced });
         }
-        let attachment = Attachment { socket, hub, at: self.active_at, asked_at };
+        let attachment = Attachment { socket, hub, at: self.active_at, asked_at, base: base.into() };
         match how {
             How::Join(join) => {
                 let (reply, after) = self.execute(Input::Join(join));

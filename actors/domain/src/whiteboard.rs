@@ -1,0 +1,74 @@
+//! Whiteboards: what a meeting knows of them. What is drawn on one is not here: a board has a log of its
+//! own, because it is written many times a second and read by nobody who was not let in here.
+
+use crate::ids::{ParticipantId, RoomId, WhiteboardId};
+use crate::state::{Meeting, Member};
+use serde::{Deserialize, Serialize};
+
+/// Who draws on a board. Whoever may not draw may look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WhiteboardAccess {
+    #[default]
+    Everyone,
+    /// Hosts and cohosts.
+    Hosts,
+    Nobody,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Whiteboard {
+    pub id: WhiteboardId,
+    pub room: RoomId,
+    pub name: String,
+    pub access: WhiteboardAccess,
+    /// Who made it; absent where the backend did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<ParticipantId>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CreateWhiteboard {
+    pub name: String,
+    /// Absent: the room that whoever asks is in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub room: Option<RoomId>,
+    /// It begins with what is on that board.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub copy_of: Option<WhiteboardId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub access: Option<WhiteboardAccess>,
+}
+
+/// What somebody may do on a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoardRight {
+    Look,
+    Draw,
+}
+
+impl Meeting {
+    pub fn whiteboards_in(&self, room: RoomId) -> impl Iterator<Item = &Whiteboard> {
+        self.whiteboards.values().filter(move |board| board.room == room)
+    }
+
+    /// What somebody may do on a board now. None: they do not see it. Whoever leads sees the boards of all
+    /// rooms, others those of the room they are in.
+    pub fn board_right(&self, member: &Member, board: &Whiteboard) -> Option<BoardRight> {
+        let role = member.participant.role;
+        let leads = member.leads();
+        if self.info.status.is_over() || !member.is_inside() || !(leads || member.participant.room == board.room) {
+            return None;
+        }
+        let may_draw = match board.access {
+            WhiteboardAccess::Everyone => crate::rights::may(role, "whiteboard.draw"),
+            WhiteboardAccess::Hosts => leads,
+            WhiteboardAccess::Nobody => false,
+        };
+        Some(if may_draw { BoardRight::Draw } else { BoardRight::Look })
+    }
+}

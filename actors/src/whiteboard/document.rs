@@ -1,0 +1,340 @@
+//! What is drawn on a board: a document of Yjs, and the log that it is made of, held in memory as it is kept.
+//! Whoever comes anew is given the log's state and the updates behind it, as they stand; the document is
+//! asked only by those who were there before.
+
+use super::deep::{self, Broken};
+use super::inspect::{Made, Unfit, inspect};
+use super::protocol;
+use crate::ports::BoardLog;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use yrs::updates::decoder::Decode;
+use yrs::updates::encoder::Encode;
+use yrs::{Any, Doc, Map, Out, ReadTxn, StateVector, Transact, Update, WriteTxn};
+
+/// The root maps of a board that are its own: what is drawn, and the pictures in it.
+const ELEMENTS: &str = "elements";
+const FILES: &str = "files";
+/// Types that may stand within each other without a deep stack.
+const NESTED_SHALLOW: usize = 256;
+/// Updates, and the least bytes, behind a state before it is worth another. Beyond that half of the state's
+/// bytes: so a byte is read and written a few times in all, however old the board is.
+const TAIL_UPDATES: usize = 4_096;
+const TAIL_BYTES: usize = 1 << 20;
+
+/// The bounds of one board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of a board, as it is kept.
+    pub board_bytes_max: usize,
+    /// Bytes of an update.
+    pub update_bytes_max: usize,
+    /// Bytes of a message: what somebody drew while they were away comes in one.
+    pub frame_bytes_max: usize,
+    /// Items that a board is made of; each takes some 200 bytes of memory.
+    pub items_max: usize,
+    /// Shared types within others.
+    pub nested_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            board_bytes_max: 16 << 20,
+            update_bytes_max: 1 << 20,
+            frame_bytes_max: 4 << 20,
+            items_max: 1_000_000,
+            nested_max: 100_000,
+        }
+    }
+}
+
+/// Why an update is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error("the update is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the board is full: it has at most {0}")]
+    Full(String),
+    /// The document broke over it: it has to be read from the log again.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// What came of an update.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What is new by it, if anything is.
+    pub update: Option<Bytes>,
+    /// It builds on what is not there: its sender is asked for that.
+    pub lacks: bool,
+}
+
+pub struct Document {
+    doc: Doc,
+    /// The state that the log begins with, and its number.
+    base: Option<(u64, Bytes)>,
+    /// The updates behind it, as messages.
+    tail: VecDeque<Bytes>,
+    tail_bytes: usize,
+    made: Made,
+}
+
+fn apply(doc: &Doc, updates: impl Iterator<Item = Bytes>) -> Result<Made, Refusal> {
+    let mut made = Made::default();
+    let mut txn = doc.transact_mut();
+    for update in updates {
+        made = made.and(inspect(&update)?);
+        let update = Update::decode_v1(&update).map_err(Unfit::from)?;
+        txn.apply_update(update).map_err(|_| Unfit::Malformed)?;
+    }
+    Ok(made)
+}
+
+fn doc_of(log: &BoardLog) -> Result<(Doc, Made), Refusal> {
+    let doc = Doc::new();
+    let base = log.state.iter().map(|(_, state)| state.clone());
+    let made = apply(&doc, base.chain(log.updates.iter().cloned()))?;
+    Ok((doc, made))
+}
+
+/// One state that stands for all of a log; and what it is made of.
+fn joined(log: &BoardLog) -> Result<(Bytes, Made), Refusal> {
+    let (doc, _) = doc_of(log)?;
+    let state = Bytes::from(doc.transact().encode_state_as_update_v1(&StateVector::default()));
+    let made = inspect(&state)?;
+    Ok((state, made))
+}
+
+/// As [`joined`], where it holds nobody up.
+pub async fn join(log: BoardLog) -> Result<(Bytes, Made), Refusal> {
+    deep::run(move || joined(&log)).await?
+}
+
+impl Document {
+    /// Reads a board, where it holds nobody up.
+    pub async fn load(log: BoardLog) -> Result<Self, Refusal> {
+        deep::run(move || Self::of(log)).await?
+    }
+
+    fn of(log: BoardLog) -> Result<Self, Refusal> {
+        let (doc, made) = doc_of(&log)?;
+        let tail: VecDeque<Bytes> = log.updates.iter().map(|update| protocol::update(update)).collect();
+        let tail_bytes = tail.iter().map(Bytes::len).sum();
+        Ok(Self { doc, base: log.state, tail, tail_bytes, made })
+    }
+
+    /// The number of the last update.
+    pub fn number(&self) -> u64 {
+        let base = self.base.as_ref().map_or(0, |(upto, _)| *upto);
+        base.saturating_add(u64::try_from(self.tail.len()).unwrap_or(u64::MAX))
+    }
+
+    fn base_bytes(&self) -> usize {
+        self.base.as_ref().map_or(0, |(_, state)| state.len())
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.base_bytes().saturating_add(self.tail_bytes)
+    }
+
+    fn is_deep(&self) -> bool {
+        self.made.nested > NESTED_SHALLOW
+    }
+
+    /// Whether a state in the place of the log's beginning is worth its making.
+    pub fn is_long(&self) -> bool {
+        self.tail.len() >= TAIL_UPDATES || self.tail_bytes >= TAIL_BYTES.max(self.base_bytes() / 2)
+    }
+
+    /// The log up to a number, to be joined.
+    pub fn log_upto(&self, number: u64) -> BoardLog {
+        let begins = self.base.as_ref().map_or(0, |(upto, _)| *upto);
+        let some = usize::try_from(number.saturating_sub(begins)).unwrap_or(usize::MAX);
+        let updates = self.tail.iter().take(some).map(part_of).collect();
+        BoardLog { state: self.base.clone(), updates }
+    }
+
+    /// The log begins with this state from now on. What was written behind it stays as it is.
+    pub fn begins_with(&mut self, upto: u64, state: Bytes, made: Made) {
+        let begins = self.base.as_ref().map_or(0, |(upto, _)| *upto);
+        let over = usize::try_from(upto.saturating_sub(begins)).unwrap_or(0).min(self.tail.len());
+        self.tail.drain(..over);
+        self.tail_bytes = self.tail.iter().map(Bytes::len).sum();
+        // What is counted of the updates behind it is more than it will be when they are joined.
+        self.made = self.tail.iter().filter_map(|update| inspect(&part_of(update)).ok()).fold(made, Made::and);
+        self.base = Some((upto, state));
+    }
+
+    /// Whether the board has no room for this, as it is kept; joined it may have.
+    pub fn is_full_for(&self, bytes: usize, bounds: &Bounds) -> bool {
+        self.bytes().saturating_add(bytes) > bounds.board_bytes_max
+    }
+
+    /// Takes an update. What is new by it gets the next number.
+    pub fn take(&mut self, update: &Bytes, made: Made, bounds: &Bounds) -> Result<Taken, Refusal> {
+        if self.is_full_for(update.len(), bounds) {
+            return Err(Refusal::Full(format!("{} bytes", bounds.board_bytes_max)));
+        }
+        let all = self.made.and(made);
+        if all.items.saturating_add(all.deletions) > bounds.items_max {
+            return Err(Refusal::Full(format!("{} items", bounds.items_max)));
+        }
+        if all.nested > bounds.nested_max {
+            return Err(Refusal::Full(format!("{} types within others", bounds.nested_max)));
+        }
+        let (doc, is_deep) = (&self.doc, all.nested > NESTED_SHALLOW);
+        let taken = deep::here(is_deep, || -> Result<Taken, Refusal> {
+            let decoded = Update::decode_v1(update).map_err(Unfit::from)?;
+            let mut txn = doc.transact_mut();
+            // Refused halfway, it may have left something of itself.
+            txn.apply_update(decoded).map_err(|error| Broken(error.to_string()))?;
+            // What waits for something else would be in memory only, and for as long as anybody likes.
+            let lacks = txn.has_missing_updates();
+            if lacks {
+                txn.prune_pending();
+            }
+            let new = match (txn.has_changes(), lacks) {
+                (false, _) => None,
+                (true, false) => Some(update.clone()),
+                (true, true) => Some(Bytes::from(txn.encode_update_v1())),
+            };
+            Ok(Taken { update: new, lacks })
+        });
+        let taken = taken??;
+        if let Some(new) = &taken.update {
+            self.made = all;
+            self.push(new);
+        }
+        Ok(taken)
+    }
+
+    fn push(&mut self, update: &Bytes) {
+        let message = protocol::update(update);
+        self.tail_bytes = self.tail_bytes.saturating_add(message.len());
+        self.tail.push_back(message);
+    }
+
+    /// The last message of the log.
+    pub fn last(&self) -> Option<&Bytes> {
+        self.tail.back()
+    }
+
+    /// Whether somebody brings what is not here.
+    pub fn is_new(&self, update: &Bytes) -> Result<bool, Refusal> {
+        let doc = &self.doc;
+        let is_new = deep::here(self.is_deep(), || -> Result<bool, Unfit> {
+            let update = Update::decode_v1(update)?;
+            let here = doc.transact().snapshot();
+            let beyond = |client: &_, end: u32| end > here.state_map.get(client);
+            let inserted = update.insertions(true);
+            if inserted.iter().any(|(client, ranges)| ranges.iter().any(|range| beyond(client, range.end))) {
+                return Ok(true);
+            }
+            let mut deleted = update.delete_set().clone();
+            deleted.diff_with(&here.delete_set);
+            Ok(!deleted.is_empty())
+        });
+        Ok(is_new??)
+    }
+
+    pub fn state_vector(&self) -> Vec<u8> {
+        self.doc.transact().state_vector().encode_v1()
+    }
+
+    /// What somebody lacks who has this much, in messages. It may hold what is not durable yet.
+    pub fn since(&self, theirs: &StateVector) -> Result<Vec<Bytes>, Refusal> {
+        if theirs.is_empty() {
+            let nothing = || Bytes::from_static(&[0, 0]);
+            let base = self.base.as_ref().map_or_else(nothing, |(_, state)| state.clone());
+            return Ok(std::iter::once(protocol::step_2(&base)).chain(self.tail.iter().cloned()).collect());
+        }
+        let doc = &self.doc;
+        let missing = deep::here(self.is_deep(), || doc.transact().encode_state_as_update_v1(theirs))?;
+        Ok(vec![protocol::step_2(&missing)])
+    }
+
+    /// Draws what a state shows, in the place of what is here. None: it is the same.
+    pub fn restore(&mut self, state: &Bytes) -> Result<Option<Bytes>, Refusal> {
+        let made = inspect(state)?;
+        let doc = &self.doc;
+        let restored = deep::here(true, || -> Result<Option<Bytes>, Unfit> {
+            let before = Doc::new();
+            before.transact_mut().apply_update(Update::decode_v1(state)?).map_err(|_| Unfit::Malformed)?;
+            let mut txn = doc.transact_mut();
+            for root in [ELEMENTS, FILES] {
+                let (wanted, present) = (values(&before.transact(), root), values(&txn, root));
+                let map = txn.get_or_insert_map(root);
+                for gone in present.keys().filter(|key| !wanted.contains_key(*key)) {
+                    map.remove(&mut txn, gone);
+                }
+                for (key, value) in wanted.into_iter().filter(|(key, value)| present.get(key) != Some(value)) {
+                    map.insert(&mut txn, key, value);
+                }
+            }
+            Ok(txn.has_changes().then(|| Bytes::from(txn.encode_update_v1())))
+        })??;
+        if let Some(update) = &restored {
+            self.made = self.made.and(made);
+            self.push(update);
+        }
+        Ok(restored)
+    }
+}
+
+fn part_of(message: &Bytes) -> Bytes {
+    match protocol::read(message).ok().and_then(|messages| messages.into_iter().next()) {
+        Some(protocol::Message::Update(part)) => part,
+        _ => Bytes::new(),
+    }
+}
+
+fn values(txn: &impl ReadTxn, root: &str) -> BTreeMap<String, Any> {
+    let Some(map) = txn.get_map(root) else { return BTreeMap::new() };
+    map.iter(txn).map(|(key, value): (&str, Out)| (key.to_owned(), yrs::types::ToJson::to_json(&value, txn))).collect()
+}
+
+/// What a log shows: its elements, and the pictures in them, by their ids. Where it holds nobody up.
+pub async fn shown(log: BoardLog) -> Result<Shown, Refusal> {
+    deep::run(move || {
+        let (doc, _) = doc_of(&log)?;
+        let txn = doc.transact();
+        let json = |root| {
+            let values = values(&txn, root).into_iter();
+            // Deeper than any element is, and not so deep that whoever reads it falls.
+            values.filter_map(|(key, value)| Some((key, json_of(&value, 64)?))).collect()
+        };
+        Ok(Shown { elements: json(ELEMENTS), files: json(FILES) })
+    })
+    .await?
+}
+
+/// What is to be seen on a board.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shown {
+    pub elements: BTreeMap<String, serde_json::Value>,
+    pub files: BTreeMap<String, serde_json::Value>,
+}
+
+/// None: it is nested too deeply.
+fn json_of(value: &Any, depth: usize) -> Option<serde_json::Value> {
+    use serde_json::Value;
+    let deeper = depth.checked_sub(1)?;
+    Some(match value {
+        Any::Null | Any::Undefined => Value::Null,
+        Any::Bool(is) => Value::Bool(*is),
+        Any::String(text) => Value::String(text.to_string()),
+        Any::Buffer(bytes) => Value::from(bytes.to_vec()),
+        Any::Array(values) => Value::Array(values.iter().map(|value| json_of(value, deeper)).collect::<Option<_>>()?),
+        Any::Map(entries) => {
+            let entries = entries.iter().map(|(key, value)| Some((key.clone(), json_of(value, deeper)?)));
+            Value::Object(entries.collect::<Option<_>>()?)
+        }
+        number => serde_json::to_value(number).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use yrs::{Array, ArrayPrelim, MapPrelim, any};
+
+struct Client {
+    doc: Doc,
+    said: Vec<Bytes>,
+}
+
+impl Client {
+    fn new(id: u64) -> Self {
+        Self { doc: Doc::with_client_id(id), said: Vec::new() }
+    }
+
+    /// Draws, and answers the update that came of it.
+    fn draws(&mut self, key: &str, value: impl Into<Any>) -> Bytes {
+        let elements = self.doc.get_or_insert_map("elements");
+        let mut txn = self.doc.transact_mut();
+        elements.insert(&mut txn, key, value.into());
+        let update = Bytes::from(txn.encode_update_v1());
+        drop(txn);
+        self.said.push(update.clone());
+        update
+    }
+
+    fn erases(&mut self, key: &str) -> Bytes {
+        let elements = self.doc.get_or_insert_map("elements");
+        let mut txn = self.doc.transact_mut();
+        elements.remove(&mut txn, key);
+        Bytes::from(txn.encode_update_v1())
+    }
+
+    fn hears(&mut self, messages: &[Bytes]) {
+        for message in messages {
+            for message in protocol::read(message).unwrap() {
+                let (protocol::Message::Step2(update) | protocol::Message::Update(update)) = message else { continue };
+                self.doc.transact_mut().apply_update(Update::decode_v1(&update).unwrap()).unwrap();
+            }
+        }
+    }
+
+    fn vector(&self) -> StateVector {
+        self.doc.transact().state_vector()
+    }
+
+    fn all(&self) -> Bytes {
+        self.doc.transact().encode_state_as_update_v1(&StateVector::default()).into()
+    }
+
+    fn sees(&self) -> BTreeMap<String, Any> {
+        values(&self.doc.transact(), ELEMENTS)
+    }
+}
+
+fn empty() -> Document {
+    Document::of(BoardLog::default()).unwrap()
+}
+
+fn take(document: &mut Document, update: &Bytes) -> Result<Taken, Refusal> {
+    document.take(update, inspect(update).unwrap(), &Bounds::default())
+}
+
+fn sees(document: &Document) -> BTreeMap<String, Any> {
+    values(&document.doc.transact(), ELEMENTS)
+}
+
+#[test]
+fn what_is_taken_is_numbered_once() {
+    let (mut document, mut client) = (empty(), Client::new(1));
+    let update = client.draws("a", any!({ "x": 1 }));
+    assert_eq!(take(&mut document, &update).unwrap(), Taken { update: Some(update.clone()), lacks: false });
+    assert_eq!(document.number(), 1);
+    assert_eq!(take(&mut document, &update).unwrap(), Taken { update: None, lacks: false }, "it is known");
+    assert_eq!(document.number(), 1);
+    assert_eq!(sees(&document), client.sees());
+}
+
+#[test]
+fn what_builds_on_something_else_is_not_kept_for_later() {
+    let (mut document, mut client) = (empty(), Client::new(1));
+    let first = client.draws("a", 1);
+    let second = client.draws("b", 2);
+    assert_eq!(take(&mut document, &second).unwrap(), Taken { update: None, lacks: true });
+    assert!(!document.doc.transact().has_missing_updates());
+    take(&mut document, &first).unwrap();
+    assert_eq!(sees(&document).len(), 1, "the second has to come again");
+    take(&mut document, &client.all()).unwrap();
+    assert_eq!(sees(&document), client.sees());
+}
+
+#[test]
+fn a_log_is_read_as_it_was_written_and_joined_without_a_loss() {
+    let (mut document, mut one, mut two) = (empty(), Client::new(1), Client::new(2));
+    for n in 0..50 {
+        let update = if n % 2 == 0 { one.draws("a", n) } else { two.draws(&format!("b{n}"), n) };
+        take(&mut document, &update).unwrap();
+    }
+    take(&mut document, &one.erases("a")).unwrap();
+    let whole = document.log_upto(document.number());
+    assert_eq!(sees(&Document::of(whole.clone()).unwrap()), sees(&document));
+    let (state, made) = joined(&document.log_upto(30)).unwrap();
+    let before = sees(&document);
+    document.begins_with(30, state.clone(), made);
+    assert_eq!((document.number(), document.tail.len()), (51, 21));
+    let log = document.log_upto(51);
+    assert_eq!((log.state.clone(), log.updates.len()), (Some((30, state)), 21));
+    assert_eq!(sees(&Document::of(log).unwrap()), before);
+    assert_eq!(document.log_upto(30).updates.len(), 0);
+    let mut late = Client::new(9);
+    late.hears(&document.since(&late.vector()).unwrap());
+    assert_eq!(late.sees(), before, "whoever comes anew is given the log as it stands");
+}
+
+#[test]
+fn whoever_was_here_is_given_what_they_lack() {
+    let (mut document, mut one, mut two) = (empty(), Client::new(1), Client::new(2));
+    take(&mut document, &one.draws("a", 1)).unwrap();
+    two.hears(&document.since(&two.vector()).unwrap());
+    take(&mut document, &one.draws("b", "x".repeat(1_000))).unwrap();
+    take(&mut document, &one.draws("c", 1)).unwrap();
+    two.hears(&document.since(&two.vector()).unwrap());
+    assert_eq!(two.sees(), one.sees());
+    let short: usize = document.since(&two.vector()).unwrap().iter().map(Bytes::len).sum();
+    assert!(short < 100, "{short} bytes for who has everything");
+}
+
+#[test]
+fn only_what_is_not_here_is_new() {
+    let (mut document, mut one, mut two) = (empty(), Client::new(1), Client::new(2));
+    take(&mut document, &one.draws("a", 1)).unwrap();
+    take(&mut document, &one.draws("b", 1)).unwrap();
+    take(&mut document, &one.erases("a")).unwrap();
+    two.hears(&document.since(&two.vector()).unwrap());
+    assert!(!document.is_new(&two.all()).unwrap(), "all of it, and what was erased");
+    let erased = two.erases("b");
+    assert!(document.is_new(&erased).unwrap(), "to erase is to draw");
+    let mut three = Client::new(3);
+    three.hears(&document.since(&three.vector()).unwrap());
+    three.draws("mine", 1);
+    assert!(document.is_new(&three.all()).unwrap());
+}
+
+#[test]
+fn a_board_has_bounds() {
+    let (mut document, mut client) = (empty(), Client::new(1));
+    let bounds = Bounds { board_bytes_max: 2_000, items_max: 12, nested_max: 3, ..Bounds::default() };
+    let take = |document: &mut Document, update: &Bytes| {
+        document.take(update, inspect(update).unwrap(), &bounds).map_err(|refusal| refusal.to_string())
+    };
+    let large = client.draws("large", "x".repeat(2_000));
+    assert!(take(&mut document, &large).unwrap_err().contains("2000 bytes"));
+    assert_eq!(document.number(), 0, "it is not in the document either");
+    let mut client = Client::new(2);
+    for n in 0..12 {
+        take(&mut document, &client.draws(&format!("e{n}"), 1)).unwrap();
+    }
+    assert!(take(&mut document, &client.draws("one more", 1)).unwrap_err().contains("12 items"));
+    let mut document = empty();
+    let doc = Doc::with_client_id(3);
+    let list = doc.get_or_insert_array("list");
+    let mut txn = doc.transact_mut();
+    for _ in 0..4 {
+        list.push_back(&mut txn, MapPrelim::default());
+    }
+    let nested = Bytes::from(txn.encode_update_v1());
+    assert!(take(&mut document, &nested).unwrap_err().contains("3 types"));
+}
+
+/// A list in a list in a list…, as deep as a board may hold, is drawn, erased and read back.
+#[test]
+fn the_deepest_board_breaks_nothing() {
+    let deepest = Bounds::default().nested_max;
+    let doc = Doc::with_client_id(5);
+    let mut list = doc.get_or_insert_array("list");
+    let mut txn = doc.transact_mut();
+    for _ in 0..deepest {
+        list = list.push_back(&mut txn, ArrayPrelim::default());
+    }
+    let update = Bytes::from(txn.encode_update_v1());
+    drop(txn);
+    let mut document = empty();
+    take(&mut document, &update).unwrap();
+    // As a client would erase it, which this one cannot on the stack that it has.
+    let erasure = Bytes::from(vec![0, 1, 5, 1, 0, 1]);
+    assert!(take(&mut document, &erasure).unwrap().update.is_some());
+    let log = document.log_upto(document.number());
+    let (joined, again) = deep::here(true, || (joined(&log), Document::of(log.clone()).map(|d| d.number()))).unwrap();
+    assert!(joined.unwrap().0.len() < 100, "what was erased is gone");
+    assert_eq!(again.unwrap(), 2);
+    std::mem::forget(doc);
+}
+
+#[test]
+fn what_was_kept_is_drawn_again() {
+    let (mut document, mut client) = (empty(), Client::new(1));
+    take(&mut document, &client.draws("stays", 1)).unwrap();
+    take(&mut document, &client.draws("changes", any!({ "x": [1, 2] }))).unwrap();
+    take(&mut document, &client.draws("goes", 1)).unwrap();
+    let (kept, _) = joined(&document.log_upto(document.number())).unwrap();
+    let before = sees(&document);
+    take(&mut document, &client.draws("changes", 2)).unwrap();
+    take(&mut document, &client.erases("goes")).unwrap();
+    take(&mut document, &client.draws("new", 2)).unwrap();
+    let update = document.restore(&kept).unwrap().unwrap();
+    assert_eq!((sees(&document), document.number()), (before.clone(), 7));
+    client.hears(&[protocol::update(&update)]);
+    assert_eq!(client.sees(), before, "an update like any other");
+    assert_eq!(document.restore(&kept).unwrap(), None, "nothing is to be done");
+}
+
+/// The real test of it is a client's: what is taken from one whose messages are garbled harms nobody.
+#[test]
+fn a_garbled_update_leaves_no_trace() {
+    let (mut document, mut client) = (empty(), Client::new(1));
+    take(&mut document, &client.draws("a", any!({ "x": 1, "y": [1, 2, 3] }))).unwrap();
+    let before = sees(&document);
+    let good = client.draws("b", any!({ "text": "so it was" }));
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.to_vec();
+            bad[at] ^= 1 << bit;
+            let bad = Bytes::from(bad);
+            let Ok(made) = inspect(&bad) else { continue };
+            match document.take(&bad, made, &Bounds::default()) {
+                // It became another update, which is as good as any.
+                Ok(_) | Err(Refusal::Unfit(_) | Refusal::Full(_) | Refusal::TooLarge(_)) => {}
+                Err(Refusal::Broken(_)) => document = Document::of(document.log_upto(document.number())).unwrap(),
+            }
+            assert_eq!(sees(&document).get("a"), before.get("a"), "byte {at}, bit {bit}");
+        }
+    }
+    let again = Document::of(document.log_upto(document.number())).unwrap();
+    assert_eq!(sees(&again), sees(&document), "the log says what the document shows");
+}

@@ -1,0 +1,444 @@
+//! One whiteboard: a document of Yjs and its log. An update is looked through, drawn, numbered, handed to the
+//! journal, and shown to all when it is durable; whatever else leaves the board waits in the same queue, so
+//! nobody sees what might be lost. What somebody may do is asked for every message, and told by the meeting.
+//! A board can be lost at any time: its clients come again, and the sync protocol brings together what the
+//! log has and what they have.
+
+mod deep;
+pub mod document;
+pub mod hub;
+mod inspect;
+mod presence;
+pub mod protocol;
+mod talk;
+pub mod words;
+
+use crate::journal::{Committed, Draw};
+use crate::meeting::Refused;
+use crate::ports::{BoardCommit, BoardLog, BoardSnapshot, MeetingKey, StoreError};
+use crate::release::{HubId, SocketId};
+use crate::restart::{self, Restart};
+use crate::room::calls::Leash;
+use crate::supervisor::Env;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use bytes::Bytes;
+use convoke_domain::whiteboard::BoardRight;
+use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
+use document::{Bounds, Document, Refusal};
+use presence::Everybody;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+use words::{AskBoard, Desk, FromMeeting, Guest, Show, Shown};
+
+const MAILBOX: usize = 4_096;
+/// How often a board says something to each hub, and looks after itself.
+const TICK: Duration = Duration::from_secs(3);
+/// Thirty times a second.
+const PRESENCE: Duration = Duration::from_millis(33);
+/// A hub that says nothing for so long has lost its node, or its node the bus.
+const HUB_SILENT: Duration = Duration::from_secs(16);
+/// What may lie between somebody's coming here and the word of their hub.
+const PRESENT_MARGIN_MS: u64 = 2_000;
+/// The least time between two states of one board.
+const JOIN_EVERY: Duration = Duration::from_secs(5);
+/// Sockets of one board.
+const GUESTS_MAX: usize = 2_000;
+/// Whoever broke the document this often does not come again.
+const OFFENCES_MAX: u32 = 3;
+/// States that are kept of a board; the oldest give way.
+pub const SNAPSHOTS_MAX: u32 = 50;
+
+/// What the boards of a node share.
+#[derive(Clone, Default)]
+pub struct Whiteboards {
+    pub bounds: Bounds,
+    addresses: Arc<Mutex<HashMap<WhiteboardId, Addr<BoardActor>>>>,
+}
+
+impl Whiteboards {
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// The board's actor, if it is awake here.
+    pub fn find(&self, board: WhiteboardId) -> Option<Addr<BoardActor>> {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.get(&board).filter(|address| address.connected()).cloned()
+    }
+
+    fn add(&self, board: WhiteboardId, address: Addr<BoardActor>) {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.retain(|_, address| address.connected());
+        addresses.insert(board, address);
+        metrics::gauge!("convoke_whiteboards_open").set(f64::from(u32::try_from(addresses.len()).unwrap_or(u32::MAX)));
+    }
+}
+
+/// From sockets and from REST. Answered when it is taken; what is to be kept or restored, when it is durable.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refused>")]
+pub struct Ask(pub AskBoard);
+
+/// From the meeting, in its one queue.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Told(pub FromMeeting);
+
+type Reply = oneshot::Sender<Result<(), Refused>>;
+
+enum Leaving {
+    All(Bytes),
+    To(Desk, Shown),
+    Reply(Reply),
+    /// The state as of this number is to be kept.
+    Keep(BoardSnapshot, Reply),
+}
+
+pub struct BoardActor {
+    key: MeetingKey,
+    board: WhiteboardId,
+    term: Term,
+    env: Env,
+    leash: Leash,
+    life: Uuid,
+    /// None: it is being read.
+    document: Option<Document>,
+    durable: u64,
+    sent: u64,
+    unsent: Vec<Bytes>,
+    /// What waits to leave, each with the number that has to be durable first.
+    queue: VecDeque<(u64, Leaving)>,
+    guests: BTreeMap<SocketId, Guest>,
+    /// Who was asked for what their updates build on.
+    asked: BTreeMap<SocketId, u64>,
+    rights: BTreeMap<SessionId, BoardRight>,
+    offences: BTreeMap<SessionId, u32>,
+    everybody: Everybody,
+    /// The number of the last word to each hub.
+    desks: BTreeMap<Desk, u64>,
+    heard: BTreeMap<HubId, Instant>,
+    /// When a state was made last, or is to be made at the earliest; None while one is made.
+    joined_at: Option<Instant>,
+    is_telling: bool,
+    left_at: Instant,
+    is_over: bool,
+}
+
+impl BoardActor {
+    pub fn new(key: MeetingKey, board: WhiteboardId, term: Term, env: Env, leash: Leash) -> Self {
+        let now = Instant::now();
+        Self {
+            key,
+            board,
+            term,
+            life: env.clock.id(),
+            env,
+            leash,
+            document: None,
+            durable: 0,
+            sent: 0,
+            unsent: Vec::new(),
+            queue: VecDeque::new(),
+            guests: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            rights: BTreeMap::new(),
+            offences: BTreeMap::new(),
+            everybody: Everybody::default(),
+            desks: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            joined_at: Some(now),
+            is_telling: false,
+            left_at: now,
+            is_over: false,
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.document.as_ref().map_or(0, Document::number)
+    }
+
+    /// Reads the board. The mailbox waits meanwhile, and the thread does not.
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        let (env, key, board) = (self.env.clone(), self.key.clone(), self.board);
+        let reading = async move { env.store.board(&key, board).await };
+        restart::wait(ctx, reading, |this: &mut Self, ctx, read: Result<BoardLog, StoreError>| match read {
+            Ok(log) => {
+                (this.durable, this.sent) = (log.head(), log.head());
+                this.rebuild(log, ctx);
+            }
+            Err(error) => {
+                tracing::warn!(whiteboard = %this.board, %error, "a board could not be read");
+                this.over(CloseCode::GoingAway, ctx);
+            }
+        });
+    }
+
+    fn rebuild(&mut self, log: BoardLog, ctx: &mut Context<Self>) {
+        restart::wait(ctx, Document::load(log), |this: &mut Self, ctx, loaded| match loaded {
+            Ok(document) => {
+                this.document = Some(document);
+                this.turn(ctx, |_| {});
+            }
+            Err(error) => {
+                metrics::counter!("convoke_whiteboards_failed_total").increment(1);
+                tracing::error!(whiteboard = %this.board, %error, "a board cannot be rebuilt");
+                this.over(CloseCode::InternalError, ctx);
+            }
+        });
+    }
+
+    /// One step of a board, and what it makes necessary.
+    fn turn(&mut self, ctx: &mut Context<Self>, step: impl FnOnce(&mut Self)) {
+        if self.is_over {
+            return;
+        }
+        step(self);
+        if !self.leash.holds() || !self.hand_over(ctx) {
+            return self.over(CloseCode::GoingAway, ctx);
+        }
+        self.release(ctx);
+        if self.everybody.has_news() && !std::mem::replace(&mut self.is_telling, true) {
+            restart::later(ctx, PRESENCE, |this: &mut Self, ctx| {
+                this.is_telling = false;
+                this.turn(ctx, Self::tell_presence);
+            });
+        }
+        self.join(ctx);
+    }
+
+    /// Hands what was drawn to the journal. False: it cannot take it.
+    fn hand_over(&mut self, ctx: &mut Context<Self>) -> bool {
+        if self.unsent.is_empty() {
+            return true;
+        }
+        let updates = std::mem::take(&mut self.unsent);
+        let (key, term, board, after) = (self.key.clone(), self.term, self.board, self.sent);
+        let commit = BoardCommit { key, term, board, after, updates };
+        self.sent = commit.reaches();
+        self.env.journal.try_send(Draw { commit, reply: ctx.address().recipient() }).is_ok()
+    }
+
+    fn leave(&mut self, leaving: Leaving) {
+        self.queue.push_back((self.number(), leaving));
+    }
+
+    fn leave_to(&mut self, socket: SocketId, shown: Shown) {
+        if let Some(guest) = self.guests.get(&socket) {
+            let desk = guest.desk.clone();
+            self.leave(Leaving::To(desk, shown));
+        }
+    }
+
+    fn release(&mut self, ctx: &mut Context<Self>) {
+        let mut shown: BTreeMap<Desk, Vec<Shown>> = BTreeMap::new();
+        while self.queue.front().is_some_and(|(ready_at, _)| *ready_at <= self.durable) {
+            match self.queue.pop_front() {
+                Some((_, Leaving::All(message))) => {
+                    for desk in self.desks.keys() {
+                        shown.entry(desk.clone()).or_default().push(Shown::All(message.clone()));
+                    }
+                }
+                Some((_, Leaving::To(desk, item))) => shown.entry(desk).or_default().push(item),
+                // Whoever asked may have gone.
+                Some((_, Leaving::Reply(reply))) => drop(reply.send(Ok(()))),
+                Some((number, Leaving::Keep(snapshot, reply))) => self.keep(number, snapshot, reply, ctx),
+                None => break,
+            }
+        }
+        for (desk, items) in shown {
+            self.show(&desk, items);
+        }
+    }
+
+    fn show(&mut self, desk: &Desk, items: Vec<Shown>) {
+        let Some(number) = self.desks.get_mut(desk) else { return };
+        *number = number.saturating_add(1);
+        let show = Show { board: self.board, life: self.life, number: *number, items };
+        self.env.bus.show(desk, Arc::new(show));
+    }
+
+    fn tell_presence(&mut self) {
+        let news = self.everybody.news();
+        if news.is_empty() {
+            return;
+        }
+        let message = protocol::cursors(news.iter());
+        for desk in self.desks.keys().cloned().collect::<Vec<_>>() {
+            self.show(&desk, vec![Shown::Latest(message.clone())]);
+        }
+    }
+
+    /// Puts a state in the place of what is durable, where the log has grown long. It is made of what is kept,
+    /// elsewhere, while the board goes on.
+    fn join(&mut self, ctx: &mut Context<Self>) {
+        let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
+        let bounds = &self.env.whiteboards.bounds;
+        let is_worth_it = document.is_long() || document.is_full_for(bounds.update_bytes_max, bounds);
+        let upto = self.durable;
+        let log = document.log_upto(upto);
+        if !is_worth_it || at > Instant::now() || log.updates.is_empty() {
+            return;
+        }
+        self.joined_at = None;
+        let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
+        let joining = async move {
+            let (state, made) = document::join(log).await?;
+            env.store.compact_board(&key, term, board, upto, &state).await?;
+            Ok::<_, NotJoined>((state, made))
+        };
+        restart::spawn(ctx, joining, move |this: &mut Self, ctx, joined| {
+            this.joined_at = Instant::now().checked_add(JOIN_EVERY);
+            match (joined, &mut this.document) {
+                (Ok((state, made)), Some(document)) => document.begins_with(upto, state, made),
+                (Ok(_), None) => {}
+                (Err(NotJoined::Store(StoreError::Fenced)), _) => this.over(CloseCode::GoingAway, ctx),
+                (Err(error), _) => tracing::warn!(whiteboard = %this.board, %error, "a board's log stays long"),
+            }
+        });
+    }
+
+    fn keep(&mut self, number: u64, mut snapshot: BoardSnapshot, reply: Reply, ctx: &mut Context<Self>) {
+        let Some(document) = &self.document else { return };
+        let log = document.log_upto(number);
+        let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
+        let keeping = async move {
+            let (state, _) = document::join(log).await?;
+            snapshot.bytes = u64::try_from(state.len()).unwrap_or(u64::MAX);
+            env.store.keep_board(&key, term, board, &snapshot, &state, SNAPSHOTS_MAX).await?;
+            Ok::<_, NotJoined>(())
+        };
+        restart::spawn(ctx, keeping, move |_: &mut Self, _, kept: Result<(), NotJoined>| {
+            let _ = reply.send(kept.map_err(|error| refused(&error)));
+        });
+    }
+
+    /// Everybody comes again, and whoever made this board makes it again then.
+    fn over(&mut self, code: CloseCode, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        let mut closings: BTreeMap<Desk, Vec<Shown>> = BTreeMap::new();
+        for (socket, guest) in std::mem::take(&mut self.guests) {
+            closings.entry(guest.desk).or_default().push(Shown::Close { socket, code });
+        }
+        for (desk, items) in closings {
+            self.show(&desk, items);
+        }
+        ctx.stop();
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        let silent: Vec<HubId> =
+            self.heard.iter().filter(|(_, at)| now.duration_since(**at) >= HUB_SILENT).map(|(hub, _)| *hub).collect();
+        let gone: Vec<SocketId> = self.guests_where(|guest| silent.contains(&guest.desk.hub));
+        gone.into_iter().for_each(|socket| self.gone(socket));
+        self.everybody.tidy(self.env.clock.now());
+        if !self.guests.is_empty() {
+            self.left_at = now;
+        } else if now.duration_since(self.left_at) >= self.env.timing.passivate
+            && self.queue.is_empty()
+            && self.joined_at.is_some()
+        {
+            return self.over(CloseCode::GoingAway, ctx);
+        }
+        let idle: Vec<Desk> = self.desks.keys().cloned().collect();
+        for desk in idle {
+            if self.guests.values().any(|guest| guest.desk == desk) {
+                self.show(&desk, Vec::new());
+            } else {
+                self.desks.remove(&desk);
+                self.heard.remove(&desk.hub);
+            }
+        }
+    }
+
+    fn guests_where(&self, is: impl Fn(&Guest) -> bool) -> Vec<SocketId> {
+        self.guests.iter().filter(|(_, guest)| is(guest)).map(|(socket, _)| *socket).collect()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NotJoined {
+    #[error(transparent)]
+    Document(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn refused(error: &NotJoined) -> Refused {
+    tracing::warn!(%error, "a state of a board was not kept or restored");
+    match error {
+        NotJoined::Store(StoreError::NotFound) => Rejection::not_found("no such whiteboard").into(),
+        NotJoined::Store(StoreError::Fenced) => Refused::Elsewhere,
+        _ => Rejection::unavailable("the database is out of reach").into(),
+    }
+}
+
+impl Actor for BoardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.env.whiteboards.add(self.board, ctx.address());
+        restart::spawn(ctx, self.leash.clone().end(), |this: &mut Self, ctx, ()| this.over(CloseCode::GoingAway, ctx));
+        ctx.run_interval(TICK, |this, ctx| {
+            restart::guarded(this, ctx, |this, ctx| {
+                this.tick(ctx);
+                this.turn(ctx, |_| {});
+            });
+        });
+        self.load(ctx);
+    }
+}
+
+impl Restart for BoardActor {
+    const NAME: &'static str = "whiteboard";
+
+    /// What it held cannot be trusted. The log is what it was, and the next who comes has it made again.
+    fn crashed(&mut self, ctx: &mut Self::Context, _why: String) {
+        self.document = None;
+        self.over(CloseCode::InternalError, ctx);
+    }
+}
+
+impl Handler<Told> for BoardActor {
+    type Result = ();
+
+    fn handle(&mut self, Told(word): Told, ctx: &mut Self::Context) {
+        restart::guarded(self, ctx, |this, ctx| match word {
+            FromMeeting::Deleted => this.over(CloseCode::Denied, ctx),
+            FromMeeting::Visit(visit, right) => this.turn(ctx, |this| this.visit(visit, right)),
+            FromMeeting::Right(session, right) => this.turn(ctx, |this| this.may(session, right)),
+        });
+    }
+}
+
+impl Handler<Committed> for BoardActor {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        restart::guarded(self, ctx, |this, ctx| match committed.outcome {
+            Ok(number) => this.turn(ctx, |this| this.durable = this.durable.max(number.0)),
+            Err(failure) => {
+                tracing::warn!(whiteboard = %this.board, ?failure, "a board is read again");
+                this.over(CloseCode::GoingAway, ctx);
+            }
+        });
+    }
+}
+
+impl Handler<Ask> for BoardActor {
+    type Result = ResponseFuture<Result<(), Refused>>;
+
+    fn handle(&mut self, Ask(ask): Ask, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        restart::guarded(self, ctx, |this, ctx| this.asked(ask, reply, ctx));
+        // What is dropped unanswered is asked again where the board is then.
+        Box::pin(async move { answer.await.unwrap_or(Err(Refused::Elsewhere)) })
+    }
+}

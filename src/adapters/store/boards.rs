@@ -1,0 +1,484 @@
+//! Whiteboards' logs, the same SQL in both databases. A board's head row is its lock: whoever changes what
+//! stands for the beginning of a log, or copies a log, holds it. Locks are taken in one order, that of the
+//! tables here: the meeting's head, the board's head, updates and snapshots, and states at the very end, by
+//! their ids. So nobody waits in a circle, and of two that let go of one state the second sees what the
+//! first has done. Large states are written before any lock is taken: nobody draws behind them.
+
+use super::postgres::PostgresStore;
+use super::sqlite::SqliteStore;
+use super::{to_i64, to_u64, unavailable};
+use bytes::Bytes;
+use convoke_actors::ports::{BoardChange, BoardCommit, BoardLog, BoardSnapshot, Commit, MeetingKey, StoreError};
+use convoke_domain::{TenantId, Term, WhiteboardId};
+use sqlx::{Postgres, Sqlite, Transaction, query, query_as, query_scalar};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Updates of one statement.
+pub(super) const ROWS: usize = 512;
+/// Bytes of updates in one statement, unless a single one has more: a statement holds a copy of them, and is
+/// to end long before the database's limit.
+pub(super) const BYTES: usize = 8 << 20;
+
+/// An update to be written. One without data stands for a commit without updates.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub commit: &'a BoardCommit,
+    pub number: i64,
+    pub data: Option<&'a [u8]>,
+}
+
+pub(super) fn rows_of(boards: &[BoardCommit]) -> Vec<Row<'_>> {
+    let mut rows = Vec::with_capacity(boards.iter().map(|commit| commit.updates.len()).sum());
+    for commit in boards {
+        if commit.updates.is_empty() {
+            rows.push(Row { commit, number: to_i64(commit.after), data: None });
+        }
+        let numbers = commit.after.saturating_add(1)..;
+        let numbered = numbers.zip(&commit.updates);
+        rows.extend(numbered.map(|(number, data)| Row { commit, number: to_i64(number), data: Some(data) }));
+    }
+    rows
+}
+
+/// These rows in pieces, each for one statement.
+pub(super) fn pieces<'a, 'b>(rows: &'b [Row<'a>]) -> Vec<&'b [Row<'a>]> {
+    let mut pieces = Vec::new();
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let mut bytes = 0_usize;
+        let fits = |row: &&Row<'_>| {
+            bytes = bytes.saturating_add(row.data.map_or(0, <[u8]>::len));
+            bytes <= BYTES
+        };
+        let count = rest.iter().take(ROWS).take_while(fits).count().max(1);
+        let (piece, more) = rest.split_at(count);
+        pieces.push(piece);
+        rest = more;
+    }
+    pieces
+}
+
+/// A board's head row: the number of the last update, and up to which the state, if there is one, stands for
+/// the updates.
+type HeadRow = (i64, i64, Option<Uuid>);
+
+/// States that lost a reference, each to go if it was the last.
+type Loose = BTreeSet<(TenantId, Uuid)>;
+
+fn log_of(head: HeadRow, state: Option<Vec<u8>>, tail: Vec<(i64, Vec<u8>)>) -> Result<BoardLog, StoreError> {
+    let (number, upto, _) = head;
+    let is_next = |(expected, (number, _)): (i64, &(i64, Vec<u8>))| expected == *number;
+    let has_no_gap = (upto.saturating_add(1)..).zip(&tail).all(is_next);
+    let state = state.map(|state| (to_u64(upto), Bytes::from(state)));
+    let has_begin = state.is_some() == (upto > 0);
+    let log = BoardLog { state, updates: tail.into_iter().map(|(_, data)| Bytes::from(data)).collect() };
+    if has_no_gap && has_begin && log.head() == to_u64(number) {
+        Ok(log)
+    } else {
+        Err(StoreError::Corrupt(format!("the log of a whiteboard has a gap before its update {number}")))
+    }
+}
+
+macro_rules! board_store {
+    ($store:ty, $database:ty, reading: $reading:literal, key: $key:literal, share: $share:literal, hold: $hold:literal,
+        lock: $lock:literal) => {
+        impl $store {
+            pub(super) async fn read_board(
+                &self,
+                key: &MeetingKey,
+                board: WhiteboardId,
+            ) -> Result<BoardLog, StoreError> {
+                let mut transaction = self.read.begin_with($reading).await.map_err(unavailable)?;
+                let head = Self::board_head(&mut transaction, HEAD, key, board).await?;
+                let (_, upto, state) = head;
+                let state: Option<Vec<u8>> = match state {
+                    Some(state) => query_scalar("SELECT data FROM whiteboard_states WHERE tenant = $1 AND state = $2")
+                        .bind(&key.tenant.0)
+                        .bind(state)
+                        .fetch_optional(&mut *transaction)
+                        .await
+                        .map_err(unavailable)?,
+                    None => None,
+                };
+                let tail: Vec<(i64, Vec<u8>)> = query_as(
+                    "SELECT number, data FROM whiteboard_updates \
+                     WHERE tenant = $1 AND whiteboard = $2 AND number > $3 ORDER BY number",
+                )
+                .bind(&key.tenant.0)
+                .bind(board.0)
+                .bind(upto)
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+                transaction.commit().await.map_err(unavailable)?;
+                log_of(head, state, tail)
+            }
+
+            async fn board_head(
+                transaction: &mut Transaction<'static, $database>,
+                sql: &'static str,
+                key: &MeetingKey,
+                board: WhiteboardId,
+            ) -> Result<HeadRow, StoreError> {
+                query_as(sql)
+                    .bind(&key.tenant.0)
+                    .bind(key.meeting.0)
+                    .bind(board.0)
+                    .fetch_optional(&mut **transaction)
+                    .await
+                    .map_err(unavailable)?
+                    .ok_or(StoreError::NotFound)
+            }
+
+            async fn check_term(
+                transaction: &mut Transaction<'static, $database>,
+                sql: &'static str,
+                key: &MeetingKey,
+                term: Term,
+            ) -> Result<(), StoreError> {
+                let held: Option<i64> = query_scalar(sql)
+                    .bind(&key.tenant.0)
+                    .bind(key.meeting.0)
+                    .bind(to_i64(term.0))
+                    .fetch_optional(&mut **transaction)
+                    .await
+                    .map_err(unavailable)?;
+                held.map(drop).ok_or(StoreError::Fenced)
+            }
+
+            async fn insert_state(
+                transaction: &mut Transaction<'static, $database>,
+                key: &MeetingKey,
+                data: &[u8],
+            ) -> Result<Uuid, StoreError> {
+                let state = Uuid::now_v7();
+                query("INSERT INTO whiteboard_states (tenant, state, data) VALUES ($1, $2, $3)")
+                    .bind(&key.tenant.0)
+                    .bind(state)
+                    .bind(data)
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(unavailable)?;
+                Ok(state)
+            }
+
+            /// The locks stay until the end, so that who has waited for one counts, in a statement of its own,
+            /// without what the others have let go.
+            async fn drop_loose(
+                transaction: &mut Transaction<'static, $database>,
+                loose: Loose,
+            ) -> Result<(), StoreError> {
+                for (tenant, state) in loose {
+                    if !$lock.is_empty() {
+                        query(concat!("SELECT 1 FROM whiteboard_states WHERE tenant = $1 AND state = $2", $lock))
+                            .bind(&tenant.0)
+                            .bind(state)
+                            .execute(&mut **transaction)
+                            .await
+                            .map_err(unavailable)?;
+                    }
+                    query(
+                        "DELETE FROM whiteboard_states WHERE tenant = $1 AND state = $2 \
+                         AND NOT EXISTS (SELECT 1 FROM whiteboard_heads WHERE tenant = $1 AND state = $2) \
+                         AND NOT EXISTS (SELECT 1 FROM whiteboard_snapshots WHERE tenant = $1 AND state = $2)",
+                    )
+                    .bind(&tenant.0)
+                    .bind(state)
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(unavailable)?;
+                }
+                Ok(())
+            }
+
+            /// What the events of these commits mean for boards. It comes after what is drawn in the same
+            /// transaction: a copy has all that was drawn before it was asked for.
+            pub(super) async fn change_boards(
+                transaction: &mut Transaction<'static, $database>,
+                commits: &[Commit],
+            ) -> Result<(), StoreError> {
+                let mut loose = Loose::new();
+                for commit in commits {
+                    for change in &commit.boards {
+                        match *change {
+                            BoardChange::Create { board, copy_of } => {
+                                Self::create_board(transaction, &commit.key, board, copy_of).await?;
+                            }
+                            BoardChange::Delete { board } => {
+                                Self::delete_board(transaction, &commit.key, board, &mut loose).await?;
+                            }
+                        }
+                    }
+                }
+                Self::drop_loose(transaction, loose).await
+            }
+
+            async fn create_board(
+                transaction: &mut Transaction<'static, $database>,
+                key: &MeetingKey,
+                board: WhiteboardId,
+                copy_of: Option<WhiteboardId>,
+            ) -> Result<(), StoreError> {
+                if let Some(source) = copy_of {
+                    // The source's head stays locked: what its log begins with is not changed before the
+                    // rest is copied.
+                    let copied = query(concat!(
+                        "INSERT INTO whiteboard_heads (tenant, whiteboard, meeting, number, state, state_number) ",
+                        "SELECT tenant, $4, meeting, number, state, state_number FROM whiteboard_heads ",
+                        "WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3",
+                        $share
+                    ))
+                    .bind(&key.tenant.0)
+                    .bind(key.meeting.0)
+                    .bind(source.0)
+                    .bind(board.0)
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(unavailable)?;
+                    if copied.rows_affected() > 0 {
+                        query(
+                            "INSERT INTO whiteboard_updates (tenant, whiteboard, number, data) \
+                             SELECT tenant, $3, number, data FROM whiteboard_updates \
+                             WHERE tenant = $1 AND whiteboard = $2",
+                        )
+                        .bind(&key.tenant.0)
+                        .bind(source.0)
+                        .bind(board.0)
+                        .execute(&mut **transaction)
+                        .await
+                        .map_err(unavailable)?;
+                        return Ok(());
+                    }
+                }
+                query(
+                    "INSERT INTO whiteboard_heads (tenant, whiteboard, meeting, number, state, state_number) \
+                     VALUES ($1, $2, $3, 0, NULL, 0)",
+                )
+                .bind(&key.tenant.0)
+                .bind(board.0)
+                .bind(key.meeting.0)
+                .execute(&mut **transaction)
+                .await
+                .map_err(unavailable)?;
+                Ok(())
+            }
+
+            async fn delete_board(
+                transaction: &mut Transaction<'static, $database>,
+                key: &MeetingKey,
+                board: WhiteboardId,
+                loose: &mut Loose,
+            ) -> Result<(), StoreError> {
+                let deleted: Option<Option<Uuid>> = query_scalar(
+                    "DELETE FROM whiteboard_heads WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3 \
+                     RETURNING state",
+                )
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .bind(board.0)
+                .fetch_optional(&mut **transaction)
+                .await
+                .map_err(unavailable)?;
+                let Some(state) = deleted else { return Ok(()) };
+                query("DELETE FROM whiteboard_updates WHERE tenant = $1 AND whiteboard = $2")
+                    .bind(&key.tenant.0)
+                    .bind(board.0)
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(unavailable)?;
+                let kept: Vec<Uuid> = query_scalar(
+                    "DELETE FROM whiteboard_snapshots WHERE tenant = $1 AND whiteboard = $2 RETURNING state",
+                )
+                .bind(&key.tenant.0)
+                .bind(board.0)
+                .fetch_all(&mut **transaction)
+                .await
+                .map_err(unavailable)?;
+                loose.extend(state.into_iter().chain(kept).map(|state| (key.tenant.clone(), state)));
+                Ok(())
+            }
+
+            pub(super) async fn put_state(
+                &self,
+                key: &MeetingKey,
+                term: Term,
+                board: WhiteboardId,
+                upto: u64,
+                data: &[u8],
+            ) -> Result<(), StoreError> {
+                let upto = to_i64(upto);
+                let mut transaction = self.begin().await?;
+                Self::check_term(&mut transaction, TERM, key, term).await?;
+                let (_, begin, _) = Self::board_head(&mut transaction, HEAD, key, board).await?;
+                if begin >= upto {
+                    return Ok(());
+                }
+                let state = Self::insert_state(&mut transaction, key, data).await?;
+                Self::check_term(&mut transaction, concat_term!($key), key, term).await?;
+                let (number, begin, former) =
+                    Self::board_head(&mut transaction, concat_head!($hold), key, board).await?;
+                if begin >= upto {
+                    return Ok(());
+                }
+                if number < upto {
+                    // The state holds what was never written: whoever made it knows another log.
+                    return Err(StoreError::Fenced);
+                }
+                query(
+                    "UPDATE whiteboard_heads SET state = $4, state_number = $5 \
+                     WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3",
+                )
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .bind(board.0)
+                .bind(state)
+                .bind(upto)
+                .execute(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+                query("DELETE FROM whiteboard_updates WHERE tenant = $1 AND whiteboard = $2 AND number <= $3")
+                    .bind(&key.tenant.0)
+                    .bind(board.0)
+                    .bind(upto)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(unavailable)?;
+                let loose = former.into_iter().map(|state| (key.tenant.clone(), state)).collect();
+                Self::drop_loose(&mut transaction, loose).await?;
+                transaction.commit().await.map_err(unavailable)
+            }
+
+            pub(super) async fn keep_state(
+                &self,
+                key: &MeetingKey,
+                term: Term,
+                board: WhiteboardId,
+                snapshot: &BoardSnapshot,
+                data: &[u8],
+                most: u32,
+            ) -> Result<(), StoreError> {
+                let mut transaction = self.begin().await?;
+                Self::check_term(&mut transaction, TERM, key, term).await?;
+                Self::board_head(&mut transaction, HEAD, key, board).await?;
+                let state = Self::insert_state(&mut transaction, key, data).await?;
+                Self::check_term(&mut transaction, concat_term!($key), key, term).await?;
+                // The board is not deleted meanwhile; drawing goes on.
+                Self::board_head(&mut transaction, concat_head!($key), key, board).await?;
+                let inserted = query(
+                    "INSERT INTO whiteboard_snapshots (tenant, whiteboard, snapshot, name, at, state, bytes) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                )
+                .bind(&key.tenant.0)
+                .bind(board.0)
+                .bind(snapshot.id)
+                .bind(&snapshot.name)
+                .bind(to_i64(snapshot.at))
+                .bind(state)
+                .bind(to_i64(snapshot.bytes))
+                .execute(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+                if inserted.rows_affected() == 0 {
+                    // It is kept already: the answer to the first try was lost.
+                    return Ok(());
+                }
+                let kept: Vec<(Uuid, Uuid)> = query_as(
+                    "SELECT snapshot, state FROM whiteboard_snapshots WHERE tenant = $1 AND whiteboard = $2 \
+                     ORDER BY at DESC, snapshot DESC",
+                )
+                .bind(&key.tenant.0)
+                .bind(board.0)
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+                let mut loose = Loose::new();
+                for (snapshot, state) in kept.into_iter().skip(usize::try_from(most).unwrap_or(usize::MAX)) {
+                    query(
+                        "DELETE FROM whiteboard_snapshots WHERE tenant = $1 AND whiteboard = $2 AND snapshot = $3",
+                    )
+                    .bind(&key.tenant.0)
+                    .bind(board.0)
+                    .bind(snapshot)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(unavailable)?;
+                    loose.insert((key.tenant.clone(), state));
+                }
+                Self::drop_loose(&mut transaction, loose).await?;
+                transaction.commit().await.map_err(unavailable)
+            }
+
+            pub(super) async fn snapshots_of_board(
+                &self,
+                key: &MeetingKey,
+                board: WhiteboardId,
+            ) -> Result<Vec<BoardSnapshot>, StoreError> {
+                let rows: Vec<(Uuid, String, i64, i64)> = query_as(
+                    "SELECT s.snapshot, s.name, s.at, s.bytes FROM whiteboard_snapshots s JOIN whiteboard_heads h \
+                     ON h.tenant = s.tenant AND h.whiteboard = s.whiteboard \
+                     WHERE h.tenant = $1 AND h.meeting = $2 AND h.whiteboard = $3 ORDER BY s.at DESC, s.snapshot DESC",
+                )
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .bind(board.0)
+                .fetch_all(&self.read)
+                .await
+                .map_err(unavailable)?;
+                let snapshot = |(id, name, at, bytes)| BoardSnapshot { id, name, at: to_u64(at), bytes: to_u64(bytes) };
+                Ok(rows.into_iter().map(snapshot).collect())
+            }
+
+            pub(super) async fn snapshot_of_board(
+                &self,
+                key: &MeetingKey,
+                board: WhiteboardId,
+                snapshot: Uuid,
+            ) -> Result<Option<Vec<u8>>, StoreError> {
+                query_scalar(
+                    "SELECT d.data FROM whiteboard_heads h \
+                     JOIN whiteboard_snapshots s ON s.tenant = h.tenant AND s.whiteboard = h.whiteboard \
+                     JOIN whiteboard_states d ON d.tenant = s.tenant AND d.state = s.state \
+                     WHERE h.tenant = $1 AND h.meeting = $2 AND h.whiteboard = $3 AND s.snapshot = $4",
+                )
+                .bind(&key.tenant.0)
+                .bind(key.meeting.0)
+                .bind(board.0)
+                .bind(snapshot)
+                .fetch_optional(&self.read)
+                .await
+                .map_err(unavailable)
+            }
+        }
+    };
+}
+
+macro_rules! concat_term {
+    ($lock:literal) => {
+        concat!("SELECT term FROM meeting_heads WHERE tenant = $1 AND meeting = $2 AND term = $3", $lock)
+    };
+}
+
+macro_rules! concat_head {
+    ($lock:literal) => {
+        concat!(
+            "SELECT number, state_number, state FROM whiteboard_heads ",
+            "WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3",
+            $lock
+        )
+    };
+}
+
+const TERM: &str = concat_term!("");
+const HEAD: &str = concat_head!("");
+
+board_store!(SqliteStore, Sqlite, reading: "BEGIN", key: "", share: "", hold: "", lock: "");
+board_store!(
+    PostgresStore,
+    Postgres,
+    reading: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    key: " FOR KEY SHARE",
+    share: " FOR SHARE",
+    hold: " FOR NO KEY UPDATE",
+    lock: " FOR UPDATE"
+);
