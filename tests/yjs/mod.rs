@@ -27,7 +27,9 @@ impl Yjs {
     /// Connects at once. `url` is of the board, as `whiteboard.open` tells it. None, said aloud: there is no Yjs.
     pub fn start(url: &str, token: &str, name: &str) -> Option<Self> {
         let Ok(folder) = std::env::var("CONVOKE_TEST_YJS") else {
-            println!("SKIPPED: there is no Yjs: CONVOKE_TEST_YJS is not set; `cargo xtask test` brings it where it can");
+            println!(
+                "SKIPPED: there is no Yjs: CONVOKE_TEST_YJS is not set; `cargo xtask test` brings it where it can"
+            );
             return None;
         };
         let (server, board) = url.rsplit_once('/').unwrap();
