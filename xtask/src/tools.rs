@@ -91,7 +91,7 @@ fn has_sdk(python: &Path) -> bool {
 
 /// The folder with Yjs's packages; they are installed again when other versions are named.
 fn yjs() -> Result<PathBuf, Failure> {
-    if !node().is_some_and(|major| major >= NODE_MAJOR) {
+    if node().is_none_or(|major| major < NODE_MAJOR) {
         return Err(format!("there is no Node {NODE_MAJOR} or later").into());
     }
     let folder = folder()?.join("yjs");
