@@ -109,11 +109,14 @@ pub async fn run(arguments: Arguments) -> Result<bool, Failure> {
         people.push((usize::from(at), Person::start(options, door, phase.clone())?));
     }
     // Nobody draws before everybody is there: what they would be shown at first is no delivery.
-    let mut violations = settle(&people, boards.len()).await?;
+    let absent = settle(&people, boards.len()).await?;
+    if !absent.is_empty() {
+        return Err(format!("not everybody could come in: {}", absent.join("; ")).into());
+    }
     phases.send_replace(Phase::Draw);
     let (kills, cpu) = place.rest_of(arguments.duration, arguments.kill).await?;
     phases.send_replace(Phase::Settle);
-    violations.extend(settle(&people, boards.len()).await?);
+    let mut violations = settle(&people, boards.len()).await?;
     for (at, board) in boards.iter().enumerate() {
         violations.extend(look_anew(&mut place, board, at, &people).await?);
     }
