@@ -36,6 +36,7 @@ use convoke_actors::node::Node;
 use convoke_actors::ports::{Bus, Clock, MediaError, StoreError};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor};
 use convoke_actors::whiteboard::Whiteboards;
+use convoke_actors::whiteboard::deep::Place;
 use convoke_actors::whiteboard::hub::{BoardHub, CloseBoards};
 use convoke_domain::CloseCode;
 use futures_util::future::join_all;
@@ -180,7 +181,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         limits: Arc::new(config.limits()),
         life: Arc::clone(&life),
         timing,
-        whiteboards: Whiteboards::new(config.whiteboard_bounds()),
+        whiteboards: Whiteboards::new(config.whiteboard_bounds(), Place::Aside),
     };
     let meetings = Meetings::new(env, &arbiters);
     let _supervisor = Supervisor::start_here(meetings.clone());

@@ -40,7 +40,14 @@ fn a_late_hello_does_not_drive_out_the_socket_that_came_after_it() {
         let session = common::session_of(&ann.answer(0).await);
         let participant = serde_json::from_value(ann.id()).unwrap();
         let how = How::Resume { participant, cursor: Seq(1) };
-        let late = Attach { socket: SocketId(Uuid::now_v7()), hub: world.hub.id(), session, asked_at, how };
+        let late = Attach {
+            socket: SocketId(Uuid::now_v7()),
+            hub: world.hub.id(),
+            session,
+            asked_at,
+            base: String::new(),
+            how,
+        };
         world.meetings.send(&world.key, ToMeeting::Attach(late)).await.unwrap();
         let id = ann.post("still here").await;
         assert_eq!(ann.answer(id).await["ok"], true);

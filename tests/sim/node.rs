@@ -17,7 +17,9 @@ use convoke_actors::outlet::{Bounds, Outlet};
 use convoke_actors::ports::*;
 use convoke_actors::session::{Hangup, Incoming, Pace, SessionActor};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor, Timing};
-use convoke_domain::{CloseCode, Limits, Millis, TenantId, Term, UserId};
+use convoke_actors::whiteboard::deep::Place;
+use convoke_actors::whiteboard::{Whiteboards, document};
+use convoke_domain::{CloseCode, Limits, Millis, TenantId, Term, UserId, WhiteboardId};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -210,6 +212,7 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
         limits: Arc::new(Limits::default()),
         life: Arc::clone(&life),
         timing,
+        whiteboards: Whiteboards::new(document::Bounds::default(), Place::Here),
     };
     let meetings = Meetings::new(env, &[]);
     let _supervisor = Supervisor::start_here(meetings.clone());
@@ -236,6 +239,7 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
     meetings.stop().await;
     let _ = hub_address.send(CloseSockets { meeting: None, code: CloseCode::GoingAway }).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
+    life.end();
     let _ = convoke_actors::ports::Store::retire(&*store, &life.get()).await;
 }
 
@@ -314,6 +318,13 @@ impl convoke_actors::ports::Doors for Doors {
     fn resume_token(&self, ticket: &Ticket) -> String {
         json!({ "meeting": ticket.key.meeting, "session": ticket.session, "participant": ticket.participant })
             .to_string()
+    }
+    fn board_ticket(&self, token: &str) -> Option<(Ticket, WhiteboardId)> {
+        let (board, rest) = token.split_once(' ')?;
+        Some((self.ticket(rest)?, board.parse().ok()?))
+    }
+    fn board_token(&self, ticket: &Ticket, board: WhiteboardId) -> String {
+        format!("{board} {}", self.resume_token(ticket))
     }
 }
 

@@ -27,8 +27,21 @@ fn thread() -> std::thread::Builder {
     std::thread::Builder::new().name("board".to_owned()).stack_size(STACK)
 }
 
-/// Does it on a thread of its own, and waits for it without holding this one up.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
+/// Where long work is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// On a thread of its own, which holds nobody up.
+    #[default]
+    Aside,
+    /// At once: where time is simulated, nothing may depend on how long it takes.
+    Here,
+}
+
+/// Does long work, and waits for it without holding this thread up.
+pub async fn run<T: Send + 'static>(place: Place, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
+    if place == Place::Here {
+        return here(true, work);
+    }
     let _room = ROOM.acquire().await.map_err(|error| Broken(error.to_string()))?;
     let (sender, receiver) = oneshot::channel();
     let begun = thread().spawn(move || {

@@ -2,8 +2,8 @@
 //! Whoever comes anew is given the log's state and the updates behind it, as they stand; the document is
 //! asked only by those who were there before.
 
-use super::deep::{self, Broken};
-use super::inspect::{Made, Unfit, inspect};
+use super::deep::{self, Broken, Place};
+use super::inspect::{Clocks, Looked, Made, Unfit, inspect};
 use super::protocol;
 use crate::ports::BoardLog;
 use bytes::Bytes;
@@ -80,50 +80,53 @@ pub struct Document {
     tail: VecDeque<Bytes>,
     tail_bytes: usize,
     made: Made,
+    clocks: Clocks,
 }
 
-fn apply(doc: &Doc, updates: impl Iterator<Item = Bytes>) -> Result<Made, Refusal> {
-    let mut made = Made::default();
+fn apply(doc: &Doc, updates: impl Iterator<Item = Bytes>) -> Result<(Made, Clocks), Refusal> {
+    let (mut made, mut clocks) = (Made::default(), Clocks::default());
     let mut txn = doc.transact_mut();
     for update in updates {
-        made = made.and(inspect(&update)?);
+        let looked = inspect(&update)?;
+        made = made.and(looked.made);
+        clocks.take(&looked);
         let update = Update::decode_v1(&update).map_err(Unfit::from)?;
         txn.apply_update(update).map_err(|_| Unfit::Malformed)?;
     }
-    Ok(made)
+    Ok((made, clocks))
 }
 
-fn doc_of(log: &BoardLog) -> Result<(Doc, Made), Refusal> {
+fn doc_of(log: &BoardLog) -> Result<(Doc, (Made, Clocks)), Refusal> {
     let doc = Doc::new();
     let base = log.state.iter().map(|(_, state)| state.clone());
-    let made = apply(&doc, base.chain(log.updates.iter().cloned()))?;
-    Ok((doc, made))
+    let of = apply(&doc, base.chain(log.updates.iter().cloned()))?;
+    Ok((doc, of))
 }
 
 /// One state that stands for all of a log; and what it is made of.
 fn joined(log: &BoardLog) -> Result<(Bytes, Made), Refusal> {
     let (doc, _) = doc_of(log)?;
     let state = Bytes::from(doc.transact().encode_state_as_update_v1(&StateVector::default()));
-    let made = inspect(&state)?;
+    let made = inspect(&state)?.made;
     Ok((state, made))
 }
 
 /// As [`joined`], where it holds nobody up.
-pub async fn join(log: BoardLog) -> Result<(Bytes, Made), Refusal> {
-    deep::run(move || joined(&log)).await?
+pub async fn join(log: BoardLog, place: Place) -> Result<(Bytes, Made), Refusal> {
+    deep::run(place, move || joined(&log)).await?
 }
 
 impl Document {
     /// Reads a board, where it holds nobody up.
-    pub async fn load(log: BoardLog) -> Result<Self, Refusal> {
-        deep::run(move || Self::of(log)).await?
+    pub async fn load(log: BoardLog, place: Place) -> Result<Self, Refusal> {
+        deep::run(place, move || Self::of(log)).await?
     }
 
     fn of(log: BoardLog) -> Result<Self, Refusal> {
-        let (doc, made) = doc_of(&log)?;
+        let (doc, (made, clocks)) = doc_of(&log)?;
         let tail: VecDeque<Bytes> = log.updates.iter().map(|update| protocol::update(update)).collect();
         let tail_bytes = tail.iter().map(Bytes::len).sum();
-        Ok(Self { doc, base: log.state, tail, tail_bytes, made })
+        Ok(Self { doc, base: log.state, tail, tail_bytes, made, clocks })
     }
 
     /// The number of the last update.
@@ -164,7 +167,11 @@ impl Document {
         self.tail.drain(..over);
         self.tail_bytes = self.tail.iter().map(Bytes::len).sum();
         // What is counted of the updates behind it is more than it will be when they are joined.
-        self.made = self.tail.iter().filter_map(|update| inspect(&part_of(update)).ok()).fold(made, Made::and);
+        self.made = self
+            .tail
+            .iter()
+            .filter_map(|update| inspect(&part_of(update)).ok())
+            .fold(made, |made, looked| made.and(looked.made));
         self.base = Some((upto, state));
     }
 
@@ -174,11 +181,14 @@ impl Document {
     }
 
     /// Takes an update. What is new by it gets the next number.
-    pub fn take(&mut self, update: &Bytes, made: Made, bounds: &Bounds) -> Result<Taken, Refusal> {
+    pub fn take(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
+        if !self.clocks.allow(looked) {
+            return Ok(Taken { update: None, lacks: true });
+        }
         if self.is_full_for(update.len(), bounds) {
             return Err(Refusal::Full(format!("{} bytes", bounds.board_bytes_max)));
         }
-        let all = self.made.and(made);
+        let all = self.made.and(looked.made);
         if all.items.saturating_add(all.deletions) > bounds.items_max {
             return Err(Refusal::Full(format!("{} items", bounds.items_max)));
         }
@@ -192,20 +202,15 @@ impl Document {
             // Refused halfway, it may have left something of itself.
             txn.apply_update(decoded).map_err(|error| Broken(error.to_string()))?;
             // What waits for something else would be in memory only, and for as long as anybody likes.
-            let lacks = txn.has_missing_updates();
-            if lacks {
-                txn.prune_pending();
+            if txn.has_missing_updates() {
+                return Err(Broken("an update was not taken whole".to_owned()).into());
             }
-            let new = match (txn.has_changes(), lacks) {
-                (false, _) => None,
-                (true, false) => Some(update.clone()),
-                (true, true) => Some(Bytes::from(txn.encode_update_v1())),
-            };
-            Ok(Taken { update: new, lacks })
+            Ok(Taken { update: txn.has_changes().then(|| update.clone()), lacks: false })
         });
         let taken = taken??;
         if let Some(new) = &taken.update {
             self.made = all;
+            self.clocks.take(looked);
             self.push(new);
         }
         Ok(taken)
@@ -258,7 +263,6 @@ impl Document {
 
     /// Draws what a state shows, in the place of what is here. None: it is the same.
     pub fn restore(&mut self, state: &Bytes) -> Result<Option<Bytes>, Refusal> {
-        let made = inspect(state)?;
         let doc = &self.doc;
         let restored = deep::here(true, || -> Result<Option<Bytes>, Unfit> {
             let before = Doc::new();
@@ -277,7 +281,9 @@ impl Document {
             Ok(txn.has_changes().then(|| Bytes::from(txn.encode_update_v1())))
         })??;
         if let Some(update) = &restored {
-            self.made = self.made.and(made);
+            let looked = inspect(update)?;
+            self.made = self.made.and(looked.made);
+            self.clocks.take(&looked);
             self.push(update);
         }
         Ok(restored)
@@ -298,7 +304,7 @@ fn values(txn: &impl ReadTxn, root: &str) -> BTreeMap<String, Any> {
 
 /// What a log shows: its elements, and the pictures in them, by their ids. Where it holds nobody up.
 pub async fn shown(log: BoardLog) -> Result<Shown, Refusal> {
-    deep::run(move || {
+    deep::run(Place::Aside, move || {
         let (doc, _) = doc_of(&log)?;
         let txn = doc.transact();
         let json = |root| {

@@ -148,7 +148,7 @@ impl BoardHub {
         let is_next = match board.heard {
             // Only whoever has come since is shown anything by a life that is new here.
             Some((life, number)) if life == show.life => show.number == number.saturating_add(1),
-            _ => !board.sockets.values().any(|socket| socket.has_come),
+            _ => !board.sockets.values().any(|socket| socket.has_come && socket.outlet.closed().is_none()),
         };
         if !is_next {
             metrics::counter!("convoke_whiteboard_gaps_total").increment(1);

@@ -2,6 +2,7 @@
 //! follows nested values as deep as they go; here every length is held against what is really there, and depth
 //! has an end. So a few bytes cannot ask for gigabytes, and no update reaches the end of a stack.
 
+use std::collections::{BTreeMap, HashMap};
 use yrs::encoding::read::{Cursor, Read};
 
 /// How deep a value (an object in a list in an object…) may be nested.
@@ -65,31 +66,75 @@ impl Made {
     }
 }
 
+/// What an update is made of, what it brings of each client's clock, and what it builds on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    pub made: Made,
+    /// From a clock up to another, by client.
+    brings: BTreeMap<u64, (u32, u32)>,
+    /// The clock that a client must have got to.
+    needs: BTreeMap<u64, u32>,
+    /// Something is left out within what it brings.
+    has_gaps: bool,
+}
+
+/// How far each client's clock is known, without a gap.
+#[derive(Debug, Default)]
+pub struct Clocks(HashMap<u64, u32>);
+
+impl Clocks {
+    fn of(&self, client: u64) -> u32 {
+        self.0.get(&client).copied().unwrap_or(0)
+    }
+
+    /// Whether all that an update builds on is known, or comes with it. What is not would be held back by some,
+    /// and by others not: it is not taken by anybody.
+    pub fn allow(&self, looked: &Looked) -> bool {
+        let follows = |(client, (start, _)): (&u64, &(u32, u32))| *start <= self.of(*client);
+        let known = |(client, upto): (&u64, &u32)| {
+            *upto <= self.of(*client) || looked.brings.get(client).is_some_and(|(_, end)| upto <= end)
+        };
+        !looked.has_gaps && looked.brings.iter().all(follows) && looked.needs.iter().all(known)
+    }
+
+    pub fn take(&mut self, looked: &Looked) {
+        for (client, (_, end)) in &looked.brings {
+            let known = self.0.entry(*client).or_default();
+            *known = (*known).max(*end);
+        }
+    }
+}
+
 struct Walk<'a> {
     cursor: Cursor<'a>,
-    made: Made,
+    looked: Looked,
 }
 
 /// Walks an update in the encoding of version 1 from end to end.
-pub fn inspect(update: &[u8]) -> Result<Made, Unfit> {
-    let mut walk = Walk { cursor: Cursor::new(update), made: Made::default() };
+pub fn inspect(update: &[u8]) -> Result<Looked, Unfit> {
+    let mut walk = Walk { cursor: Cursor::new(update), looked: Looked::default() };
     walk.blocks()?;
     walk.deletions()?;
     if walk.left() > 0 {
         return Err(Unfit::Malformed);
     }
-    Ok(walk.made)
+    Ok(walk.looked)
 }
 
 /// A state vector whose length is no more than what is there.
 pub fn inspect_state_vector(bytes: &[u8]) -> Result<(), Unfit> {
-    let mut walk = Walk { cursor: Cursor::new(bytes), made: Made::default() };
+    let mut walk = Walk { cursor: Cursor::new(bytes), looked: Looked::default() };
     let clients = walk.count(2)?;
     for _ in 0..clients {
         walk.var()?;
         walk.clock()?;
     }
     if walk.left() > 0 { Err(Unfit::Malformed) } else { Ok(()) }
+}
+
+/// A block of no length takes no clock, and is none.
+fn some(length: u32) -> Result<u32, Unfit> {
+    if length == 0 { Err(Unfit::Malformed) } else { Ok(length) }
 }
 
 impl Walk<'_> {
@@ -112,6 +157,10 @@ impl Walk<'_> {
         if usize::try_from(count).unwrap_or(usize::MAX) > room { Err(Unfit::Malformed) } else { Ok(count) }
     }
 
+    fn length(&mut self) -> Result<u32, Unfit> {
+        some(self.clock()?)
+    }
+
     fn bytes(&mut self) -> Result<(), Unfit> {
         let length = self.count(1)?;
         self.cursor.read_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
@@ -123,24 +172,32 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Something that is built on.
     fn id(&mut self) -> Result<(), Unfit> {
-        self.var()?;
-        self.clock()?;
+        let (client, clock) = (self.var()?, self.clock()?);
+        self.need(client, clock.checked_add(1).ok_or(Unfit::Malformed)?);
         Ok(())
+    }
+
+    fn need(&mut self, client: u64, upto: u32) {
+        let needed = self.looked.needs.entry(client).or_default();
+        *needed = (*needed).max(upto);
     }
 
     fn blocks(&mut self) -> Result<(), Unfit> {
         let clients = self.count(3)?;
         for _ in 0..clients {
             let blocks = self.count(2)?;
-            self.var()?;
-            let mut clock = u64::from(self.clock()?);
+            let client = self.var()?;
+            let start = self.clock()?;
+            let mut clock = start;
             for _ in 0..blocks {
-                clock = clock.saturating_add(u64::from(self.block()?));
                 // Clocks have 32 bits; one that runs over would begin anew.
-                if clock > u64::from(u32::MAX) {
-                    return Err(Unfit::Malformed);
-                }
+                clock = clock.checked_add(self.block()?).ok_or(Unfit::Malformed)?;
+            }
+            // Each client once: of two the second would not be read as a part of the first.
+            if self.looked.brings.insert(client, (start, clock)).is_some() {
+                return Err(Unfit::Malformed);
             }
         }
         Ok(())
@@ -148,10 +205,11 @@ impl Walk<'_> {
 
     /// One block; how many clocks it takes.
     fn block(&mut self) -> Result<u32, Unfit> {
-        self.made.items = self.made.items.saturating_add(1);
+        self.looked.made.items = self.looked.made.items.saturating_add(1);
         let info = self.cursor.read_u8()?;
         if info == GC || info == SKIP {
-            return self.clock();
+            self.looked.has_gaps |= info == SKIP;
+            return self.length();
         }
         let has_neighbours = info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) != 0;
         if info & HAS_ORIGIN != 0 {
@@ -175,12 +233,13 @@ impl Walk<'_> {
 
     fn content(&mut self, kind: u8) -> Result<u32, Unfit> {
         match kind {
-            DELETED => return self.clock(),
+            DELETED => return self.length(),
             BINARY => self.bytes()?,
             STRING => {
                 let text = self.cursor.read_string()?;
                 // Positions in texts are counted as JavaScript does.
-                return u32::try_from(text.encode_utf16().count()).map_err(|_| Unfit::Malformed);
+                let length = u32::try_from(text.encode_utf16().count()).map_err(|_| Unfit::Malformed)?;
+                return some(length);
             }
             EMBED => self.string()?,
             FORMAT => {
@@ -188,7 +247,7 @@ impl Walk<'_> {
                 self.string()?;
             }
             TYPE => {
-                self.made.nested = self.made.nested.saturating_add(1);
+                self.looked.made.nested = self.looked.made.nested.saturating_add(1);
                 let kind = self.cursor.read_u8()?;
                 match kind {
                     XML_ELEMENT => self.string()?,
@@ -201,7 +260,7 @@ impl Walk<'_> {
                 for _ in 0..values {
                     self.any(0)?;
                 }
-                return Ok(values);
+                return some(values);
             }
             // Documents within documents, and the lists of JSON texts of before Yjs 13.
             _ => return Err(Unfit::Unsupported),
@@ -242,12 +301,12 @@ impl Walk<'_> {
     fn deletions(&mut self) -> Result<(), Unfit> {
         let clients = self.count(2)?;
         for _ in 0..clients {
-            self.var()?;
+            let client = self.var()?;
             let ranges = self.count(2)?;
             for _ in 0..ranges {
-                let (clock, length) = (self.clock()?, self.clock()?);
-                clock.checked_add(length).ok_or(Unfit::Malformed)?;
-                self.made.deletions = self.made.deletions.saturating_add(1);
+                let (clock, length) = (self.clock()?, self.length()?);
+                self.need(client, clock.checked_add(length).ok_or(Unfit::Malformed)?);
+                self.looked.made.deletions = self.looked.made.deletions.saturating_add(1);
             }
         }
         Ok(())
@@ -282,10 +341,10 @@ mod tests {
 
     #[test]
     fn what_editors_send_is_fit_and_counted() {
-        let made = inspect(&drawn()).unwrap();
+        let made = inspect(&drawn()).unwrap().made;
         assert_eq!(made.nested, 2);
         assert!(made.items > 20 && made.deletions > 0, "{made:?}");
-        assert_eq!(inspect(&[0, 0]), Ok(Made::default()), "nothing new");
+        assert_eq!(inspect(&[0, 0]), Ok(Looked::default()), "nothing new");
         assert!(Made::default().is_empty());
     }
 
@@ -324,6 +383,28 @@ mod tests {
         assert!(Update::decode_v1(&nested(DEPTH_MAX)).is_ok(), "it is read as the document reads it");
         assert_eq!(inspect(&nested(DEPTH_MAX + 1)), Err(Unfit::TooDeep));
         assert_eq!(inspect(&nested(400_000)), Err(Unfit::TooDeep));
+    }
+
+    #[test]
+    fn what_builds_on_nothing_is_not_allowed() {
+        let doc = Doc::with_client_id(7);
+        let text = doc.get_or_insert_text("text");
+        let draws = |what: &str| {
+            let mut txn = doc.transact_mut();
+            text.push(&mut txn, what);
+            inspect(&txn.encode_update_v1()).unwrap()
+        };
+        let (first, second) = (draws("a"), draws("b"));
+        let mut clocks = Clocks::default();
+        assert!(clocks.allow(&first) && !clocks.allow(&second));
+        clocks.take(&first);
+        assert!(clocks.allow(&first) && clocks.allow(&second), "what is known may come again");
+        let erasure = inspect(&[0, 1, 7, 1, 5, 1]).unwrap();
+        assert!(!clocks.allow(&erasure), "what was never drawn is not erased");
+        let gap = inspect(&[1, 2, 9, 0, SKIP, 3, GC, 1, 0]).unwrap();
+        assert!(!clocks.allow(&gap));
+        let elsewhere = inspect(&[1, 1, 9, 0, HAS_ORIGIN | DELETED, 8, 0, 1, 0]).unwrap();
+        assert!(!clocks.allow(&elsewhere), "it stands beside what another drew");
     }
 
     #[test]

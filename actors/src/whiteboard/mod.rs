@@ -4,7 +4,7 @@
 //! A board can be lost at any time: its clients come again, and the sync protocol brings together what the
 //! log has and what they have.
 
-mod deep;
+pub mod deep;
 pub mod document;
 pub mod hub;
 mod inspect;
@@ -24,6 +24,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use bytes::Bytes;
 use convoke_domain::whiteboard::BoardRight;
 use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
+use deep::Place;
 use document::{Bounds, Document, Refusal};
 use presence::Everybody;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -45,6 +46,8 @@ const HUB_SILENT: Duration = Duration::from_secs(16);
 const PRESENT_MARGIN_MS: u64 = 2_000;
 /// The least time between two states of one board.
 const JOIN_EVERY: Duration = Duration::from_secs(5);
+/// Bytes that may be drawn and not durable; whoever draws more waits until they are.
+const AFLOAT_MAX: usize = 4 << 20;
 /// Sockets of one board.
 const GUESTS_MAX: usize = 2_000;
 /// Whoever broke the document this often does not come again.
@@ -56,12 +59,14 @@ pub const SNAPSHOTS_MAX: u32 = 50;
 #[derive(Clone, Default)]
 pub struct Whiteboards {
     pub bounds: Bounds,
+    /// Where boards are read and joined.
+    pub place: Place,
     addresses: Arc<Mutex<HashMap<WhiteboardId, Addr<BoardActor>>>>,
 }
 
 impl Whiteboards {
-    pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, ..Self::default() }
+    pub fn new(bounds: Bounds, place: Place) -> Self {
+        Self { bounds, place, ..Self::default() }
     }
 
     /// The board's actor, if it is awake here.
@@ -110,6 +115,8 @@ pub struct BoardActor {
     durable: u64,
     sent: u64,
     unsent: Vec<Bytes>,
+    /// Bytes that were drawn and are not durable yet.
+    afloat: usize,
     /// What waits to leave, each with the number that has to be durable first.
     queue: VecDeque<(u64, Leaving)>,
     guests: BTreeMap<SocketId, Guest>,
@@ -142,6 +149,7 @@ impl BoardActor {
             durable: 0,
             sent: 0,
             unsent: Vec::new(),
+            afloat: 0,
             queue: VecDeque::new(),
             guests: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -178,7 +186,8 @@ impl BoardActor {
     }
 
     fn rebuild(&mut self, log: BoardLog, ctx: &mut Context<Self>) {
-        restart::wait(ctx, Document::load(log), |this: &mut Self, ctx, loaded| match loaded {
+        let place = self.env.whiteboards.place;
+        restart::wait(ctx, Document::load(log, place), |this: &mut Self, ctx, loaded| match loaded {
             Ok(document) => {
                 this.document = Some(document);
                 this.turn(ctx, |_| {});
@@ -220,6 +229,15 @@ impl BoardActor {
         let commit = BoardCommit { key, term, board, after, updates };
         self.sent = commit.reaches();
         self.env.journal.try_send(Draw { commit, reply: ctx.address().recipient() }).is_ok()
+    }
+
+    /// Something new is drawn: it is to be kept, and then to be shown.
+    fn drawn(&mut self, update: Bytes) {
+        let Some(message) = self.document.as_ref().and_then(Document::last).cloned() else { return };
+        metrics::counter!("convoke_whiteboard_updates_total").increment(1);
+        self.afloat = self.afloat.saturating_add(update.len());
+        self.unsent.push(update);
+        self.leave(Leaving::All(message));
     }
 
     fn leave(&mut self, leaving: Leaving) {
@@ -286,7 +304,7 @@ impl BoardActor {
         self.joined_at = None;
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
         let joining = async move {
-            let (state, made) = document::join(log).await?;
+            let (state, made) = document::join(log, env.whiteboards.place).await?;
             env.store.compact_board(&key, term, board, upto, &state).await?;
             Ok::<_, NotJoined>((state, made))
         };
@@ -306,7 +324,7 @@ impl BoardActor {
         let log = document.log_upto(number);
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
         let keeping = async move {
-            let (state, _) = document::join(log).await?;
+            let (state, _) = document::join(log, env.whiteboards.place).await?;
             snapshot.bytes = u64::try_from(state.len()).unwrap_or(u64::MAX);
             env.store.keep_board(&key, term, board, &snapshot, &state, SNAPSHOTS_MAX).await?;
             Ok::<_, NotJoined>(())
@@ -423,7 +441,12 @@ impl Handler<Committed> for BoardActor {
 
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
         restart::guarded(self, ctx, |this, ctx| match committed.outcome {
-            Ok(number) => this.turn(ctx, |this| this.durable = this.durable.max(number.0)),
+            Ok(number) => this.turn(ctx, |this| {
+                this.durable = this.durable.max(number.0);
+                if this.durable == this.number() {
+                    this.afloat = 0;
+                }
+            }),
             Err(failure) => {
                 tracing::warn!(whiteboard = %this.board, ?failure, "a board is read again");
                 this.over(CloseCode::GoingAway, ctx);

@@ -1,10 +1,10 @@
 //! What sockets say to a board, and what it makes of it. Every message is held against what its session may do
 //! now: the meeting's word that it may do less stands before what comes after it.
 
-use super::document::{self, Refusal};
+use super::document::Refusal;
 use super::protocol::{self, Message};
 use super::words::{AskBoard, Guest, Shown, Visit};
-use super::{BoardActor, Leaving, NotJoined, OFFENCES_MAX, PRESENT_MARGIN_MS, Reply, refused};
+use super::{AFLOAT_MAX, BoardActor, Leaving, NotJoined, OFFENCES_MAX, PRESENT_MARGIN_MS, Reply, refused};
 use super::{GUESTS_MAX, inspect};
 use crate::meeting::Refused;
 use crate::ports::{BoardSnapshot, StoreError};
@@ -107,7 +107,12 @@ impl BoardActor {
                     return done(reply, Err(Rejection::unavailable("the board does not know the socket").into()));
                 }
                 self.frames(socket, &frames, ctx);
-                done(reply, Ok(()));
+                if self.afloat < AFLOAT_MAX {
+                    done(reply, Ok(()));
+                } else {
+                    // Nothing more is read of this socket before what it drew is durable.
+                    self.turn(ctx, |this| this.leave(Leaving::Reply(reply)));
+                }
             }
             AskBoard::Gone { socket } => {
                 self.turn(ctx, |this| this.gone(socket));
@@ -200,9 +205,9 @@ impl BoardActor {
         if update.len() > bytes_max {
             return Err(Refusal::TooLarge(bytes_max).into());
         }
-        let made = inspect::inspect(update)?;
+        let looked = inspect::inspect(update)?;
         let (Some(guest), Some(document)) = (self.guests.get(&socket), &mut self.document) else { return Ok(()) };
-        if made.is_empty() {
+        if looked.made.is_empty() {
             return Ok(());
         }
         if self.rights.get(&guest.session) != Some(&BoardRight::Draw) {
@@ -212,12 +217,9 @@ impl BoardActor {
                 false => Ok(()),
             };
         }
-        let taken = document.take(update, made, &self.env.whiteboards.bounds)?;
+        let taken = document.take(update, &looked, &self.env.whiteboards.bounds)?;
         if let Some(new) = taken.update {
-            let message = document.last().cloned().unwrap_or_default();
-            metrics::counter!("convoke_whiteboard_updates_total").increment(1);
-            self.unsent.push(new);
-            self.leave(Leaving::All(message));
+            self.drawn(new);
         }
         if !taken.lacks {
             self.asked.remove(&socket);
@@ -245,9 +247,7 @@ impl BoardActor {
                 let restored = this.document.as_mut().map(|document| document.restore(&state));
                 match restored {
                     Some(Ok(Some(update))) => {
-                        let message = this.document.as_ref().and_then(document::Document::last).cloned();
-                        this.unsent.push(update);
-                        this.leave(Leaving::All(message.unwrap_or_default()));
+                        this.drawn(update);
                     }
                     Some(Ok(None)) => {}
                     Some(Err(error)) => return drop(reply.send(Err(refused(&NotJoined::Document(error))))),

@@ -5,10 +5,12 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod boards;
+mod painter;
 mod ports;
 mod socket;
 mod store;
 
+pub use painter::Painter;
 pub use ports::{FakeBus, FakeClock, FakeDoors, FakeMedia, FakeRecorder, FakeRooms};
 pub use socket::{Socket, does, seconds, session, session_of};
 pub use store::{FakeStore, Weather};
@@ -21,6 +23,10 @@ use convoke_actors::outlet::{Bounds, Outlet};
 use convoke_actors::ports::*;
 use convoke_actors::session::{Pace, SessionActor};
 use convoke_actors::supervisor::{Env, Life, Meetings, Timing};
+use convoke_actors::whiteboard::Whiteboards;
+use convoke_actors::whiteboard::deep::Place;
+use convoke_actors::whiteboard::document;
+use convoke_actors::whiteboard::hub::{BoardHub, BoardHubHandle};
 use convoke_domain::command::Create;
 use convoke_domain::shapes::{Role, Settings};
 use convoke_domain::{Limits, MeetingId, TenantId};
@@ -45,6 +51,7 @@ pub struct World {
     pub life: Arc<Life>,
     pub node: Node,
     pub hub: HubHandle,
+    pub board_hub: BoardHubHandle,
     pub key: MeetingKey,
 }
 
@@ -56,6 +63,11 @@ pub fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
         let world = World::new().await;
         test(world).await;
     });
+}
+
+/// Small, so that a test reaches them.
+pub fn board_bounds() -> document::Bounds {
+    document::Bounds { board_bytes_max: 256 << 10, update_bytes_max: 32 << 10, ..document::Bounds::default() }
 }
 
 impl World {
@@ -79,12 +91,14 @@ impl World {
             limits: Arc::new(Limits::default()),
             life: life.clone(),
             timing: Timing::default(),
+            whiteboards: Whiteboards::new(board_bounds(), Place::Here),
         };
         let meetings = Meetings::new(env, &[]);
         let (_, hub) = Hub::start_here(0, bus.clone(), clock.clone(), Duration::from_secs(10));
+        let (_, board_hub) = BoardHub::start_here(0, &bus.boards, bus.as_ref(), meetings.clone());
         let node = Node::new(meetings.clone());
         let key = MeetingKey { tenant: TenantId("t".into()), meeting: MeetingId(Uuid::now_v7()) };
-        let world = Self { store, clock, media, rooms, recorder, bus, meetings, life, node, hub, key };
+        let world = Self { store, clock, media, rooms, recorder, bus, meetings, life, node, hub, board_hub, key };
         world.make(&world.key).await;
         world
     }

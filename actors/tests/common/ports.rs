@@ -4,9 +4,11 @@ use actix::Recipient;
 use convoke_actors::hub::{Deliver, Follow};
 use convoke_actors::ports::*;
 use convoke_actors::release::{Batch, Item, SocketId};
+use convoke_actors::whiteboard::hub::BoardHubs;
+use convoke_actors::whiteboard::words::{Desk, Show};
 use convoke_domain::recording::{Take, TakeState};
 use convoke_domain::shapes::{Media as Sources, Source};
-use convoke_domain::{Millis, RecordingId, RoomId, SessionId, TenantId, UserId};
+use convoke_domain::{Millis, RecordingId, RoomId, SessionId, TenantId, UserId, WhiteboardId};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -271,6 +273,13 @@ impl Doors for FakeDoors {
         json!({ "meeting": ticket.key.meeting, "session": ticket.session, "participant": ticket.participant })
             .to_string()
     }
+    fn board_ticket(&self, token: &str) -> Option<(Ticket, WhiteboardId)> {
+        let (board, rest) = token.split_once(' ')?;
+        Some((self.ticket(rest)?, board.parse().ok()?))
+    }
+    fn board_token(&self, ticket: &Ticket, board: WhiteboardId) -> String {
+        format!("{board} {}", self.resume_token(ticket))
+    }
 }
 
 fn key_of(meeting: &Value) -> MeetingKey {
@@ -283,6 +292,9 @@ pub struct FakeBus {
     overrun: Mutex<Vec<Arc<AtomicBool>>>,
     /// Batches to be lost.
     pub loses: AtomicU32,
+    pub boards: BoardHubs,
+    /// So many words of boards to their hubs are lost.
+    pub loses_shown: AtomicU32,
     /// The sockets that were given places, the latest last.
     pub placed: Mutex<Vec<SocketId>>,
 }
@@ -297,6 +309,17 @@ impl FakeBus {
 }
 
 impl Bus for FakeBus {
+    fn board_hubs(&self) -> &BoardHubs {
+        &self.boards
+    }
+
+    fn show(&self, desk: &Desk, show: Arc<Show>) {
+        let due = |left: u32| left.checked_sub(1);
+        if self.loses_shown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, due).is_err() {
+            self.boards.show(desk.hub, show);
+        }
+    }
+
     fn publish(&self, batch: Arc<Batch>) {
         let due = |left: u32| left.checked_sub(1);
         if self.loses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, due).is_ok() {

@@ -58,7 +58,7 @@ fn empty() -> Document {
 }
 
 fn take(document: &mut Document, update: &Bytes) -> Result<Taken, Refusal> {
-    document.take(update, inspect(update).unwrap(), &Bounds::default())
+    document.take(update, &inspect(update).unwrap(), &Bounds::default())
 }
 
 fn sees(document: &Document) -> BTreeMap<String, Any> {
@@ -146,7 +146,7 @@ fn a_board_has_bounds() {
     let (mut document, mut client) = (empty(), Client::new(1));
     let bounds = Bounds { board_bytes_max: 2_000, items_max: 12, nested_max: 3, ..Bounds::default() };
     let take = |document: &mut Document, update: &Bytes| {
-        document.take(update, inspect(update).unwrap(), &bounds).map_err(|refusal| refusal.to_string())
+        document.take(update, &inspect(update).unwrap(), &bounds).map_err(|refusal| refusal.to_string())
     };
     let large = client.draws("large", "x".repeat(2_000));
     assert!(take(&mut document, &large).unwrap_err().contains("2000 bytes"));
@@ -221,8 +221,8 @@ fn a_garbled_update_leaves_no_trace() {
             let mut bad = good.to_vec();
             bad[at] ^= 1 << bit;
             let bad = Bytes::from(bad);
-            let Ok(made) = inspect(&bad) else { continue };
-            match document.take(&bad, made, &Bounds::default()) {
+            let Ok(looked) = inspect(&bad) else { continue };
+            match document.take(&bad, &looked, &Bounds::default()) {
                 // It became another update, which is as good as any.
                 Ok(_) | Err(Refusal::Unfit(_) | Refusal::Full(_) | Refusal::TooLarge(_)) => {}
                 Err(Refusal::Broken(_)) => document = Document::of(document.log_upto(document.number())).unwrap(),
