@@ -34,7 +34,7 @@ pub(super) fn rows_of(boards: &[BoardCommit]) -> Vec<Row<'_>> {
         if commit.updates.is_empty() {
             rows.push(Row { commit, number: to_i64(commit.after), data: None });
         }
-        let numbers = commit.after.saturating_add(1)..;
+        let numbers = commit.after.saturating_add(1)..=commit.reaches();
         let numbered = numbers.zip(&commit.updates);
         rows.extend(numbered.map(|(number, data)| Row { commit, number: to_i64(number), data: Some(data) }));
     }
@@ -69,7 +69,7 @@ type Loose = BTreeSet<(TenantId, Uuid)>;
 fn log_of(head: HeadRow, state: Option<Vec<u8>>, tail: Vec<(i64, Vec<u8>)>) -> Result<BoardLog, StoreError> {
     let (number, upto, _) = head;
     let is_next = |(expected, (number, _)): (i64, &(i64, Vec<u8>))| expected == *number;
-    let has_no_gap = (upto.saturating_add(1)..).zip(&tail).all(is_next);
+    let has_no_gap = (upto.saturating_add(1)..=i64::MAX).zip(&tail).all(is_next);
     let state = state.map(|state| (to_u64(upto), Bytes::from(state)));
     let has_begin = state.is_some() == (upto > 0);
     let log = BoardLog { state, updates: tail.into_iter().map(|(_, data)| Bytes::from(data)).collect() };
