@@ -1,5 +1,7 @@
 //! The journal alone: what meetings and boards write shares transactions, and nobody fails for another.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 mod common;
 
 use actix::{Actor, Addr, Context, Handler};

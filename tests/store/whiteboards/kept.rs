@@ -36,7 +36,7 @@ async fn the_newest_are_kept_and_no_more_than_so_many() {
         // Fewer are allowed now.
         let five = snapshot("five", 4);
         keep(&five, "fifth", 1).await;
-        assert_eq!(it.store().board_snapshots(&it.key, it.board).await.unwrap(), [five.clone()], "{name}");
+        assert_eq!(it.store().board_snapshots(&it.key, it.board).await.unwrap(), std::slice::from_ref(&five), "{name}");
         assert_eq!(it.rows().await, [1, 0, 1, 1], "{name}");
         // They are the board's own: compaction leaves them alone, and a copy begins without any.
         it.draw(it.board, 0, &["a"]).await.unwrap();
