@@ -3,7 +3,7 @@
 //! asked only by those who were there before.
 
 use super::deep::{self, Broken, Place};
-use super::inspect::{Clocks, Looked, Made, Unfit, inspect};
+use super::inspect::{Clocks, Looked, Made, Unfit, inspect, standing};
 use super::protocol;
 use crate::ports::BoardLog;
 use bytes::Bytes;
@@ -184,6 +184,7 @@ impl Document {
 
     /// Takes an update. What is new by it gets the next number.
     pub fn take(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
+        // What is not known would be held back by some, and by others not: nobody is shown it.
         if !self.clocks.allow(looked) {
             return Ok(Taken { update: None, lacks: true });
         }
@@ -216,6 +217,19 @@ impl Document {
             self.push(new);
         }
         Ok(taken)
+    }
+
+    /// As [`Self::take`], of all that somebody has: what hangs in the air is left out.
+    pub fn take_standing(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
+        if self.clocks.allow(looked) {
+            return self.take(update, looked, bounds);
+        }
+        let part = Bytes::from(standing(update, &self.clocks)?);
+        let looked = inspect(&part)?;
+        if looked.made.is_empty() {
+            return Ok(Taken { update: None, lacks: false });
+        }
+        self.take(&part, &looked, bounds)
     }
 
     fn push(&mut self, update: &Bytes) {

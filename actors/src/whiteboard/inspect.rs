@@ -3,7 +3,9 @@
 //! has an end. So a few bytes cannot ask for gigabytes, and no update reaches the end of a stack.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use yrs::encoding::read::{Cursor, Read};
+use yrs::encoding::write::Write;
 
 /// How deep a value (an object in a list in an object…) may be nested.
 const DEPTH_MAX: usize = 64;
@@ -105,14 +107,95 @@ impl Clocks {
     }
 }
 
+/// A block of an update: where it stands in it, and what it builds on.
+struct Block {
+    client: u64,
+    clock: u32,
+    length: u32,
+    is_gap: bool,
+    bytes: Range<usize>,
+    needs: Range<usize>,
+}
+
 struct Walk<'a> {
     cursor: Cursor<'a>,
     looked: Looked,
+    /// Kept only where it is asked which part of an update stands.
+    trail: Option<Trail>,
+}
+
+#[derive(Default)]
+struct Trail {
+    blocks: Vec<Block>,
+    /// What the blocks build on, one after the other.
+    needs: Vec<(u64, u32)>,
+    /// What is deleted: of whom, from where, how much.
+    deletions: Vec<(u64, u32, u32)>,
+}
+
+/// The part of an update that builds on what is known, and on nothing else. Clients tell of what they wait with
+/// until something else has come; that comes to them from here, and nothing of theirs is behind it.
+pub fn standing(update: &[u8], clocks: &Clocks) -> Result<Vec<u8>, Unfit> {
+    let mut walk = Walk { trail: Some(Trail::default()), ..Walk::new(update) };
+    walk.blocks()?;
+    walk.deletions()?;
+    let Trail { blocks, needs, deletions } = walk.trail.unwrap_or_default();
+    // How far each client gets: what stands is what is left when nothing more falls.
+    let mut ends: BTreeMap<u64, u32> = BTreeMap::new();
+    for block in &blocks {
+        let end = ends.entry(block.client).or_insert_with(|| clocks.of(block.client));
+        if !block.is_gap && block.clock <= *end {
+            *end = (*end).max(block.clock.saturating_add(block.length));
+        }
+    }
+    loop {
+        let reached = |client: u64| ends.get(&client).copied().unwrap_or(0).max(clocks.of(client));
+        let falls = |block: &&Block| {
+            let needs = needs.get(block.needs.clone()).unwrap_or_default();
+            block.clock.saturating_add(block.length) > clocks.of(block.client)
+                && block.clock < reached(block.client)
+                && needs.iter().any(|(client, upto)| *upto > reached(*client))
+        };
+        let Some((client, end)) = blocks.iter().find(falls).map(|block| (block.client, block.clock)) else { break };
+        ends.insert(client, end.max(clocks.of(client)));
+    }
+    let mut part = Vec::with_capacity(update.len());
+    let stands = |block: &&Block| {
+        let end = ends.get(&block.client).copied().unwrap_or(0);
+        !block.is_gap && block.clock.saturating_add(block.length) <= end
+    };
+    let mut kept: BTreeMap<u64, Vec<&Block>> = BTreeMap::new();
+    blocks.iter().filter(stands).for_each(|block| kept.entry(block.client).or_default().push(block));
+    part.write_var(u32::try_from(kept.len()).unwrap_or(u32::MAX));
+    for (client, blocks) in kept.iter().rev() {
+        part.write_var(u32::try_from(blocks.len()).unwrap_or(u32::MAX));
+        part.write_var(*client);
+        part.write_var(blocks.first().map_or(0, |block| block.clock));
+        blocks.iter().for_each(|block| part.extend_from_slice(update.get(block.bytes.clone()).unwrap_or_default()));
+    }
+    let mut gone: BTreeMap<u64, Vec<(u32, u32)>> = BTreeMap::new();
+    for (client, clock, length) in deletions {
+        let end = ends.get(&client).copied().unwrap_or(0).max(clocks.of(client));
+        let length = length.min(end.saturating_sub(clock));
+        if length > 0 {
+            gone.entry(client).or_default().push((clock, length));
+        }
+    }
+    part.write_var(u32::try_from(gone.len()).unwrap_or(u32::MAX));
+    for (client, ranges) in gone.iter().rev() {
+        part.write_var(*client);
+        part.write_var(u32::try_from(ranges.len()).unwrap_or(u32::MAX));
+        ranges.iter().for_each(|(clock, length)| {
+            part.write_var(*clock);
+            part.write_var(*length);
+        });
+    }
+    Ok(part)
 }
 
 /// Walks an update in the encoding of version 1 from end to end.
 pub fn inspect(update: &[u8]) -> Result<Looked, Unfit> {
-    let mut walk = Walk { cursor: Cursor::new(update), looked: Looked::default() };
+    let mut walk = Walk::new(update);
     walk.blocks()?;
     walk.deletions()?;
     if walk.left() > 0 {
@@ -123,7 +206,7 @@ pub fn inspect(update: &[u8]) -> Result<Looked, Unfit> {
 
 /// A state vector whose length is no more than what is there.
 pub fn inspect_state_vector(bytes: &[u8]) -> Result<(), Unfit> {
-    let mut walk = Walk { cursor: Cursor::new(bytes), looked: Looked::default() };
+    let mut walk = Walk::new(bytes);
     let clients = walk.count(2)?;
     for _ in 0..clients {
         walk.var()?;
@@ -137,7 +220,11 @@ fn some(length: u32) -> Result<u32, Unfit> {
     if length == 0 { Err(Unfit::Malformed) } else { Ok(length) }
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { cursor: Cursor::new(bytes), looked: Looked::default(), trail: None }
+    }
+
     fn left(&self) -> usize {
         self.cursor.buf.len().saturating_sub(self.cursor.next)
     }
@@ -182,6 +269,9 @@ impl Walk<'_> {
     fn need(&mut self, client: u64, upto: u32) {
         let needed = self.looked.needs.entry(client).or_default();
         *needed = (*needed).max(upto);
+        if let Some(trail) = &mut self.trail {
+            trail.needs.push((client, upto));
+        }
     }
 
     fn blocks(&mut self) -> Result<(), Unfit> {
@@ -192,8 +282,16 @@ impl Walk<'_> {
             let start = self.clock()?;
             let mut clock = start;
             for _ in 0..blocks {
+                let (from, needs) = (self.cursor.next, self.trail.as_ref().map_or(0, |trail| trail.needs.len()));
+                let is_gap = self.cursor.buf.get(from) == Some(&SKIP);
+                let length = self.block()?;
+                let bytes = from..self.cursor.next;
+                if let Some(trail) = &mut self.trail {
+                    let needs = needs..trail.needs.len();
+                    trail.blocks.push(Block { client, clock, length, is_gap, bytes, needs });
+                }
                 // Clocks have 32 bits; one that runs over would begin anew.
-                clock = clock.checked_add(self.block()?).ok_or(Unfit::Malformed)?;
+                clock = clock.checked_add(length).ok_or(Unfit::Malformed)?;
             }
             // Each client once: of two the second would not be read as a part of the first.
             if self.looked.brings.insert(client, (start, clock)).is_some() {
@@ -306,6 +404,9 @@ impl Walk<'_> {
             for _ in 0..ranges {
                 let (clock, length) = (self.clock()?, self.length()?);
                 self.need(client, clock.checked_add(length).ok_or(Unfit::Malformed)?);
+                if let Some(trail) = &mut self.trail {
+                    trail.deletions.push((client, clock, length));
+                }
                 self.looked.made.deletions = self.looked.made.deletions.saturating_add(1);
             }
         }
@@ -405,6 +506,46 @@ mod tests {
         assert!(!clocks.allow(&gap));
         let elsewhere = inspect(&[1, 1, 9, 0, HAS_ORIGIN | DELETED, 8, 0, 1, 0]).unwrap();
         assert!(!clocks.allow(&elsewhere), "it stands beside what another drew");
+    }
+
+    #[test]
+    fn of_an_update_that_hangs_in_the_air_a_part_may_stand() {
+        let doc = Doc::with_client_id(7);
+        let text = doc.get_or_insert_text("text");
+        let draws = |what: &str| {
+            let mut txn = doc.transact_mut();
+            text.push(&mut txn, what);
+            txn.encode_update_v1()
+        };
+        let (first, second, third) = (draws("a"), draws("b"), draws("c"));
+        let mut clocks = Clocks::default();
+        let empty = vec![0, 0];
+        assert_eq!(standing(&second, &clocks).unwrap(), empty);
+        clocks.take(&inspect(&first).unwrap());
+        assert_eq!(standing(&second, &clocks).unwrap(), second, "all of it");
+        assert_eq!(standing(&third, &clocks).unwrap(), empty);
+        // Another's, beside what is not known yet, and its own that is not.
+        let other = Doc::with_client_id(9);
+        let own = other.get_or_insert_map("own");
+        own.insert(&mut other.transact_mut(), "fine", 1);
+        let fine = other.transact().encode_state_as_update_v1(&StateVector::default());
+        other.transact_mut().apply_update(Update::decode_v1(&first).unwrap()).unwrap();
+        other.transact_mut().apply_update(Update::decode_v1(&second).unwrap()).unwrap();
+        let theirs = other.get_or_insert_text("text");
+        theirs.push(&mut other.transact_mut(), "beside b");
+        let all = other.transact().encode_state_as_update_v1(&StateVector::default());
+        let foreign = inspect(&all).unwrap();
+        assert!(clocks.allow(&foreign), "it brings what it builds on");
+        let mut without = Clocks::default();
+        without.take(&inspect(&first).unwrap());
+        let only_own = other.transact().encode_state_as_update_v1(&doc.transact().state_vector());
+        assert!(!without.allow(&inspect(&only_own).unwrap()));
+        let part = standing(&only_own, &without).unwrap();
+        assert!(without.allow(&inspect(&part).unwrap()));
+        assert_eq!(part, fine, "what stood alone");
+        // What is left out within an update, and what is erased beyond it.
+        let gap = [1, 3, 9, 0, GC, 2, SKIP, 3, GC, 1, 1, 9, 2, 0, 1, 1, 4];
+        assert_eq!(standing(&gap, &clocks).unwrap(), [1, 1, 9, 0, GC, 2, 1, 9, 2, 0, 1, 1, 1]);
     }
 
     #[test]
