@@ -3,7 +3,8 @@
 //! step's number means one of those there are at that time, wherever there are any.
 
 use convoke_domain::breakout::Assign;
-use convoke_domain::shapes::{LobbyPolicy, Role};
+use convoke_domain::shapes::{LobbyPolicy, Role, WhiteboardPolicy};
+use convoke_domain::whiteboard::WhiteboardAccess;
 use proptest::prelude::*;
 
 pub const USERS: u8 = 4;
@@ -73,6 +74,7 @@ pub enum Deed {
     ReactTo(u8, bool),
     Invite,
     Rooms(RoomDeed),
+    Boards(BoardDeed),
 }
 
 /// People and rooms by number, as everywhere.
@@ -107,6 +109,22 @@ pub enum RoomDeed {
     },
 }
 
+/// Boards, rooms and names by number.
+#[derive(Clone, Debug)]
+pub enum BoardDeed {
+    Create { name: u8, room: Option<u8>, copy_of: Option<u8>, access: Option<WhiteboardAccess> },
+    Update { board: u8, name: Option<u8>, access: Option<WhiteboardAccess> },
+    Delete(u8),
+    Open(u8),
+    Copy { board: u8, rooms: Option<Vec<u8>> },
+    Keep(u8),
+}
+
+/// The first is no name.
+pub fn board_name(number: u8) -> String {
+    if number == 0 { " ".to_owned() } else { format!("Board {number}") }
+}
+
 #[derive(Clone, Debug)]
 pub enum Whose {
     Own,
@@ -122,6 +140,7 @@ pub struct Patch {
     pub seats: Option<u32>,
     pub duration_s: Option<Option<u32>>,
     pub absent_s: Option<Option<u32>>,
+    pub boards: Option<WhiteboardPolicy>,
 }
 
 fn role() -> impl Strategy<Value = Role> {
@@ -168,6 +187,8 @@ pub fn patch() -> impl Strategy<Value = Patch> {
         (0u32..6).prop_map(|n| Patch { seats: Some(n), ..Patch::default() }),
         prop::option::of(60u32..600).prop_map(|s| Patch { duration_s: Some(s), ..Patch::default() }),
         prop::option::of(10u32..120).prop_map(|s| Patch { absent_s: Some(s), ..Patch::default() }),
+        prop_oneof![3 => Just(WhiteboardPolicy::Everyone), 1 => Just(WhiteboardPolicy::Hosts)]
+            .prop_map(|policy| Patch { boards: Some(policy), ..Patch::default() }),
     ]
 }
 
@@ -212,6 +233,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (any::<u8>(), any::<bool>()).prop_map(|(message, on)| Deed::ReactTo(message, on)),
         1 => Just(Deed::Invite),
         25 => room_deed().prop_map(Deed::Rooms),
+        14 => board_deed().prop_map(Deed::Boards),
     ]
 }
 
@@ -246,6 +268,25 @@ fn room_deed() -> impl Strategy<Value = RoomDeed> {
         1 => Just(RoomDeed::Help),
         4 => merge.prop_map(|(from, into)| RoomDeed::Merge { from, into }),
         3 => close.prop_map(|(room, now)| RoomDeed::Close { room, now }),
+    ]
+}
+
+fn board_deed() -> impl Strategy<Value = BoardDeed> {
+    let (room, board, name) = (|| 0..12u8, || 0..8u8, || prop_oneof![1 => Just(0u8), 9 => 1..4u8]);
+    let access =
+        || prop_oneof![Just(WhiteboardAccess::Everyone), Just(WhiteboardAccess::Hosts), Just(WhiteboardAccess::Nobody)];
+    let rarely = || prop::option::weighted(0.3, access());
+    let create = (name(), prop::option::weighted(0.5, room()), prop::option::weighted(0.3, board()), rarely());
+    let create = create.prop_map(|(name, room, copy_of, access)| BoardDeed::Create { name, room, copy_of, access });
+    let update = (board(), prop::option::of(name()), rarely());
+    let copy = (board(), prop::option::of(prop::collection::vec(room(), 0..3)));
+    prop_oneof![
+        6 => create,
+        3 => update.prop_map(|(board, name, access)| BoardDeed::Update { board, name, access }),
+        2 => board().prop_map(BoardDeed::Delete),
+        2 => board().prop_map(BoardDeed::Open),
+        3 => copy.prop_map(|(board, rooms)| BoardDeed::Copy { board, rooms }),
+        1 => board().prop_map(BoardDeed::Keep),
     ]
 }
 
