@@ -78,7 +78,7 @@ impl Meeting {
     pub fn board_right(&self, member: &Member, board: &Whiteboard) -> Option<BoardRight> {
         let role = member.participant.role;
         let leads = member.leads();
-        if self.info.status.is_over() || !member.is_inside() || !(leads || member.participant.room == board.room) {
+        if !member.is_inside() || !(leads || member.participant.room == board.room) {
             return None;
         }
         let may_draw = match board.access {

@@ -450,6 +450,17 @@ proptest! {
         run.finish();
     }
 
+    #[test]
+    fn whiteboards_of_the_meeting_and_of_the_model_agree(steps in prop::collection::vec(plan::board_step(), 1..60)) {
+        let limits =
+            Limits { breakout_rooms_max: 3, whiteboards_max: 3, whiteboards_total_max: 7, ..Limits::default() };
+        let mut run = Run::new(&Patch::default(), limits);
+        for step in plan::board_scene().iter().chain(&steps) {
+            run.step(step, true);
+        }
+        run.finish();
+    }
+
     /// With limits so small that people, sessions, answers and messages are forgotten all the time.
     #[test]
     fn what_is_always_true_holds_though_the_meeting_forgets(

@@ -311,3 +311,55 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => prop_oneof![1 => (0..USERS).prop_map(Step::Erase), 2 => Just(Step::Recovered)],
     ]
 }
+
+/// Four people are inside, the first a host, and two breakout rooms are open.
+pub fn board_scene() -> Vec<Step> {
+    let join = |number: u8| {
+        let role = if number == 0 { Role::Host } else { Role::Participant };
+        Step::Join { user: Some(number), session: number * SESSIONS_OF_USER, role }
+    };
+    let open = RoomDeed::Open {
+        rooms: 2,
+        assign: Assign::Themselves,
+        listed: vec![(2, 0), (3, 1)],
+        users: Vec::new(),
+        duration_s: None,
+        grace_s: 10,
+        may_return: true,
+    };
+    let opened = Step::Ask(Asker::Operator, Deed::Rooms(open));
+    (0..USERS).map(join).chain([opened]).collect()
+}
+
+/// Mostly what is done to whiteboards, in few rooms that change.
+pub fn board_step() -> impl Strategy<Value = Step> {
+    let rooms = || 0..4u8;
+    let merge = (prop::collection::vec(rooms(), 1..3), rooms());
+    let role = prop_oneof![4 => Just(Role::Participant), 2 => Just(Role::Cohost), 1 => Just(Role::Viewer)];
+    let policy = prop_oneof![Just(WhiteboardPolicy::Everyone), Just(WhiteboardPolicy::Hosts)];
+    let deed = prop_oneof![
+        60 => board_deed().prop_map(Deed::Boards),
+        8 => rooms().prop_map(|room| Deed::Rooms(RoomDeed::Go(room))),
+        3 => merge.prop_map(|(from, into)| Deed::Rooms(RoomDeed::Merge { from, into })),
+        1 => (prop::option::of(rooms()), any::<bool>())
+            .prop_map(|(room, now)| Deed::Rooms(RoomDeed::Close { room, now })),
+        4 => (0..USERS + 1, role).prop_map(|(whom, role)| Deed::SetRole(whom, role)),
+        2 => policy.prop_map(|policy| Deed::Update(Patch { boards: Some(policy), ..Patch::default() })),
+        1 => (0..USERS + 1).prop_map(Deed::ToLobby),
+        1 => Just(Deed::Leave { all: true, to: None }),
+        1 => Just(Deed::End),
+    ];
+    let asker = prop_oneof![
+        8 => any::<u8>().prop_map(|number| Asker::Session(Which::Open(number))),
+        4 => any::<u8>().prop_map(|number| Asker::Session(Which::Lead(number))),
+        2 => Just(Asker::Operator),
+        1 => (0..USERS).prop_map(|user| Asker::Token { user: Some(user), role: Role::Host }),
+    ];
+    prop_oneof![
+        40 => (asker, deed).prop_map(|(asker, deed)| Step::Ask(asker, deed)),
+        2 => Just(Step::AskAgain),
+        1 => join(),
+        1 => (0..USERS).prop_map(Step::Erase),
+        1 => Just(Step::Pass(1_000)),
+    ]
+}

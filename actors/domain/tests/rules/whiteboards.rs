@@ -362,7 +362,9 @@ fn wb4_the_maker_renames_and_leads_say_who_draws() {
     assert!(scene.recorded.is_empty(), "WB6: keeping is no event");
     scene.refused(&cid, keep(board), Code::NotPermitted);
     scene.does(&ann, role(bobs, Role::Viewer));
-    scene.refused(&bob, rename(board, "x"), Code::NotPermitted);
+    for command in [rename(board, "x"), keep(board), delete(board)] {
+        scene.refused(&bob, command, Code::NotPermitted);
+    }
 }
 
 /// Nobody made the backend's boards: they are not everybody's.
