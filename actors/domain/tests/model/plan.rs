@@ -282,7 +282,7 @@ fn board_deed() -> impl Strategy<Value = BoardDeed> {
     let copy = (board(), prop::option::of(prop::collection::vec(room(), 0..3)));
     prop_oneof![
         6 => create,
-        3 => update.prop_map(|(board, name, access)| BoardDeed::Update { board, name, access }),
+        7 => update.prop_map(|(board, name, access)| BoardDeed::Update { board, name, access }),
         2 => board().prop_map(BoardDeed::Delete),
         2 => board().prop_map(BoardDeed::Open),
         3 => copy.prop_map(|(board, rooms)| BoardDeed::Copy { board, rooms }),
@@ -344,7 +344,7 @@ pub fn board_step() -> impl Strategy<Value = Step> {
         1 => (prop::option::of(rooms()), any::<bool>())
             .prop_map(|(room, now)| Deed::Rooms(RoomDeed::Close { room, now })),
         4 => (0..USERS + 1, role).prop_map(|(whom, role)| Deed::SetRole(whom, role)),
-        2 => policy.prop_map(|policy| Deed::Update(Patch { boards: Some(policy), ..Patch::default() })),
+        4 => policy.prop_map(|policy| Deed::Update(Patch { boards: Some(policy), ..Patch::default() })),
         1 => (0..USERS + 1).prop_map(Deed::ToLobby),
         1 => Just(Deed::Leave { all: true, to: None }),
         1 => Just(Deed::End),
