@@ -208,7 +208,9 @@ impl Document {
             if txn.has_missing_updates() {
                 return Err(Broken("an update was not taken whole".to_owned()).into());
             }
-            Ok(Taken { update: txn.has_changes().then(|| update.clone()), lacks: false })
+            // As it was drawn, and not as it came: what is known stays as it is, whatever else somebody says of it.
+            let new = txn.has_changes().then(|| Bytes::from(txn.encode_update_v1()));
+            Ok(Taken { update: new, lacks: false })
         });
         let taken = taken??;
         if let Some(new) = &taken.update {
