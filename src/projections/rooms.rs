@@ -83,7 +83,7 @@ pub fn changed(key: &MeetingKey, rooms: &[Room]) -> Vec<Statement> {
     rooms.chunks(ROWS).map(some).collect()
 }
 
-/// Gives what was said and asked in these rooms to another, and closes them.
+/// Gives what was said, asked and drawn in these rooms to another, and closes them.
 pub fn merged(key: &MeetingKey, from: &[RoomId], into: RoomId) -> Vec<Statement> {
     let some = |from: &[RoomId]| {
         let ids = || from.iter().map(|id| id.to_string().into());
@@ -95,12 +95,18 @@ pub fn merged(key: &MeetingKey, from: &[RoomId], into: RoomId) -> Vec<Statement>
             );
             Statement { sql: sql.into(), values: of(key, [into.to_string().into()].into_iter().chain(ids())) }
         };
+        let boards = format!(
+            "UPDATE whiteboards SET room = $3 WHERE tenant = $1 AND meeting = $2 AND room IN {}",
+            places(4, from.len(), 1)
+        );
+        let boards =
+            Statement { sql: boards.into(), values: of(key, [into.to_string().into()].into_iter().chain(ids())) };
         let closed = format!(
             "UPDATE rooms_view SET state = 'closed', ends_at = NULL WHERE tenant = $1 AND meeting = $2 AND id IN {}",
             places(3, from.len(), 1)
         );
         let closed = Statement { sql: closed.into(), values: of(key, ids()) };
-        [said("messages_view"), said("captions_view"), said("questions_view"), said("polls_view"), closed]
+        [said("messages_view"), said("captions_view"), said("questions_view"), said("polls_view"), boards, closed]
     };
     from.chunks(ROWS).flat_map(some).collect()
 }
