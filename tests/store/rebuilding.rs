@@ -61,6 +61,9 @@ enum Deed {
     Poll(&'static str, bool),
     Vote,
     ClosePoll,
+    Board,
+    Reboard(bool),
+    Unboard,
     End,
 }
 
@@ -93,6 +96,9 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(results, anonymous)| Deed::Poll(results, anonymous)),
         5 => Just(Deed::Vote),
         2 => Just(Deed::ClosePoll),
+        4 => Just(Deed::Board),
+        3 => any::<bool>().prop_map(Deed::Reboard),
+        1 => Just(Deed::Unboard),
         1 => Just(Deed::End),
     ]
 }
@@ -134,6 +140,7 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
     let (one, other) = (room(usize::from(who)), room(usize::from(whom) + 1));
     let question = story.state.questions.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
     let poll = story.state.polls.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
+    let board = story.state.whiteboards.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
     let at = story.state.at;
     let (kind, data) = match deed {
         Deed::Leave => ("leave", json!({})),
@@ -173,6 +180,12 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
         }
         Deed::Vote => ("poll.vote", json!({ "poll": poll, "choices": [whom % 2] })),
         Deed::ClosePoll => ("poll.close", json!({ "poll": poll })),
+        Deed::Board => ("whiteboard.create", json!({ "name": format!("Board {whom}"), "room": one })),
+        Deed::Reboard(true) => {
+            ("whiteboard.update", json!({ "whiteboard": board, "name": "Another", "access": "hosts" }))
+        }
+        Deed::Reboard(false) => ("whiteboard.copy", json!({ "whiteboard": board })),
+        Deed::Unboard => ("whiteboard.delete", json!({ "whiteboard": board })),
         Deed::End => ("meeting.end", json!({})),
     };
     // Most plans ask for something that is refused at times.
