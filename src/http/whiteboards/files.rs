@@ -52,8 +52,8 @@ pub async fn export(
     let Found { key, board, number } = readable(&edge, &caller, &id).await?;
     let named = digest(board.name.as_bytes());
     let tag = |number: u64| format!("\"{number}-{}\"", named.get(..8).unwrap_or_default());
-    if has_it(&request, &tag(number)) {
-        return Ok(head(&tag(number), format).status(StatusCode::NOT_MODIFIED).finish());
+    if let Some(unchanged) = unchanged(&request, &tag(number), format) {
+        return Ok(unchanged);
     }
     let (store, id) = (edge.node.meetings().env().store.clone(), board.id);
     let Made { bytes, number } = made(&edge, &board.name, format, async move { store.board(&key, id).await }).await?;
@@ -89,16 +89,16 @@ where
     })
 }
 
-/// Whether the client has the file already.
-pub fn has_it(request: &HttpRequest, tag: &str) -> bool {
+/// The answer to a client that has the file already.
+pub fn unchanged(request: &HttpRequest, tag: &str, format: Format) -> Option<HttpResponse> {
     let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    known.flat_map(|tags| tags.split(',')).map(str::trim).any(|known| {
-        // A proxy that compresses makes a weak one of ours.
-        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
-    })
+    // A proxy that compresses makes a weak tag of ours.
+    let is_ours = |known: &str| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag;
+    let has_it = known.flat_map(|tags| tags.split(',')).map(str::trim).any(is_ours);
+    has_it.then(|| head(tag, format).status(StatusCode::NOT_MODIFIED).finish())
 }
 
-pub fn head(tag: &str, format: Format) -> HttpResponseBuilder {
+fn head(tag: &str, format: Format) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response.insert_header((ETAG, tag)).insert_header((CACHE_CONTROL, "private, no-cache"));
     if format == Format::Svg {

@@ -1,7 +1,7 @@
 //! States of a whiteboard that are kept: made, listed, read as files, and drawn again in the place of what is
 //! there. The meeting says who may; the board does it, so that nothing which is being drawn is lost.
 
-use super::files::{AsFile, has_it, head, made, sent};
+use super::files::{AsFile, made, sent, unchanged};
 use super::{Found, Refusals, found, readable, shown};
 use crate::http::caller::Caller;
 use crate::http::post::Post;
@@ -111,8 +111,8 @@ pub async fn export(
     let kept = snapshot(&edge, &found, wanted).await?;
     // What is kept never changes.
     let tag = format!("\"{wanted}\"");
-    if has_it(&request, &tag) {
-        return Ok(head(&tag, format).status(StatusCode::NOT_MODIFIED).finish());
+    if let Some(unchanged) = unchanged(&request, &tag, format) {
+        return Ok(unchanged);
     }
     let (store, key, board) = (edge.node.meetings().env().store.clone(), found.key, found.board.id);
     let read = async move {
