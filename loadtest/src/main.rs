@@ -3,7 +3,7 @@
 mod scenarios;
 
 use clap::{Parser, Subcommand};
-use scenarios::{breakout, broadcast, cluster, crash, idle, joins, meeting, terminal, voters, webhooks};
+use scenarios::{breakout, broadcast, cluster, crash, idle, joins, meeting, terminal, voters, webhooks, whiteboard};
 use std::process::ExitCode;
 
 /// Real WebSocket clients against a Convoke server: load, and the proof that nothing was lost.
@@ -32,6 +32,8 @@ enum Scenario {
     Webhooks(webhooks::Arguments),
     /// Many joins into one meeting, until everybody knows of everybody
     Joins(joins::Arguments),
+    /// People who draw on whiteboards, drop and come back; beside other servers, and a board's age
+    Whiteboard(whiteboard::Arguments),
     /// Memory of an idle connection, beside a plain server's
     Idle(idle::Arguments),
     /// A person's client in the terminal
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             Scenario::Voters(arguments) => voters::run(arguments).await,
             Scenario::Webhooks(arguments) => webhooks::run(arguments).await,
             Scenario::Joins(arguments) => joins::run(arguments).await,
+            Scenario::Whiteboard(arguments) => whiteboard::run(arguments).await,
             Scenario::Idle(arguments) => idle::run(arguments).await,
             Scenario::Join(arguments) => terminal::run(arguments).await,
             Scenario::FloorServer => scenarios::floor::serve().await,

@@ -48,7 +48,7 @@ async fn relay(stream: TcpStream, rooms: Rooms) -> Result<(), Failure> {
         }
     });
     while let Some(Ok(message)) = source.next().await {
-        if message.is_text() {
+        if message.is_text() || message.is_binary() {
             let rooms = rooms.lock().unwrap_or_else(PoisonError::into_inner);
             for peer in rooms.get(&room).into_iter().flatten() {
                 let _ = peer.send(message.clone());

@@ -11,6 +11,7 @@ pub mod meeting;
 pub mod terminal;
 pub mod voters;
 pub mod webhooks;
+pub mod whiteboard;
 
 use clap::Args;
 use convoke_loadtest::rest::{Failure, Key, Rest};
