@@ -3,10 +3,11 @@
 use super::read_models::{Story, TABLES, dump, each, follow, projections, story};
 use super::{Database, key, ready};
 use convoke::adapters::store::{Db, Opened};
-use convoke::projections::Stretch;
+use convoke::projections::{Board, Reader, Stretch};
 use convoke_actors::ports::{Commit, MeetingKey};
 use convoke_domain::command::Join;
 use convoke_domain::shapes::Role;
+use convoke_domain::whiteboard::Whiteboard;
 use convoke_domain::{Input, MeetingId, Seq, SessionId, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -257,6 +258,15 @@ async fn carry_out(opened: &Opened, plan: &[Step]) {
         let is_there = kept.iter().any(|row| super::whole::holds(row, &poll.poll.id.to_string()));
         assert!(!is_there, "votes of an anonymous poll are in the read models");
     }
+    let boards = projections(opened).whiteboards(&key, None, Reader::Tenant, None, 200).await.unwrap();
+    let listed = boards.items.into_iter().map(|Board { id, room, name, access, by, .. }| Whiteboard {
+        id,
+        room,
+        name,
+        access,
+        by,
+    });
+    assert_eq!(listed.collect::<Vec<_>>(), story.state.whiteboards.values().cloned().collect::<Vec<_>>());
     for user in forgotten {
         let is_named = |text: &str| text.contains(&mark(user));
         assert!(!lived.iter().any(|row| is_named(row)), "user {user} is still in the read models");
