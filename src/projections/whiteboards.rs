@@ -132,6 +132,19 @@ impl Projections {
         Ok(row.and_then(board))
     }
 
+    /// The boards that somebody made.
+    pub async fn whiteboards_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Board>, StoreError> {
+        let rows: Vec<Row> = ask!(
+            self,
+            fetch_all,
+            query_as(whiteboards!("AND w.meeting = $2 AND w.made_by = $3 ORDER BY w.whiteboard")),
+            &key.tenant.0,
+            key.meeting.0,
+            who.0
+        );
+        Ok(rows.into_iter().filter_map(board).collect())
+    }
+
     /// A meeting's boards, in the order in which they were made. Whoever does not lead reads those of the room
     /// that they are in.
     pub async fn whiteboards(

@@ -58,7 +58,7 @@ impl Painter {
     /// Takes what comes next. True: it was the rest of what it asked for.
     async fn hear(&mut self) -> bool {
         let frame = loop {
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("nothing comes");
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.unwrap();
             match message.unwrap().unwrap() {
                 Message::Binary(frame) => break frame,
                 Message::Close(frame) => panic!("the board was closed: {frame:?}"),

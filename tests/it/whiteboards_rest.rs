@@ -87,6 +87,9 @@ async fn lives(database: Option<&str>) {
     let hers = all["items"].as_array().unwrap().last().unwrap();
     assert_eq!((&hers["name"], &hers["by"]), (&json!("Hers"), &json!(crate::id_of(&ada))));
 
+    let (_, known) = api(&server, "GET", "/users/ada/export", None).await;
+    assert_eq!(known["meetings"][0]["whiteboards"], json!([hers]));
+
     for expected in [204, 404] {
         assert_eq!(api(&server, "DELETE", &format!("/whiteboards/{}", id(hers)), None).await.0, expected);
     }
@@ -298,4 +301,21 @@ async fn a_board_that_is_too_large_for_a_picture_is_still_a_file() {
     }
     let json = file(&server, &format!("/whiteboards/{}/export", id(&board)), &[]).await;
     assert_eq!((json.status, texts(&json).len()), (200, 2));
+}
+
+#[tokio::test]
+async fn more_exports_than_are_made_are_told_to_come_later() {
+    let few = [("CONVOKE_WHITEBOARD_EXPORTS_AT_ONCE", "1"), ("CONVOKE_WHITEBOARD_EXPORTS_WAITING_MAX", "0")];
+    let server = server(&few).await;
+    let meeting = meeting(&server, json!({})).await;
+    let board = make(&server, &meeting, json!({ "name": "Busy" })).await;
+    let path = format!("/whiteboards/{}/export?format=png", id(&board));
+    let all = futures_util::future::join_all((0..20).map(|_| file(&server, &path, &[]))).await;
+    let (made, later): (Vec<_>, Vec<_>) = all.iter().partition(|response| response.status == 200);
+    assert!(!made.is_empty() && !later.is_empty(), "{} were made", made.len());
+    for refused in later {
+        assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("unavailable")));
+        assert_eq!(refused.header("retry-after"), Some("5"));
+    }
+    assert_eq!(file(&server, &path, &[]).await.status, 200, "the places are given back");
 }
