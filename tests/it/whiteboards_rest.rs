@@ -3,6 +3,7 @@
 mod access;
 
 use crate::breakout::postgres;
+use crate::cluster::cluster;
 use crate::painter::{Painter, text};
 use crate::{joined, meeting, ok, server};
 use convoke_loadtest::rest::{Key, Response};
@@ -106,7 +107,6 @@ async fn a_boards_life_by_rest() {
 async fn a_boards_life_by_rest_over_postgres() {
     if let Some(url) = postgres().await {
         lives(Some(&url)).await;
-        is_drawn_read_kept_and_restored(Some(&postgres().await.unwrap())).await;
     }
 }
 
@@ -195,32 +195,31 @@ fn texts(file: &Response) -> Vec<String> {
     drawn.iter().map(|element| element["text"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn is_drawn_read_kept_and_restored(database: Option<&str>) {
-    let settings: Vec<(&str, &str)> = database.map(|url| ("CONVOKE_DATABASE_URL", url)).into_iter().collect();
-    let server = server(&settings).await;
-    let meeting = meeting(&server, json!({})).await;
-    let board = make(&server, &meeting, json!({ "name": "Übersicht/1: <script>" })).await;
+/// People are at one node, and requests come to another, or to the same.
+async fn is_drawn_read_kept_and_restored(there: &Server, server: &Server) {
+    let meeting = meeting(server, json!({})).await;
+    let board = make(server, &meeting, json!({ "name": "Übersicht/1: <script>" })).await;
     let path = |rest: &str| format!("/whiteboards/{}{rest}", id(&board));
-    let ada = joined(&server, &meeting, "ada", "host").await;
+    let ada = joined(there, &meeting, "ada", "host").await;
     let mut painter = Painter::comes(&ada, id(&board)).await;
     assert!(painter.is_writable && painter.sees().is_empty());
-    let empty = file(&server, &path("/export"), &[]).await;
+    let empty = file(server, &path("/export"), &[]).await;
     assert_eq!((empty.status, &empty.json()["elements"]), (200, &json!([])));
     painter.draws("two", text("two", "a2", "second <script>alert(1)</script>")).await;
     painter.draws("one", text("one", "a1", "first & foremost")).await;
 
-    let json = file(&server, &path("/export?format=json"), &[]).await;
+    let json = file(server, &path("/export?format=json"), &[]).await;
     assert_eq!(texts(&json), ["first & foremost", "second <script>alert(1)</script>"], "in their order");
     assert_eq!(json.header("content-type"), Some("application/json"));
     let name = "inline; filename=\"_bersicht 1   script.excalidraw\"; filename*=UTF-8''%C3%9Cbersicht%201%20%20%20script.excalidraw";
     assert_eq!(json.header("content-disposition"), Some(name));
-    let svg = file(&server, &path("/export?format=svg"), &[]).await;
+    let svg = file(server, &path("/export?format=svg"), &[]).await;
     assert_eq!(svg.header("content-type"), Some("image/svg+xml"));
     assert_eq!(svg.header("x-content-type-options"), Some("nosniff"));
     let policy = svg.header("content-security-policy").unwrap();
     assert_eq!(policy, "default-src 'none'; style-src 'unsafe-inline'; img-src data:");
     assert!(svg.body.contains("first &amp; foremost") && !svg.body.contains("<script"), "{}", svg.body);
-    let png = file(&server, &path("/export?format=png"), &[]).await;
+    let png = file(server, &path("/export?format=png"), &[]).await;
     assert_eq!((png.status, png.header("content-type")), (200, Some("image/png")));
     assert!(png.body.contains("PNG") && png.body.contains("IHDR") && png.body.len() > 200);
     assert!(png.header("content-disposition").unwrap().contains(".png"));
@@ -228,61 +227,70 @@ async fn is_drawn_read_kept_and_restored(database: Option<&str>) {
     // The same state is not sent again; another is.
     let tag = svg.header("etag").unwrap().to_owned();
     for known in [tag.clone(), format!("\"x\", W/{tag}")] {
-        let again = file(&server, &path("/export?format=svg"), &[("if-none-match", &known)]).await;
+        let again = file(server, &path("/export?format=svg"), &[("if-none-match", &known)]).await;
         assert_eq!((again.status, again.body.as_str(), again.header("etag")), (304, "", Some(tag.as_str())));
     }
-    let (status, kept) = api(&server, "POST", &path("/snapshots"), Some(json!({ "name": " Before " }))).await;
+    let (status, kept) = api(server, "POST", &path("/snapshots"), Some(json!({ "name": " Before " }))).await;
     assert_eq!((status, &kept["name"]), (201, &json!("Before")));
     assert!(kept["at"].is_u64() && kept["bytes"].as_u64().unwrap() > 0, "{kept}");
     painter.draws("three", text("three", "a3", "third")).await;
-    let more = file(&server, &path("/export?format=svg"), &[("if-none-match", &tag)]).await;
+    let more = file(server, &path("/export?format=svg"), &[("if-none-match", &tag)]).await;
     assert_eq!(more.status, 200);
     assert!(more.body.contains("third") && more.header("etag") != Some(&tag));
-    let (_, unnamed) = api(&server, "POST", &path("/snapshots"), None).await;
+    let (_, unnamed) = api(server, "POST", &path("/snapshots"), None).await;
     assert_eq!(unnamed["name"], board["name"]);
-    let (_, snapshots) = api(&server, "GET", &path("/snapshots"), None).await;
+    let (_, snapshots) = api(server, "GET", &path("/snapshots"), None).await;
     assert_eq!(snapshots["items"], json!([unnamed, kept]));
     let snapshot = |rest: &str| path(&format!("/snapshots/{}{rest}", kept["id"].as_str().unwrap()));
-    let before = file(&server, &snapshot("/export"), &[]).await;
+    let before = file(server, &snapshot("/export"), &[]).await;
     assert_eq!((texts(&before), before.header("content-type")), (texts(&json), Some("application/json")));
     let known = [("if-none-match", before.header("etag").unwrap())];
-    assert_eq!(file(&server, &snapshot("/export"), &known).await.status, 304);
-    assert!(!file(&server, &snapshot("/export?format=svg"), &[]).await.body.contains("third"));
+    assert_eq!(file(server, &snapshot("/export"), &known).await.status, 304);
+    assert!(!file(server, &snapshot("/export?format=svg"), &[]).await.body.contains("third"));
 
-    let (status, restored) = api(&server, "POST", &path("/restore"), Some(json!({ "snapshot": kept["id"] }))).await;
+    let (status, restored) = api(server, "POST", &path("/restore"), Some(json!({ "snapshot": kept["id"] }))).await;
     assert_eq!((status, &restored), (200, &board));
-    assert_eq!(file(&server, &path("/export?format=json"), &[]).await.json(), json.json());
+    assert_eq!(file(server, &path("/export?format=json"), &[]).await.json(), json.json());
     painter.until(|shown| shown.len() == 2).await;
 
     // What is on a board when it is copied is on the copy.
-    let copy = make(&server, &meeting, json!({ "name": "Copy", "copy_of": id(&board) })).await;
+    let copy = make(server, &meeting, json!({ "name": "Copy", "copy_of": id(&board) })).await;
     painter.draws("four", text("four", "a4", "fourth")).await;
-    let copied = file(&server, &format!("/whiteboards/{}/export", id(&copy)), &[]).await;
+    let copied = file(server, &format!("/whiteboards/{}/export", id(&copy)), &[]).await;
     assert_eq!(texts(&copied), texts(&json));
 
     // When the meeting is over, all of it can be read, and nothing changed; what is not wanted is deleted.
     ok(&ada, "meeting.end", json!({})).await;
-    assert_eq!(texts(&file(&server, &path("/export"), &[]).await).len(), 3);
-    assert_eq!(file(&server, &path("/export?format=png"), &[]).await.status, 200);
-    assert_eq!(file(&server, &snapshot("/export"), &[]).await.status, 200);
+    assert_eq!(texts(&file(server, &path("/export"), &[]).await).len(), 3);
+    assert_eq!(file(server, &path("/export?format=png"), &[]).await.status, 200);
+    assert_eq!(file(server, &snapshot("/export"), &[]).await.status, 200);
     for (method, path, body) in [
         ("POST", path("/restore"), json!({ "snapshot": kept["id"] })),
         ("POST", path("/snapshots"), json!({})),
         ("POST", path("/copy"), json!({ "rooms": ["main"] })),
         ("PATCH", path(""), json!({ "name": "Late" })),
     ] {
-        let (status, refused) = api(&server, method, &path, Some(body)).await;
+        let (status, refused) = api(server, method, &path, Some(body)).await;
         assert_eq!((status, &refused["code"]), (409, &json!("wrong_state")), "{method} {path}");
     }
-    assert_eq!(api(&server, "DELETE", &path(""), None).await.0, 204);
+    assert_eq!(api(server, "DELETE", &path(""), None).await.0, 204);
     for gone in [path(""), path("/export"), path("/snapshots"), snapshot("/export")] {
-        assert_eq!(api(&server, "GET", &gone, None).await.0, 404, "{gone}");
+        assert_eq!(api(server, "GET", &gone, None).await.0, 404, "{gone}");
     }
 }
 
 #[tokio::test]
 async fn a_board_is_drawn_read_kept_and_restored() {
-    is_drawn_read_kept_and_restored(None).await;
+    let server = server(&[]).await;
+    is_drawn_read_kept_and_restored(&server, &server).await;
+}
+
+#[tokio::test]
+async fn a_board_is_read_kept_and_restored_by_any_node() {
+    let Some(cluster) = cluster(2).await else { return };
+    let [one, other] = &cluster.nodes[..] else { panic!("two nodes") };
+    is_drawn_read_kept_and_restored(one, other).await;
+    is_drawn_read_kept_and_restored(other, one).await;
 }
 
 #[tokio::test]
