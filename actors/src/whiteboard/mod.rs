@@ -27,7 +27,7 @@ use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
 use deep::Place;
 use document::{Bounds, Document, Refusal};
 use presence::Everybody;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -121,7 +121,7 @@ pub struct BoardActor {
     queue: VecDeque<(u64, Leaving)>,
     guests: BTreeMap<SocketId, Guest>,
     /// Who was asked for what their updates build on.
-    asked: BTreeMap<SocketId, u64>,
+    asked: BTreeSet<SocketId>,
     rights: BTreeMap<SessionId, BoardRight>,
     offences: BTreeMap<SessionId, u32>,
     everybody: Everybody,
@@ -152,7 +152,7 @@ impl BoardActor {
             afloat: 0,
             queue: VecDeque::new(),
             guests: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            asked: BTreeSet::new(),
             rights: BTreeMap::new(),
             offences: BTreeMap::new(),
             everybody: Everybody::default(),
