@@ -178,7 +178,8 @@ pub struct WhiteboardPatch {
     pub access: Option<WhiteboardAccess>,
 }
 
-/// Renames a whiteboard, or says who draws on it: whoever made it, hosts and cohosts.
+/// Renames a whiteboard, or says who draws on it: hosts and cohosts, and where everyone makes whiteboards, whoever
+/// made it.
 #[utoipa::path(patch, path = "/api/v1/whiteboards/{id}", tag = "whiteboards", params(("id" = String, Path)),
     request_body = WhiteboardPatch,
     responses((status = 200, description = "the whiteboard", body = Board),
@@ -191,8 +192,8 @@ pub async fn update(edge: Data<Edge>, caller: Caller, id: Path<String>, bytes: B
     Ok(HttpResponse::Ok().json(shown(&edge, &key, board.id).await?))
 }
 
-/// Deletes a whiteboard, with what was drawn on it and with its snapshots: whoever made it, hosts and cohosts;
-/// an API token also when the meeting is over.
+/// Deletes a whiteboard, with what was drawn on it and with its snapshots, as it may be renamed; an API token
+/// does it also when the meeting is over.
 #[utoipa::path(delete, path = "/api/v1/whiteboards/{id}", tag = "whiteboards", params(("id" = String, Path)),
     responses((status = 204, description = "it is gone"), Refusals))]
 pub async fn remove(edge: Data<Edge>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
@@ -204,7 +205,7 @@ pub async fn remove(edge: Data<Edge>, caller: Caller, id: Path<String>) -> Resul
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WhiteboardCopies {
-    /// `main`, or breakout rooms' ids. Absent: every breakout room that is open.
+    /// `main`, or breakout rooms' ids. Absent: every other breakout room that is open.
     #[schema(value_type = Option<Vec<String>>)]
     pub rooms: Option<Vec<RoomId>>,
 }

@@ -39,12 +39,13 @@ pub fn made(key: &MeetingKey, whiteboard: &Whiteboard, at: Millis) -> Statement 
 pub fn changed(key: &MeetingKey, whiteboard: &Whiteboard) -> Statement {
     of_meeting!(
         key,
-        "UPDATE whiteboards SET room = $4, name = $5, access = $6 \
+        "UPDATE whiteboards SET room = $4, name = $5, access = $6, made_by = $7 \
          WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3",
         whiteboard.id.0,
         whiteboard.room.to_string(),
         whiteboard.name.as_str(),
-        access(whiteboard.access)
+        access(whiteboard.access),
+        whiteboard.by.map(|id| id.0)
     )
 }
 
@@ -67,7 +68,7 @@ pub struct Board {
     /// Who draws on it: `everyone`, `hosts` or `nobody`.
     #[schema(value_type = String)]
     pub access: WhiteboardAccess,
-    /// The participant who made it; absent where the backend did.
+    /// The participant who made it; absent where the backend did, or they were erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub by: Option<ParticipantId>,

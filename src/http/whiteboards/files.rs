@@ -16,6 +16,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use convoke_actors::ports::{BoardLog, StoreError};
 use convoke_domain::{Code, Rejection};
 use serde::Deserialize;
+use std::fmt::Display;
 
 /// When whoever finds too many exports under way may come again.
 const LATER_MS: u64 = 5_000;
@@ -50,14 +51,12 @@ pub async fn export(
 ) -> Result<HttpResponse, Problem> {
     let format = file.format()?;
     let Found { key, board, number } = readable(&edge, &caller, &id).await?;
-    let named = digest(board.name.as_bytes());
-    let tag = |number: u64| format!("\"{number}-{}\"", named.get(..8).unwrap_or_default());
-    if let Some(unchanged) = unchanged(&request, &tag(number), format) {
+    if let Some(unchanged) = unchanged(&request, &tag(number, &board.name), format) {
         return Ok(unchanged);
     }
     let (store, id) = (edge.node.meetings().env().store.clone(), board.id);
     let Made { bytes, number } = made(&edge, &board.name, format, async move { store.board(&key, id).await }).await?;
-    Ok(sent(&tag(number), format, &board.name, bytes))
+    Ok(sent(&tag(number, &board.name), format, &board.name, bytes))
 }
 
 /// A file of what is read. What it takes too much work to paint is refused, and so is more work than is done.
@@ -87,6 +86,11 @@ where
             Rejection::new(Code::Internal, "the file could not be made").into()
         }
     })
+}
+
+/// What tells states of a file apart: what it shows, and its name, which stands in it.
+pub fn tag(state: impl Display, name: &str) -> String {
+    format!("\"{state}-{}\"", digest(name.as_bytes()).get(..8).unwrap_or_default())
 }
 
 /// The answer to a client that has the file already.

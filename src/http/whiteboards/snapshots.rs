@@ -1,7 +1,7 @@
 //! States of a whiteboard that are kept: made, listed, read as files, and drawn again in the place of what is
 //! there. The meeting says who may; the board does it, so that nothing which is being drawn is lost.
 
-use super::files::{AsFile, made, sent, unchanged};
+use super::files::{AsFile, made, sent, tag, unchanged};
 use super::{Found, Refusals, found, readable, shown};
 use crate::http::caller::Caller;
 use crate::http::post::Post;
@@ -25,6 +25,8 @@ use uuid::Uuid;
 pub struct Snapshot {
     #[schema(value_type = String)]
     pub id: Uuid,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(value_type = Option<String>)]
     pub name: String,
     /// Unix milliseconds, UTC.
     pub at: Millis,
@@ -66,11 +68,11 @@ pub async fn index(edge: Data<Edge>, caller: Caller, id: Path<String>) -> Result
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewWhiteboardSnapshot {
-    /// 1 to 128 characters. Absent: the whiteboard's name.
+    /// 1 to 128 characters.
     pub name: Option<String>,
 }
 
-/// Keeps what is on a whiteboard now: whoever made it, hosts and cohosts, while the meeting is not over.
+/// Keeps what is on a whiteboard now: whoever may rename it, while the meeting is not over.
 #[utoipa::path(post, path = "/api/v1/whiteboards/{id}/snapshots", tag = "whiteboards", params(("id" = String, Path)),
     request_body = NewWhiteboardSnapshot,
     responses((status = 201, description = "the snapshot", body = Snapshot),
@@ -80,7 +82,7 @@ pub async fn create(post: Post, id: Path<String>) -> Result<HttpResponse, Proble
     let limits = &post.edge.node.meetings().env().limits;
     let name = name.map(|name| checked(&name, "name", limits.name_chars_max)).transpose()?;
     let found = &found(&post.edge, &post.caller, &id).await?;
-    let (post, name) = (&post, name.unwrap_or_else(|| found.board.name.clone()));
+    let (post, name) = (&post, name.unwrap_or_default());
     post.once(|request| async move {
         ask(post, found, AskBoard::Keep { id: request, name }).await?;
         let kept = snapshot(&post.edge, found, request).await?;
@@ -109,18 +111,19 @@ pub async fn export(
     let found = readable(&edge, &caller, &id).await?;
     let wanted: Uuid = wanted.parse().map_err(|_| Problem::not_found())?;
     let kept = snapshot(&edge, &found, wanted).await?;
-    // What is kept never changes.
-    let tag = format!("\"{wanted}\"");
+    // What is kept never changes; the name of the board may.
+    let name = if kept.name.is_empty() { &found.board.name } else { &kept.name };
+    let tag = tag(wanted, name);
     if let Some(unchanged) = unchanged(&request, &tag, format) {
         return Ok(unchanged);
     }
-    let (store, key, board) = (edge.node.meetings().env().store.clone(), found.key, found.board.id);
+    let (store, key, board) = (edge.node.meetings().env().store.clone(), found.key.clone(), found.board.id);
     let read = async move {
         let state = store.board_snapshot(&key, board, wanted).await?.ok_or(StoreError::NotFound)?;
         Ok(BoardLog { state: Some((1, state.into())), updates: Vec::new() })
     };
-    let file = made(&edge, &kept.name, format, read).await?;
-    Ok(sent(&tag, format, &kept.name, file.bytes))
+    let file = made(&edge, name, format, read).await?;
+    Ok(sent(&tag, format, name, file.bytes))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -131,7 +134,7 @@ pub struct WhiteboardRestore {
 }
 
 /// Draws a state that was kept in the place of what is on the whiteboard, before the eyes of all who are at it:
-/// whoever made it, hosts and cohosts, while the meeting is not over. What was there is kept nowhere, unless a
+/// whoever may rename it, while the meeting is not over. What was there is kept nowhere, unless a
 /// snapshot was made of it.
 #[utoipa::path(post, path = "/api/v1/whiteboards/{id}/restore", tag = "whiteboards", params(("id" = String, Path)),
     request_body = WhiteboardRestore,
