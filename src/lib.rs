@@ -12,4 +12,5 @@ pub mod projections;
 pub mod telemetry;
 pub mod transcription;
 pub mod webhooks;
+pub mod whiteboards;
 pub mod wiring;

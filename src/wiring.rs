@@ -23,6 +23,7 @@ use crate::outbox::{Delivering, InvitationCodes, Outbox};
 use crate::projections::Projections;
 use crate::transcription::{self, Jobs, Transcriber, Transcripts, deepgram};
 use crate::webhooks::{Client, NoClient, Secrets, Webhooks};
+use crate::whiteboards::Exporter;
 use actix::Actor;
 use actix_http::HttpService;
 use actix_server::Server;
@@ -218,6 +219,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         links,
         link_ttl_s_max: config.link_ttl_s_max,
         transcripts,
+        exporter: Exporter::new(config.export_pace()),
         public_url: config.public_url.clone(),
         limits: RateLimits::new(&config, shared),
         proxies: config.proxies(),
@@ -268,6 +270,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                         "authorization",
                         "content-type",
                         "idempotency-key",
+                        "if-none-match",
                         "if-range",
                         "range",
                         "traceparent",

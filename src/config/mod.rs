@@ -14,6 +14,7 @@ pub use setting::{Kind, Setting};
 pub use settings::{Config, SETTINGS};
 pub use sources::{Flags, environment};
 
+use crate::whiteboards;
 use convoke_actors::outlet::Bounds;
 use convoke_actors::session::Pace;
 use convoke_actors::supervisor::Timing;
@@ -233,6 +234,15 @@ impl Config {
     /// Messages a second of one socket of a board, and at once.
     pub fn board_pace(&self) -> Quota {
         Quota::per_second(self.whiteboard_messages_per_s).allow_burst(self.whiteboard_messages_burst)
+    }
+
+    /// How many boards are made into files.
+    pub fn export_pace(&self) -> whiteboards::Pace {
+        whiteboards::Pace {
+            at_once: self.whiteboard_exports_at_once,
+            waiting_max: self.whiteboard_exports_waiting_max,
+            wait: Duration::from_secs(self.whiteboard_export_wait_s),
+        }
     }
 
     pub fn pace(&self) -> Pace {

@@ -194,6 +194,12 @@ settings! {
         whiteboard_messages_per_s: NonZeroU32 = "200", number("messages a second", 1, 1_000_000);
         /// Messages of one socket of a board at once.
         whiteboard_messages_burst: NonZeroU32 = "1000", number("messages", 1, 1_000_000);
+        /// Exports of boards that are made at once; each may take a core for many seconds, and some hundred megabytes.
+        whiteboard_exports_at_once: usize = "2", number("exports", 1, 256);
+        /// Exports that wait for their turn; whoever asks for more is told to come later.
+        whiteboard_exports_waiting_max: usize = "16", number("exports", 0, 10_000);
+        /// How long an export waits for its turn.
+        whiteboard_export_wait_s: u64 = "30", number("seconds", 1, 300);
     }
     "Limits of a meeting" {
         /// Whiteboards of one room.

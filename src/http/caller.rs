@@ -34,6 +34,14 @@ impl Caller {
         }
     }
 
+    /// Whose caller it is.
+    pub fn of(&self) -> &TenantId {
+        match self {
+            Self::Api(tenant) => tenant,
+            Self::Join(claims) => &claims.tenant,
+        }
+    }
+
     /// The meeting of this id, if it is the caller's: an unknown one and another's look the same.
     pub fn meeting(&self, id: &str) -> Result<MeetingKey, Problem> {
         let meeting: MeetingId = id.parse().map_err(|_| Problem::not_found())?;

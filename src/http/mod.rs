@@ -4,6 +4,7 @@ pub mod asyncapi;
 mod board_socket;
 pub mod breakout;
 pub mod caller;
+mod caused;
 pub mod csv;
 pub mod envelope;
 pub mod health;
@@ -32,6 +33,7 @@ pub mod transcript;
 pub mod transcripts;
 pub mod upgrade;
 pub mod webhooks;
+mod whiteboards;
 pub mod ws;
 
 pub use problem::Problem;
@@ -42,6 +44,7 @@ use crate::outbox::InvitationCodes;
 use crate::projections::Projections;
 use crate::transcription::Transcripts;
 use crate::webhooks::Webhooks;
+use crate::whiteboards::Exporter;
 use convoke_actors::node::Node;
 use std::sync::Arc;
 
@@ -56,6 +59,7 @@ pub struct Edge {
     pub links: Links,
     pub link_ttl_s_max: u64,
     pub transcripts: Transcripts,
+    pub exporter: Exporter,
     pub public_url: Option<String>,
     pub limits: limits::RateLimits,
     pub proxies: crate::config::Proxies,

@@ -12,7 +12,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use convoke_actors::node::Done;
 use convoke_actors::ports::MeetingKey;
-use convoke_domain::{Code, Command, TenantId};
+use convoke_domain::{Code, Command};
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::pin::Pin;
@@ -62,10 +62,7 @@ impl Post {
         if key.is_empty() || key.len() > KEY_CHARS_MAX {
             return Err(Problem::wrong_data("the Idempotency-Key is from 1 to 255 characters"));
         }
-        let tenant: &TenantId = match caller {
-            Caller::Api(tenant) => tenant,
-            Caller::Join(claims) => &claims.tenant,
-        };
+        let tenant = caller.of();
         let who = match caller {
             Caller::Api(_) => String::new(),
             Caller::Join(claims) => claims.user.as_ref().map(|user| user.0.clone()).unwrap_or_default(),

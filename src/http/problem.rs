@@ -84,7 +84,7 @@ impl From<Rejection> for Problem {
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let retry_after_s = match rejection.code {
-            Code::Unavailable => Some(1),
+            Code::Unavailable => Some(rejection.retry_after_ms.map_or(1, |ms| ms.div_ceil(1_000))),
             _ => rejection.retry_after_ms.map(|ms| ms.div_ceil(1_000)),
         };
         Self { status, code: rejection.code.as_str(), detail: rejection.message, retry_after_s }

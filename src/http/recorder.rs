@@ -1,22 +1,20 @@
 //! Recordings over REST: begun and ended, as over a socket by the same commands of the meeting, which
-//! decides about them. What came of a request is found in the log by the request's own id, so a
-//! repetition is told of the same recording, and never of one that somebody else began meanwhile.
+//! decides about them.
 
+use super::caused::caused;
 use super::post::Post;
 use super::reads::stored;
 use super::{Edge, Problem};
 use crate::projections::Kept;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use convoke_actors::ports::{EventRow, MeetingKey};
+use convoke_actors::ports::MeetingKey;
 use convoke_domain::recording::{Format, Recording, RecordingKind, StartRecording};
 use convoke_domain::{Command, RecordingId, RoomId, Seq};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-/// How many events are looked through at a time. What was done just now is among the last.
-const PAGE: u32 = 200;
 /// Where nothing ran nothing is found. A repetition after a crash looks that far back.
 const STOP_PAGES_MAX: usize = 10;
 
@@ -73,8 +71,7 @@ pub struct Stopped {
     pub recordings: Vec<Kept>,
 }
 
-/// The recordings that a request changed, up to a place in the log, newest first. What one command does
-/// stands together, so the search ends before the first of it.
+/// The recordings that a request changed, newest first.
 async fn changed_by(
     edge: &Edge,
     key: &MeetingKey,
@@ -86,22 +83,9 @@ async fn changed_by(
     struct Changed {
         recording: Recording,
     }
-    let is_ours =
-        |row: &EventRow| row.kind == "recording.changed" && row.cause.is_some_and(|cause| cause.session.0 == request);
-    let (mut found, mut end) = (Vec::new(), up_to.0);
-    for _ in 0..pages_max {
-        let from = end.saturating_sub(u64::from(PAGE));
-        let rows = edge.node.events(key, Seq(from), PAGE).await?;
-        let ours = rows.iter().rev().filter(|row| row.seq.0 <= end && is_ours(row));
-        let changed = ours.filter_map(|row| serde_json::from_str::<Changed>(&row.data).ok());
-        found.extend(changed.map(|changed| changed.recording.id));
-        let may_go_on = rows.first().is_some_and(is_ours);
-        if from == 0 || (!found.is_empty() && !may_go_on) {
-            break;
-        }
-        end = from;
-    }
-    Ok(found)
+    let rows = caused(edge, key, "recording.changed", request, up_to, pages_max).await?;
+    let changed = rows.iter().filter_map(|row| serde_json::from_str::<Changed>(&row.data).ok());
+    Ok(changed.map(|changed| changed.recording.id).collect())
 }
 
 async fn kept(edge: &Edge, key: &MeetingKey, id: RecordingId) -> Result<Kept, Problem> {

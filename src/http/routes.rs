@@ -3,7 +3,7 @@
 use super::webhooks::Told;
 use super::{
     Problem, breakout, caller, health, invitations, livekit, log, meetings, objects, people, polls, questions,
-    recorder, recordings, report, storage, tokens, transcript, transcripts, webhooks, ws,
+    recorder, recordings, report, storage, tokens, transcript, transcripts, webhooks, whiteboards, ws,
 };
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, delete, get, head, patch, post, put, resource, scope};
@@ -56,6 +56,17 @@ use utoipa::OpenApi;
         transcripts::create,
         transcripts::read,
         objects::object,
+        whiteboards::index,
+        whiteboards::create,
+        whiteboards::show,
+        whiteboards::update,
+        whiteboards::remove,
+        whiteboards::copy,
+        whiteboards::files::export,
+        whiteboards::snapshots::index,
+        whiteboards::snapshots::create,
+        whiteboards::snapshots::export,
+        whiteboards::snapshots::restore,
         storage::create,
         storage::index,
         storage::replace,
@@ -110,6 +121,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route("/meetings/{id}/polls", get().to(polls::index))
                 .route("/meetings/{id}/polls/{poll}/votes", get().to(polls::votes))
                 .route("/meetings/{id}/events", get().to(log::events))
+                .configure(whiteboard_routes)
                 .route("/recordings", get().to(recordings::index))
                 .route("/recordings/start", post().to(recorder::start))
                 .route("/recordings/stop", post().to(recorder::stop))
@@ -167,6 +179,22 @@ fn breakout_routes(config: &mut ServiceConfig, base: &str) {
         .route(&format!("{base}/{{room}}"), patch().to(breakout::rename))
         .route(&format!("{base}/{{room}}/join"), post().to(breakout::join))
         .route(&format!("{base}/{{room}}/close"), post().to(breakout::close));
+}
+
+fn whiteboard_routes(config: &mut ServiceConfig) {
+    use whiteboards::{files, snapshots};
+    config
+        .route("/meetings/{id}/whiteboards", get().to(whiteboards::index))
+        .route("/meetings/{id}/whiteboards", post().to(whiteboards::create))
+        .route("/whiteboards/{id}", get().to(whiteboards::show))
+        .route("/whiteboards/{id}", patch().to(whiteboards::update))
+        .route("/whiteboards/{id}", delete().to(whiteboards::remove))
+        .route("/whiteboards/{id}/copy", post().to(whiteboards::copy))
+        .route("/whiteboards/{id}/export", get().to(files::export))
+        .route("/whiteboards/{id}/snapshots", get().to(snapshots::index))
+        .route("/whiteboards/{id}/snapshots", post().to(snapshots::create))
+        .route("/whiteboards/{id}/snapshots/{snapshot}/export", get().to(snapshots::export))
+        .route("/whiteboards/{id}/restore", post().to(snapshots::restore));
 }
 
 async fn nothing() -> Result<HttpResponse, Problem> {

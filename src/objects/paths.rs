@@ -106,11 +106,17 @@ pub fn encoded(text: &str) -> String {
 
 /// The name that a person finds a file by: the recording's, and what of it this is.
 pub fn file_name(name: &str, part: Option<&str>, path: &ObjectPath) -> String {
-    let name: String =
-        name.chars().map(|c| if c.is_control() || "/\\:\"<>|?*".contains(c) { ' ' } else { c }).collect();
+    let name = cleaned(name);
     let ending = path.extension().map(|ending| format!(".{ending}")).unwrap_or_default();
     let part = part.map(|part| format!(" {part}")).unwrap_or_default();
-    format!("{}{part}{ending}", name.trim())
+    format!("{name}{part}{ending}")
+}
+
+/// A name without what the names of files do not have.
+pub fn cleaned(name: &str) -> String {
+    let name: String =
+        name.chars().map(|c| if c.is_control() || "/\\:\"<>|?*".contains(c) { ' ' } else { c }).collect();
+    name.trim().to_owned()
 }
 
 #[cfg(test)]

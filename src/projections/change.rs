@@ -7,7 +7,8 @@ use convoke_domain::poll::{LivePoll, Poll};
 use convoke_domain::question::Question;
 use convoke_domain::recording::{Recording, Take};
 use convoke_domain::shapes::{Invitation, MeetingInfo, Message, Participant, Room};
-use convoke_domain::{Event, MessageId, Millis, ParticipantId, PollId, RecordingId, RoomId, Seq, UserId};
+use convoke_domain::whiteboard::Whiteboard;
+use convoke_domain::{Event, MessageId, Millis, ParticipantId, PollId, RecordingId, RoomId, Seq, UserId, WhiteboardId};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub enum Change {
     Rooms {
         rooms: Vec<Room>,
     },
-    /// What was said in these rooms belongs to another, and they are closed.
+    /// What was said and drawn in these rooms belongs to another, and they are closed.
     Merged {
         from: Vec<RoomId>,
         into: RoomId,
@@ -112,6 +113,12 @@ pub enum Change {
         given: bool,
         at: Millis,
     },
+    WhiteboardMade {
+        at: Millis,
+        whiteboard: Box<Whiteboard>,
+    },
+    WhiteboardChanged(Box<Whiteboard>),
+    WhiteboardGone(WhiteboardId),
     Erased {
         participant: ParticipantId,
     },
@@ -203,6 +210,11 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         Event::RecordingConsented { recording, participant, given } => {
             vec![Change::Consent { recording: *recording, participant: *participant, given: *given, at }]
         }
+        Event::WhiteboardCreated { whiteboard, .. } => {
+            vec![Change::WhiteboardMade { at, whiteboard: Box::new(whiteboard.clone()) }]
+        }
+        Event::WhiteboardUpdated { whiteboard, .. } => vec![Change::WhiteboardChanged(Box::new(whiteboard.clone()))],
+        Event::WhiteboardDeleted { whiteboard, .. } => vec![Change::WhiteboardGone(whiteboard.id)],
         Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
         _ => Vec::new(),
     }

@@ -17,6 +17,7 @@ mod recordings;
 mod report;
 mod rooms;
 mod sql;
+mod whiteboards;
 mod write;
 
 pub use captions::{Line, Spoken, Wanted};
@@ -27,6 +28,7 @@ pub use read::{Attendance, InvitationRow, Page, Place, Reader};
 pub use recorded::{Consent, File, Kept, Listed};
 pub use report::{Attendee, Bounds, OptionTold, PollTold, QuestionTold, Report, RoomTotals, Stay, Totals};
 pub(crate) use sql::{Statement, Value};
+pub use whiteboards::{Board, Drawn};
 pub use write::Stretch;
 pub(crate) use write::run;
 

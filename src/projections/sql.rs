@@ -1,7 +1,7 @@
 //! Changes as SQL that both databases understand, as data: written once, run on either.
 
 use super::change::Change;
-use super::{polls, recordings, rooms};
+use super::{polls, recordings, rooms, whiteboards};
 use crate::adapters::store::to_i64;
 use convoke_actors::frame::json;
 use convoke_actors::ports::MeetingKey;
@@ -149,6 +149,9 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
         Change::Consent { recording, participant, given, at } => {
             vec![recordings::consented(key, *recording, *participant, *given, *at)]
         }
+        Change::WhiteboardMade { at, whiteboard } => vec![whiteboards::made(key, whiteboard, *at)],
+        Change::WhiteboardChanged(whiteboard) => vec![whiteboards::changed(key, whiteboard)],
+        Change::WhiteboardGone(id) => vec![whiteboards::gone(key, *id)],
         Change::Erased { participant } => erased(key, *participant),
         Change::Known { .. }
         | Change::Listed { .. }

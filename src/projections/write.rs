@@ -219,6 +219,7 @@ impl Projections {
                     "DELETE FROM recording_jobs",
                     "DELETE FROM recording_tracks",
                     "DELETE FROM recording_consents",
+                    "DELETE FROM whiteboards",
                     "DELETE FROM known_users",
                     "DELETE FROM listed_users",
                 ] {

@@ -21,6 +21,7 @@ mod lobby;
 mod mail;
 mod meeting;
 mod page;
+mod painter;
 mod polls;
 mod recorded;
 mod recordings;
@@ -39,6 +40,7 @@ mod tape;
 mod transcript;
 mod transcripts;
 mod webhooks;
+mod whiteboards_rest;
 #[path = "../whole/mod.rs"]
 mod whole;
 

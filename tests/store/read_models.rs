@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 18] = [
     "meetings_view",
     "attendances",
     "messages_view",
@@ -33,6 +33,7 @@ pub const TABLES: [&str; 17] = [
     "recording_jobs",
     "recording_tracks",
     "recording_consents",
+    "whiteboards",
     "known_users",
     "listed_users",
     "projection_cursors",

@@ -3,10 +3,11 @@
 use super::read_models::{Story, TABLES, dump, each, follow, projections, story};
 use super::{Database, key, ready};
 use convoke::adapters::store::{Db, Opened};
-use convoke::projections::Stretch;
+use convoke::projections::{Board, Reader, Stretch};
 use convoke_actors::ports::{Commit, MeetingKey};
 use convoke_domain::command::Join;
 use convoke_domain::shapes::Role;
+use convoke_domain::whiteboard::Whiteboard;
 use convoke_domain::{Input, MeetingId, Seq, SessionId, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -61,6 +62,9 @@ enum Deed {
     Poll(&'static str, bool),
     Vote,
     ClosePoll,
+    Board,
+    Reboard(bool),
+    Unboard,
     End,
 }
 
@@ -93,6 +97,9 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(results, anonymous)| Deed::Poll(results, anonymous)),
         5 => Just(Deed::Vote),
         2 => Just(Deed::ClosePoll),
+        4 => Just(Deed::Board),
+        3 => any::<bool>().prop_map(Deed::Reboard),
+        1 => Just(Deed::Unboard),
         1 => Just(Deed::End),
     ]
 }
@@ -134,6 +141,7 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
     let (one, other) = (room(usize::from(who)), room(usize::from(whom) + 1));
     let question = story.state.questions.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
     let poll = story.state.polls.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
+    let board = story.state.whiteboards.keys().nth(usize::from(whom) % 2).map_or(json!(Uuid::nil()), |id| json!(id));
     let at = story.state.at;
     let (kind, data) = match deed {
         Deed::Leave => ("leave", json!({})),
@@ -173,6 +181,12 @@ fn ask(story: &mut Story, who: u8, whom: u8, deed: Deed) {
         }
         Deed::Vote => ("poll.vote", json!({ "poll": poll, "choices": [whom % 2] })),
         Deed::ClosePoll => ("poll.close", json!({ "poll": poll })),
+        Deed::Board => ("whiteboard.create", json!({ "name": format!("Board {whom}"), "room": one })),
+        Deed::Reboard(true) => {
+            ("whiteboard.update", json!({ "whiteboard": board, "name": "Another", "access": "hosts" }))
+        }
+        Deed::Reboard(false) => ("whiteboard.copy", json!({ "whiteboard": board })),
+        Deed::Unboard => ("whiteboard.delete", json!({ "whiteboard": board })),
         Deed::End => ("meeting.end", json!({})),
     };
     // Most plans ask for something that is refused at times.
@@ -244,6 +258,15 @@ async fn carry_out(opened: &Opened, plan: &[Step]) {
         let is_there = kept.iter().any(|row| super::whole::holds(row, &poll.poll.id.to_string()));
         assert!(!is_there, "votes of an anonymous poll are in the read models");
     }
+    let boards = projections(opened).whiteboards(&key, None, Reader::Tenant, None, 200).await.unwrap();
+    let listed = boards.items.into_iter().map(|Board { id, room, name, access, by, .. }| Whiteboard {
+        id,
+        room,
+        name,
+        access,
+        by,
+    });
+    assert_eq!(listed.collect::<Vec<_>>(), story.state.whiteboards.values().cloned().collect::<Vec<_>>());
     for user in forgotten {
         let is_named = |text: &str| text.contains(&mark(user));
         assert!(!lived.iter().any(|row| is_named(row)), "user {user} is still in the read models");
