@@ -39,8 +39,11 @@ mod tape;
 mod transcript;
 mod transcripts;
 mod webhooks;
+mod whiteboards;
 #[path = "../whole/mod.rs"]
 mod whole;
+#[path = "../yjs/mod.rs"]
+mod yjs;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;

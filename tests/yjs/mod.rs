@@ -98,6 +98,21 @@ impl Yjs {
         self.synced().await;
     }
 
+    /// The next connection is made by this way.
+    pub async fn goes_by(&mut self, url: &str, token: &str) {
+        let (server, _) = url.rsplit_once('/').unwrap();
+        self.ask(json!({ "do": "token", "server": server, "token": token })).await;
+    }
+
+    /// Takes back the last that was drawn here.
+    pub async fn undo(&mut self) {
+        self.ask(json!({ "do": "undo" })).await;
+    }
+
+    pub async fn redo(&mut self) {
+        self.ask(json!({ "do": "redo" })).await;
+    }
+
     /// Says of itself what others see: a name, a cursor.
     pub async fn shows(&mut self, state: Value) {
         self.ask(json!({ "do": "awareness", "state": state })).await;
