@@ -15,6 +15,7 @@ mod interaction;
 mod link;
 mod media;
 mod node;
+mod painters;
 mod plan;
 mod rooms;
 mod told;

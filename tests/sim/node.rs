@@ -5,6 +5,7 @@ use crate::chance::Time;
 use crate::database::{Database, Store};
 use crate::ether::{Ether, Port};
 use crate::link::Link;
+use crate::painters::{self, Easel};
 use crate::world::World;
 use actix::{Actor, Addr, Context, Handler, Recipient};
 use bytestring::ByteString;
@@ -13,13 +14,17 @@ use convoke::adapters::clock::SystemClock;
 use convoke_actors::hub::{CloseSockets, Deliver, Follow, Hub, HubHandle};
 use convoke_actors::journal::Journal;
 use convoke_actors::meeting::Present;
+use convoke_actors::meeting::ToMeeting;
 use convoke_actors::outlet::{Bounds, Outlet};
 use convoke_actors::ports::*;
+use convoke_actors::release::SocketId;
 use convoke_actors::session::{Hangup, Incoming, Pace, SessionActor};
 use convoke_actors::supervisor::{Env, Life, Meetings, Supervisor, Timing};
 use convoke_actors::whiteboard::deep::Place;
+use convoke_actors::whiteboard::hub::{BoardHub, BoardHubHandle, CloseBoards};
+use convoke_actors::whiteboard::words::{AskBoard, Visit};
 use convoke_actors::whiteboard::{Whiteboards, document};
-use convoke_domain::{CloseCode, Limits, Millis, TenantId, Term, UserId, WhiteboardId};
+use convoke_domain::{CloseCode, Limits, Millis, Rejection, TenantId, Term, UserId, WhiteboardId};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -60,6 +65,7 @@ pub struct Handle {
     pub is_draining: Cell<bool>,
     drain: Notify,
     hub: HubHandle,
+    board_hub: BoardHubHandle,
     tasks: Rc<LocalSet>,
 }
 
@@ -67,6 +73,15 @@ impl Handle {
     pub fn drain(&self) {
         self.is_draining.set(true);
         self.drain.notify_one();
+    }
+
+    /// A socket of a board.
+    pub fn paint(&self, brush: Brush) -> Easel {
+        let (up, ups) = mpsc::unbounded_channel();
+        let (downs, down) = mpsc::unbounded_channel();
+        let (link, hub) = (Arc::clone(&self.link), self.board_hub.clone());
+        self.tasks.spawn_local(serve_painter(link, hub, brush, ups, downs));
+        Easel { up, down }
     }
 
     pub fn connect(&self) -> Socket {
@@ -81,6 +96,78 @@ impl Handle {
         ));
         Socket { up, down }
     }
+}
+
+/// Which board, and who comes to it.
+pub struct Brush {
+    pub board: WhiteboardId,
+    pub ticket: Ticket,
+}
+
+async fn serve_painter(
+    link: Arc<Link>,
+    hub: BoardHubHandle,
+    brush: Brush,
+    mut ups: mpsc::UnboundedReceiver<painters::Up>,
+    downs: mpsc::UnboundedSender<painters::Down>,
+) {
+    let Brush { board, ticket } = brush;
+    let Ticket { key, session, participant } = ticket;
+    let (outlet, meetings) = (Outlet::new(Bounds::default()), hub.meetings.clone());
+    let socket = SocketId(meetings.env().clock.id());
+    hub.register(&key, board, socket, outlet.clone());
+    let refused = |rejection: Rejection| outlet.close(rejection.close.unwrap_or(CloseCode::GoingAway));
+    let reading = async {
+        outlet.greet();
+        let visit = Visit { board, socket, session, participant, desk: hub.desk() };
+        if let Err(rejection) = meetings.send(&key, ToMeeting::Visit(visit)).await {
+            refused(rejection);
+        }
+        poll_fn(|cx| outlet.poll_room(cx, usize::MAX)).await;
+        while let Some(painters::Up::Frame(frame)) = ups.recv().await {
+            outlet.heard();
+            let ask = AskBoard::Frames { socket, frames: vec![frame] };
+            if let Err(rejection) = meetings.ask_board(&key, board, ask).await {
+                refused(rejection);
+            }
+        }
+    };
+    let writing = async {
+        let mut whole = Vec::new();
+        while let Some(mut bytes) = poll_fn(|cx| outlet.poll_next(cx)).await {
+            let (head, length) = match bytes[1] {
+                126 => (4, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
+                127 => (10, usize::try_from(u64::from_be_bytes(bytes[2..10].try_into().unwrap())).unwrap()),
+                short => (2, usize::from(short)),
+            };
+            if bytes.len() < head + length {
+                // The part of a message that is cut comes behind its header.
+                let Some(rest) = poll_fn(|cx| outlet.poll_next(cx)).await else { break };
+                bytes = [bytes, rest].concat().into();
+            }
+            match bytes[0] & 0x0F {
+                _ if link.is_dead() => {}
+                0x8 => {}
+                0x9 => outlet.heard_pong(&bytes[head..]),
+                _ => {
+                    whole.extend_from_slice(&bytes[head..]);
+                    if bytes[0] & 0x80 != 0 {
+                        let _ = downs.send(painters::Down::Message(std::mem::take(&mut whole).into()));
+                    }
+                }
+            }
+        }
+        if !link.is_dead() {
+            let _ = downs.send(painters::Down::Closed(outlet.closed().map(CloseCode::number)));
+        }
+    };
+    tokio::select! {
+        biased;
+        () = writing => {}
+        () = reading => {}
+    }
+    hub.unregister(board, socket);
+    let _ = meetings.ask_board(&key, board, AskBoard::Gone { socket }).await;
 }
 
 async fn serve_socket(
@@ -133,6 +220,11 @@ async fn serve_socket(
 fn pace() -> Pace {
     let much = NonZeroU32::new(1_000_000).unwrap();
     Pace { commands_per_s: much, burst: much, flood_per_s: much, flood_burst: much, ..Pace::default() }
+}
+
+/// A log is long before anybody falls asleep over it.
+fn board_bounds() -> document::Bounds {
+    document::Bounds { tail_updates_max: painters::TAIL, ..document::Bounds::default() }
 }
 
 /// The lives of one node, one after the other.
@@ -212,7 +304,7 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
         limits: Arc::new(Limits::default()),
         life: Arc::clone(&life),
         timing,
-        whiteboards: Whiteboards::new(document::Bounds::default(), Place::Here),
+        whiteboards: Whiteboards::new(board_bounds(), Place::Here),
     };
     let meetings = Meetings::new(env, &[]);
     let _supervisor = Supervisor::start_here(meetings.clone());
@@ -220,6 +312,7 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
     let follow: Arc<dyn Follow> =
         if world.database.without.repair { Arc::new(Seamless(bus.clone())) } else { bus.clone() };
     let (hub_address, hub) = Hub::start_here(0, follow, clock, Duration::from_secs(10));
+    let (board_hub_address, board_hub) = BoardHub::start_here(0, bus.board_hubs(), bus.as_ref(), meetings.clone());
     let Some(tasks) = tasks.upgrade() else { return };
     let handle = Rc::new(Handle {
         link,
@@ -227,6 +320,7 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
         is_draining: Cell::new(false),
         drain: Notify::new(),
         hub,
+        board_hub,
         tasks,
     });
     world.handles.borrow_mut()[node] = Some(Rc::clone(&handle));
@@ -238,6 +332,7 @@ async fn serve(world: Rc<World>, link: Arc<Link>, tasks: std::rc::Weak<LocalSet>
     }
     meetings.stop().await;
     let _ = hub_address.send(CloseSockets { meeting: None, code: CloseCode::GoingAway }).await;
+    let _ = board_hub_address.send(CloseBoards(CloseCode::GoingAway)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     life.end();
     let _ = convoke_actors::ports::Store::retire(&*store, &life.get()).await;

@@ -3,6 +3,7 @@
 use crate::client::Record;
 use crate::database::Meeting;
 use crate::interaction::mark_of;
+use crate::painters;
 use crate::told::Story;
 use crate::watched;
 use crate::world::End;
@@ -10,6 +11,7 @@ use convoke_actors::ports::EventRow;
 use convoke_domain::{Audience, ParticipantId, SessionId};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Rooms close by themselves, until the very end.
 const NEWS_MS: u64 = 5_000;
@@ -17,7 +19,11 @@ const NEWS_MS: u64 = 5_000;
 /// Everything that does not hold.
 pub fn violations(end: &End) -> Vec<String> {
     let mut found = end.world.database.usurped.lock().unwrap().clone();
-    let tables = end.world.database.tables.lock().unwrap();
+    let mut tables = end.world.database.tables.lock().unwrap();
+    for (place, key) in end.world.keys.iter().enumerate() {
+        let canvases: Vec<_> = end.people[place].iter().map(|person| Rc::clone(&person.canvas)).collect();
+        painters::violations(&mut tables, key, &canvases, &mut |what| found.push(format!("meeting {place}: {what}")));
+    }
     for (place, key) in end.world.keys.iter().enumerate() {
         let meeting = &tables.meetings[key];
         let log = Log::of(meeting, end.world.time.now().saturating_sub(NEWS_MS));

@@ -7,13 +7,14 @@ use crate::ether::Ether;
 use crate::link::Machine;
 use crate::media::{MediaServer, MediaWeather};
 use crate::node::{self, Handle, Up};
+use crate::painters::{self, Canvas};
 use crate::plan::{Fault, Plan, Weather};
 use convoke_actors::meeting::ToMeeting;
 use convoke_actors::node::Node;
 use convoke_actors::ports::{MediaNews, MeetingKey};
 use convoke_domain::command::Create;
 use convoke_domain::shapes::Settings;
-use convoke_domain::{MeetingId, TenantId};
+use convoke_domain::{MeetingId, TenantId, WhiteboardId};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -54,6 +55,7 @@ pub struct World {
 
 pub struct Person {
     pub record: Rc<RefCell<Record>>,
+    pub canvas: Rc<RefCell<Canvas>>,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -111,6 +113,14 @@ impl World {
         (!handle.is_draining.get() || self.chance.is(0.2)).then_some(handle)
     }
 
+    /// The meeting's board, once it is made.
+    pub fn board_of(&self, key: &MeetingKey) -> Option<WhiteboardId> {
+        let tables = self.database.tables.lock().unwrap();
+        let made = tables.meetings.get(key)?.events.values().find(|row| row.kind == "whiteboard.created")?;
+        let data: serde_json::Value = serde_json::from_str(&made.data).ok()?;
+        data["whiteboard"]["id"].as_str()?.parse().ok()
+    }
+
     async fn make(&self, place: usize) {
         let max_duration_s = (place == 1).then_some(self.plan.max_duration_s);
         let Plan { auto_record, recording_consent, .. } = self.plan;
@@ -153,7 +163,10 @@ impl World {
             let (orders, inbox) = mpsc::unbounded_channel();
             let record = Rc::new(RefCell::new(Record::default()));
             spawn_local(client::run(Rc::clone(self), key.clone(), number, Rc::clone(&record), inbox));
-            Person { record, orders }
+            let client = 1_000 + self.chance.number() % 1_000_000;
+            let canvas = Rc::new(RefCell::new(Canvas::new(client)));
+            spawn_local(painters::run(Rc::clone(self), key.clone(), Rc::clone(&record), Rc::clone(&canvas)));
+            Person { record, canvas, orders }
         };
         self.keys.iter().map(|key| (0..self.plan.people).map(|number| person(key, number)).collect()).collect()
     }
@@ -247,6 +260,7 @@ pub async fn run(plan: &Plan, without: Without) -> End {
     spawn_local(Rc::clone(&world).pass_on());
     for place in 0..plan.meetings {
         world.make(place).await;
+        painters::make_board(&world, &world.keys[place]).await;
     }
     let people = Rc::new(world.people());
     for step in plan.steps.clone() {

@@ -29,6 +29,7 @@ mod sqlite;
 mod tape;
 mod transcriptions;
 mod webhooks;
+mod whiteboards;
 #[path = "../whole/mod.rs"]
 mod whole;
 

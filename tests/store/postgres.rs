@@ -13,17 +13,17 @@ fn pool(opened: &Opened) -> &PgPool {
     pool
 }
 
-/// The process of a connection of this database that waits for another's lock, once there is one.
-async fn waiting(pool: &PgPool) -> i32 {
+/// The process of a connection of this database that waits for another's lock, once so many do.
+pub async fn waiting(pool: &PgPool, many: usize) -> i32 {
     loop {
-        let pid: Option<i32> = sqlx::query_scalar(
+        let pids: Vec<i32> = sqlx::query_scalar(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
-        .fetch_optional(pool)
+        .fetch_all(pool)
         .await
         .unwrap();
-        if let Some(pid) = pid {
-            return pid;
+        if pids.len() >= many {
+            return pids[0];
         }
     }
 }
@@ -46,7 +46,7 @@ async fn a_taking_waits_for_the_transaction_under_the_old_term() {
         let (store, key) = (Arc::clone(&store), key.clone());
         async move { store.take(&key, &life).await }
     });
-    waiting(pool(&opened)).await;
+    waiting(pool(&opened), 1).await;
     under_way.commit().await.unwrap();
     let taken = taking.await.unwrap().unwrap();
     assert_eq!((taken.term, taken.seq), (Term(2), Seq(2)), "it knows what the old term has written");
@@ -73,7 +73,7 @@ async fn a_snapshot_waits_for_an_erasure_under_way_and_is_not_kept() {
         let (store, key) = (Arc::clone(&store), key.clone());
         async move { store.overwrite(&key, &[], Seq(3)).await }
     });
-    waiting(pool(&opened)).await;
+    waiting(pool(&opened), 1).await;
     let mut saving = tokio::spawn({
         let (store, key) = (Arc::clone(&store), key.clone());
         async move { store.save_snapshot(&key, term, &snapshot).await }
@@ -103,7 +103,7 @@ async fn a_connection_that_breaks_in_a_commit_is_an_unknown_outcome_and_no_more(
         let (store, key) = (Arc::clone(&store), key.clone());
         async move { store.commit(&[commit(&key, term, 1, 1)], &[]).await }
     });
-    let pid = waiting(pool(&opened)).await;
+    let pid = waiting(pool(&opened), 1).await;
     sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(pool(&opened)).await.unwrap();
     let outcome = committing.await.unwrap();
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
@@ -137,7 +137,7 @@ async fn meetings_are_locked_in_one_order_whatever_the_callers_is() {
         let store = Arc::clone(&store);
         async move { store.commit(&commits, &[]).await }
     });
-    waiting(pool(&opened)).await;
+    waiting(pool(&opened), 1).await;
     // It waits for the lower one and has not locked the higher one yet, so nobody can wait for it in turn.
     sqlx::query(lock).bind(high.meeting.0).execute(&mut *obstacle).await.unwrap();
     obstacle.rollback().await.unwrap();

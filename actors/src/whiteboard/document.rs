@@ -17,9 +17,8 @@ const ELEMENTS: &str = "elements";
 const FILES: &str = "files";
 /// Types that may stand within each other without a deep stack.
 const NESTED_SHALLOW: usize = 256;
-/// Updates, and the least bytes, behind a state before it is worth another. Beyond that half of the state's
-/// bytes: so a byte is read and written a few times in all, however old the board is.
-const TAIL_UPDATES: usize = 4_096;
+/// The least bytes behind a state before it is worth another. Beyond that half of the state's bytes: so a byte
+/// is read and written a few times in all, however old the board is.
 const TAIL_BYTES: usize = 1 << 20;
 
 /// The bounds of one board.
@@ -35,6 +34,8 @@ pub struct Bounds {
     pub items_max: usize,
     /// Shared types within others.
     pub nested_max: usize,
+    /// Updates behind a state, after which there is another.
+    pub tail_updates_max: usize,
 }
 
 impl Default for Bounds {
@@ -45,6 +46,7 @@ impl Default for Bounds {
             frame_bytes_max: 4 << 20,
             items_max: 1_000_000,
             nested_max: 100_000,
+            tail_updates_max: 4_096,
         }
     }
 }
@@ -148,8 +150,8 @@ impl Document {
     }
 
     /// Whether a state in the place of the log's beginning is worth its making.
-    pub fn is_long(&self) -> bool {
-        self.tail.len() >= TAIL_UPDATES || self.tail_bytes >= TAIL_BYTES.max(self.base_bytes() / 2)
+    pub fn is_long(&self, bounds: &Bounds) -> bool {
+        self.tail.len() >= bounds.tail_updates_max || self.tail_bytes >= TAIL_BYTES.max(self.base_bytes() / 2)
     }
 
     /// The log up to a number, to be joined.

@@ -295,7 +295,7 @@ impl BoardActor {
     fn join(&mut self, ctx: &mut Context<Self>) {
         let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
         let bounds = &self.env.whiteboards.bounds;
-        let is_worth_it = document.is_long() || document.is_full_for(bounds.update_bytes_max, bounds);
+        let is_worth_it = document.is_long(bounds) || document.is_full_for(bounds.update_bytes_max, bounds);
         let upto = self.durable;
         let log = document.log_upto(upto);
         if !is_worth_it || at > Instant::now() || log.updates.is_empty() {

@@ -41,6 +41,8 @@ pub struct FakeStore {
     deaths: Mutex<BTreeMap<(MeetingKey, Cause), u32>>,
     weather: Mutex<Vec<Weather>>,
     cleared: tokio::sync::Notify,
+    /// How many meetings and boards were in each transaction that was tried.
+    pub sizes: Mutex<Vec<(usize, usize)>>,
 }
 
 impl FakeStore {
@@ -174,6 +176,7 @@ impl Store for FakeStore {
     }
     async fn commit(&self, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
         let weather = self.next().await;
+        self.sizes.lock().unwrap().push((commits.len(), boards.len()));
         match weather {
             Weather::Away => return Err(away()),
             Weather::Panic => panic!("injected into the store"),

@@ -4,11 +4,13 @@
 //! their ids. So nobody waits in a circle, and of two that let go of one state the second sees what the
 //! first has done. Large states are written before any lock is taken: nobody draws behind them.
 
+mod changes;
+
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::{to_i64, to_u64, unavailable};
 use bytes::Bytes;
-use convoke_actors::ports::{BoardChange, BoardCommit, BoardLog, BoardSnapshot, Commit, MeetingKey, StoreError};
+use convoke_actors::ports::{BoardCommit, BoardLog, BoardSnapshot, MeetingKey, StoreError};
 use convoke_domain::{TenantId, Term, WhiteboardId};
 use sqlx::{Postgres, Sqlite, Transaction, query, query_as, query_scalar};
 use std::collections::BTreeSet;
@@ -34,7 +36,7 @@ pub(super) fn rows_of(boards: &[BoardCommit]) -> Vec<Row<'_>> {
         if commit.updates.is_empty() {
             rows.push(Row { commit, number: to_i64(commit.after), data: None });
         }
-        let numbers = commit.after.saturating_add(1)..;
+        let numbers = commit.after.saturating_add(1)..=commit.reaches();
         let numbered = numbers.zip(&commit.updates);
         rows.extend(numbered.map(|(number, data)| Row { commit, number: to_i64(number), data: Some(data) }));
     }
@@ -69,7 +71,7 @@ type Loose = BTreeSet<(TenantId, Uuid)>;
 fn log_of(head: HeadRow, state: Option<Vec<u8>>, tail: Vec<(i64, Vec<u8>)>) -> Result<BoardLog, StoreError> {
     let (number, upto, _) = head;
     let is_next = |(expected, (number, _)): (i64, &(i64, Vec<u8>))| expected == *number;
-    let has_no_gap = (upto.saturating_add(1)..).zip(&tail).all(is_next);
+    let has_no_gap = (upto.saturating_add(1)..=i64::MAX).zip(&tail).all(is_next);
     let state = state.map(|state| (to_u64(upto), Bytes::from(state)));
     let has_begin = state.is_some() == (upto > 0);
     let log = BoardLog { state, updates: tail.into_iter().map(|(_, data)| Bytes::from(data)).collect() };
@@ -81,8 +83,7 @@ fn log_of(head: HeadRow, state: Option<Vec<u8>>, tail: Vec<(i64, Vec<u8>)>) -> R
 }
 
 macro_rules! board_store {
-    ($store:ty, $database:ty, reading: $reading:literal, key: $key:literal, share: $share:literal, hold: $hold:literal,
-        lock: $lock:literal) => {
+    ($store:ty, $database:ty, reading: $reading:literal, key: $key:literal, hold: $hold:literal) => {
         impl $store {
             pub(super) async fn read_board(
                 &self,
@@ -161,142 +162,6 @@ macro_rules! board_store {
                     .await
                     .map_err(unavailable)?;
                 Ok(state)
-            }
-
-            /// The locks stay until the end, so that who has waited for one counts, in a statement of its own,
-            /// without what the others have let go.
-            async fn drop_loose(
-                transaction: &mut Transaction<'static, $database>,
-                loose: Loose,
-            ) -> Result<(), StoreError> {
-                for (tenant, state) in loose {
-                    if !$lock.is_empty() {
-                        query(concat!("SELECT 1 FROM whiteboard_states WHERE tenant = $1 AND state = $2", $lock))
-                            .bind(&tenant.0)
-                            .bind(state)
-                            .execute(&mut **transaction)
-                            .await
-                            .map_err(unavailable)?;
-                    }
-                    query(
-                        "DELETE FROM whiteboard_states WHERE tenant = $1 AND state = $2 \
-                         AND NOT EXISTS (SELECT 1 FROM whiteboard_heads WHERE tenant = $1 AND state = $2) \
-                         AND NOT EXISTS (SELECT 1 FROM whiteboard_snapshots WHERE tenant = $1 AND state = $2)",
-                    )
-                    .bind(&tenant.0)
-                    .bind(state)
-                    .execute(&mut **transaction)
-                    .await
-                    .map_err(unavailable)?;
-                }
-                Ok(())
-            }
-
-            /// What the events of these commits mean for boards. It comes after what is drawn in the same
-            /// transaction: a copy has all that was drawn before it was asked for.
-            pub(super) async fn change_boards(
-                transaction: &mut Transaction<'static, $database>,
-                commits: &[Commit],
-            ) -> Result<(), StoreError> {
-                let mut loose = Loose::new();
-                for commit in commits {
-                    for change in &commit.boards {
-                        match *change {
-                            BoardChange::Create { board, copy_of } => {
-                                Self::create_board(transaction, &commit.key, board, copy_of).await?;
-                            }
-                            BoardChange::Delete { board } => {
-                                Self::delete_board(transaction, &commit.key, board, &mut loose).await?;
-                            }
-                        }
-                    }
-                }
-                Self::drop_loose(transaction, loose).await
-            }
-
-            async fn create_board(
-                transaction: &mut Transaction<'static, $database>,
-                key: &MeetingKey,
-                board: WhiteboardId,
-                copy_of: Option<WhiteboardId>,
-            ) -> Result<(), StoreError> {
-                if let Some(source) = copy_of {
-                    // The source's head stays locked: what its log begins with is not changed before the
-                    // rest is copied.
-                    let copied = query(concat!(
-                        "INSERT INTO whiteboard_heads (tenant, whiteboard, meeting, number, state, state_number) ",
-                        "SELECT tenant, $4, meeting, number, state, state_number FROM whiteboard_heads ",
-                        "WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3",
-                        $share
-                    ))
-                    .bind(&key.tenant.0)
-                    .bind(key.meeting.0)
-                    .bind(source.0)
-                    .bind(board.0)
-                    .execute(&mut **transaction)
-                    .await
-                    .map_err(unavailable)?;
-                    if copied.rows_affected() > 0 {
-                        query(
-                            "INSERT INTO whiteboard_updates (tenant, whiteboard, number, data) \
-                             SELECT tenant, $3, number, data FROM whiteboard_updates \
-                             WHERE tenant = $1 AND whiteboard = $2",
-                        )
-                        .bind(&key.tenant.0)
-                        .bind(source.0)
-                        .bind(board.0)
-                        .execute(&mut **transaction)
-                        .await
-                        .map_err(unavailable)?;
-                        return Ok(());
-                    }
-                }
-                query(
-                    "INSERT INTO whiteboard_heads (tenant, whiteboard, meeting, number, state, state_number) \
-                     VALUES ($1, $2, $3, 0, NULL, 0)",
-                )
-                .bind(&key.tenant.0)
-                .bind(board.0)
-                .bind(key.meeting.0)
-                .execute(&mut **transaction)
-                .await
-                .map_err(unavailable)?;
-                Ok(())
-            }
-
-            async fn delete_board(
-                transaction: &mut Transaction<'static, $database>,
-                key: &MeetingKey,
-                board: WhiteboardId,
-                loose: &mut Loose,
-            ) -> Result<(), StoreError> {
-                let deleted: Option<Option<Uuid>> = query_scalar(
-                    "DELETE FROM whiteboard_heads WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3 \
-                     RETURNING state",
-                )
-                .bind(&key.tenant.0)
-                .bind(key.meeting.0)
-                .bind(board.0)
-                .fetch_optional(&mut **transaction)
-                .await
-                .map_err(unavailable)?;
-                let Some(state) = deleted else { return Ok(()) };
-                query("DELETE FROM whiteboard_updates WHERE tenant = $1 AND whiteboard = $2")
-                    .bind(&key.tenant.0)
-                    .bind(board.0)
-                    .execute(&mut **transaction)
-                    .await
-                    .map_err(unavailable)?;
-                let kept: Vec<Uuid> = query_scalar(
-                    "DELETE FROM whiteboard_snapshots WHERE tenant = $1 AND whiteboard = $2 RETURNING state",
-                )
-                .bind(&key.tenant.0)
-                .bind(board.0)
-                .fetch_all(&mut **transaction)
-                .await
-                .map_err(unavailable)?;
-                loose.extend(state.into_iter().chain(kept).map(|state| (key.tenant.clone(), state)));
-                Ok(())
             }
 
             pub(super) async fn put_state(
@@ -472,13 +337,11 @@ macro_rules! concat_head {
 const TERM: &str = concat_term!("");
 const HEAD: &str = concat_head!("");
 
-board_store!(SqliteStore, Sqlite, reading: "BEGIN", key: "", share: "", hold: "", lock: "");
+board_store!(SqliteStore, Sqlite, reading: "BEGIN", key: "", hold: "");
 board_store!(
     PostgresStore,
     Postgres,
     reading: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     key: " FOR KEY SHARE",
-    share: " FOR SHARE",
-    hold: " FOR NO KEY UPDATE",
-    lock: " FOR UPDATE"
+    hold: " FOR NO KEY UPDATE"
 );

@@ -84,6 +84,8 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         // What was overwritten is not to be read in the file either.
         .pragma("secure_delete", "ON")
+        // Migrations rename tables before others are made that the triggers of this connection name.
+        .pragma("legacy_alter_table", "ON")
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(STATEMENTS);
