@@ -154,8 +154,10 @@ impl Yjs {
         if let Some(at) = self.said.iter().position(&is_it) {
             return self.said.remove(at);
         }
+        // However much else is said meanwhile.
+        let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let line = tokio::time::timeout(PATIENCE, self.lines.recv()).await;
+            let line = tokio::time::timeout_at(until, self.lines.recv()).await;
             let Ok(Some(line)) = line else { panic!("waited in vain for {what}; it said {:?}", self.said) };
             if is_it(&line) {
                 return line;

@@ -112,7 +112,7 @@ async fn what_is_drawn_at_once_and_away_comes_together_and_outlives_kill_9() {
 
 #[tokio::test]
 async fn undo_takes_back_only_what_one_drew_oneself() {
-    let Some(Two { mut ada, mut bob, .. }) = two().await else { return };
+    let Some(Two { server: _server, host: _host, guest: _guest, mut ada, mut bob, .. }) = two().await else { return };
     ada.set(element("a1", "first")).await;
     bob.sees("a1", json!({})).await;
     bob.set(element("b1", "bob's")).await;

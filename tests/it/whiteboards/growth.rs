@@ -180,6 +180,30 @@ async fn what_is_too_large_closes_one_socket_and_its_client_can_begin_afresh() {
     other.sees("at the edge").await;
 }
 
+/// What somebody drew while they were away comes in one message, and is shown to all in one. Whoever read all
+/// that was before is not thrown out for it.
+#[tokio::test]
+async fn megabytes_that_were_drawn_away_reach_everybody_where_they_are() {
+    let server = server(&[]).await;
+    let (_, host, board) = opened(&server).await;
+    let way = Way::ask(&host, &board).await;
+    let (away, stays) = (Painter::new(&way).await, Painter::new(&way).await);
+    for number in 0..5 {
+        away.paints(&format!("e{number}"), &format!("{number}").repeat(700_000));
+    }
+    let back = away.again(&way).await.unwrap();
+    stays.until("all of it", |seen| (seen.elements().len() == 5).then_some(())).await;
+    assert_eq!(stays.seen().updates, 1);
+    // And as many at once, each in a message of its own.
+    for number in 5..10 {
+        back.draws(&format!("e{number}"), &format!("{number}").repeat(700_000));
+    }
+    stays.until("all of it", |seen| (seen.elements().len() == 10).then_some(())).await;
+    stays.draws("last", "of all");
+    back.sees("last").await;
+    assert_eq!((back.seen().closed, stays.seen().closed), (None, None));
+}
+
 /// The same with the real Yjs, which comes again by itself, with a message that is too large for a board.
 #[tokio::test]
 async fn a_browser_with_too_much_harms_nobody_and_one_that_is_loaded_afresh_draws() {
