@@ -42,6 +42,7 @@ impl Place {
             Audience::Everyone => true,
             Audience::Leads => self.leads,
             Audience::Room(room) => *room == self.room,
+            Audience::RoomAndLeads(room) => self.leads || *room == self.room,
             Audience::Only(people) => people.contains(&self.participant),
         }
     }

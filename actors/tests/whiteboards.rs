@@ -236,14 +236,26 @@ fn what_an_update_builds_on_is_asked_for_once() {
         one.paints("unsaid", 1);
         one.draws("said", 2).await;
         one.until(|painter| painter.shown.len() == 1).await;
+        // More of it comes before the question is answered.
         let mut two = world.painter(board, &host, 2).await;
         two.until(|painter| painter.sees().len() == 2).await;
-        two.paints("never", 1);
+        two.paints("unsaid as well", 1);
         let (first, second) = (two.paints("x", 1), two.paints("y", 1));
         let ask =
             AskBoard::Frames { socket: two.socket, frames: vec![protocol::update(&first), protocol::update(&second)] };
         world.meetings.ask_board(&world.key, board, ask).await.unwrap();
-        two.until_closed(CloseCode::ProtocolError).await;
+        // The board's log, and what it was asked for.
+        two.until(|painter| painter.shown.len() == 2).await;
+        one.until(|painter| painter.sees().len() == 5).await;
+        assert_eq!(one.sees(), two.sees());
+        // What hangs in the air is left out of all that somebody has.
+        drop(two.paints("never", 1));
+        let beyond = two.paints("beyond", 1);
+        two.says(protocol::step_2(&beyond)).await.unwrap();
+        one.draws("last", 1).await;
+        two.until(|painter| painter.sees().contains_key("last")).await;
+        one.until(|painter| painter.sees().contains_key("last")).await;
+        assert!(two.closed.is_none() && !one.sees().contains_key("beyond"));
     });
 }
 

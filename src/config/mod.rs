@@ -206,7 +206,6 @@ impl Config {
             grace_ms: self.grace_s.saturating_mul(1_000),
             empty_ms: self.empty_s.saturating_mul(1_000),
             count_interval_ms: self.count_interval_ms,
-            ..Limits::default()
         }
     }
 

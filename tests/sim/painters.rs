@@ -150,13 +150,11 @@ async fn serve(world: &World, easel: &mut Easel, canvas: &RefCell<Canvas>, draws
                 *draws_at = Instant::now() + world.chance.pause(100, 1_500);
                 let (thing, is_gone) = (world.chance.below(THINGS), world.chance.is(0.2));
                 let update = canvas.borrow_mut().draw(thing, is_gone);
-                // Now and then something is drawn that does not get away before the connection ends.
-                if !world.chance.is(0.05) {
-                    let _ = easel.up.send(Up::Frame(protocol::update(&update)));
-                }
-                if world.chance.is(0.02) {
+                // Now and then the connection ends before what was drawn is away.
+                if world.chance.is(0.03) {
                     return None;
                 }
+                let _ = easel.up.send(Up::Frame(protocol::update(&update)));
             }
         }
     }

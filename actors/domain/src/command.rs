@@ -297,7 +297,7 @@ pub enum Command {
     #[serde(rename = "whiteboard.copy")]
     CopyWhiteboard {
         whiteboard: WhiteboardId,
-        /// Absent: every breakout room that is open.
+        /// Absent: every other breakout room that is open.
         #[serde(default)]
         rooms: Option<Vec<RoomId>>,
     },

@@ -40,6 +40,8 @@ pub enum Audience {
     /// Hosts and cohosts, in whatever room.
     Leads,
     Room(RoomId),
+    /// Whoever is in the room, and hosts and cohosts, in whatever room.
+    RoomAndLeads(RoomId),
     Only(BTreeSet<ParticipantId>),
 }
 

@@ -81,6 +81,13 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
         {
             question.text.clear();
         }
+        Event::WhiteboardCreated { whiteboard, .. }
+        | Event::WhiteboardUpdated { whiteboard, .. }
+        | Event::WhiteboardDeleted { whiteboard, .. }
+            if whiteboard.by == Some(id) =>
+        {
+            ERASED_NAME.clone_into(&mut whiteboard.name);
+        }
         Event::CaptionRecorded { caption } if caption.participant == id => caption.text.clear(),
         _ => {}
     }

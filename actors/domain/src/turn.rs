@@ -288,7 +288,7 @@ impl Turn<'_> {
             }
             Event::WhiteboardCreated { whiteboard, .. }
             | Event::WhiteboardUpdated { whiteboard, .. }
-            | Event::WhiteboardDeleted { whiteboard, .. } => self.those_who_see(whiteboard.room),
+            | Event::WhiteboardDeleted { whiteboard, .. } => Audience::RoomAndLeads(whiteboard.room),
             Event::CaptionRecorded { caption } => Audience::Room(caption.room),
             Event::RecordingChanged { .. } => Audience::Everyone,
             Event::TakeChanged { .. } => Audience::Nobody,

@@ -4,6 +4,7 @@
 use crate::ids::{ParticipantId, RoomId, WhiteboardId};
 use crate::state::{Meeting, Member};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Who draws on a board. Whoever may not draw may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +57,28 @@ impl Meeting {
         self.whiteboards.values().filter(move |board| board.room == room)
     }
 
+    /// The boards that somebody sees, the earliest first.
+    pub fn whiteboards_for(&self, member: &Member) -> impl Iterator<Item = &Whiteboard> {
+        self.whiteboards.values().filter(|board| self.board_right(member, board).is_some())
+    }
+
+    /// Who sees other things than before when these rooms are merged into another, and is not moved by it:
+    /// whoever is there, and, where boards go over, whoever leads elsewhere.
+    pub fn shown_merge(&self, from: &[RoomId], into: RoomId) -> BTreeSet<ParticipantId> {
+        let mut shown: BTreeSet<ParticipantId> = self.inside_of(into).into_iter().collect();
+        if self.whiteboards.values().any(|board| from.contains(&board.room)) {
+            let is_moved = |id: &ParticipantId| self.member(*id).is_some_and(|m| from.contains(&m.participant.room));
+            shown.extend(self.leads.iter().filter(|id| !is_moved(id)));
+        }
+        shown
+    }
+
     /// What somebody may do on a board now. None: they do not see it. Whoever leads sees the boards of all
     /// rooms, others those of the room they are in.
     pub fn board_right(&self, member: &Member, board: &Whiteboard) -> Option<BoardRight> {
         let role = member.participant.role;
         let leads = member.leads();
-        if self.info.status.is_over() || !member.is_inside() || !(leads || member.participant.room == board.room) {
+        if !member.is_inside() || !(leads || member.participant.room == board.room) {
             return None;
         }
         let may_draw = match board.access {

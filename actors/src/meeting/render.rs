@@ -291,7 +291,7 @@ impl<'a> Shown<'a> {
             messages,
             questions: &shared.questions,
             polls: &shared.polls,
-            whiteboards: self.state.whiteboards_in(room).collect(),
+            whiteboards: self.state.whiteboards_for(self.member).collect(),
             votes: polls.filter_map(choices).collect(),
             upvotes: questions.filter(is_for).map(|live| live.question.id).collect(),
             states: &shared.states,

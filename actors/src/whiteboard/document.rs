@@ -3,7 +3,7 @@
 //! asked only by those who were there before.
 
 use super::deep::{self, Broken, Place};
-use super::inspect::{Clocks, Looked, Made, Unfit, inspect};
+use super::inspect::{Clocks, Looked, Made, Unfit, inspect, standing};
 use super::protocol;
 use crate::ports::BoardLog;
 use bytes::Bytes;
@@ -184,6 +184,7 @@ impl Document {
 
     /// Takes an update. What is new by it gets the next number.
     pub fn take(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
+        // What is not known would be held back by some, and by others not: nobody is shown it.
         if !self.clocks.allow(looked) {
             return Ok(Taken { update: None, lacks: true });
         }
@@ -207,7 +208,9 @@ impl Document {
             if txn.has_missing_updates() {
                 return Err(Broken("an update was not taken whole".to_owned()).into());
             }
-            Ok(Taken { update: txn.has_changes().then(|| update.clone()), lacks: false })
+            // As it was drawn, and not as it came: what is known stays as it is, whatever else somebody says of it.
+            let new = txn.has_changes().then(|| Bytes::from(txn.encode_update_v1()));
+            Ok(Taken { update: new, lacks: false })
         });
         let taken = taken??;
         if let Some(new) = &taken.update {
@@ -216,6 +219,19 @@ impl Document {
             self.push(new);
         }
         Ok(taken)
+    }
+
+    /// As [`Self::take`], of all that somebody has: what hangs in the air is left out.
+    pub fn take_standing(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
+        if self.clocks.allow(looked) {
+            return self.take(update, looked, bounds);
+        }
+        let part = Bytes::from(standing(update, &self.clocks)?);
+        let looked = inspect(&part)?;
+        if looked.made.is_empty() {
+            return Ok(Taken { update: None, lacks: false });
+        }
+        self.take(&part, &looked, bounds)
     }
 
     fn push(&mut self, update: &Bytes) {

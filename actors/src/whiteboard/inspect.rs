@@ -2,8 +2,10 @@
 //! follows nested values as deep as they go; here every length is held against what is really there, and depth
 //! has an end. So a few bytes cannot ask for gigabytes, and no update reaches the end of a stack.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use yrs::encoding::read::{Cursor, Read};
+use yrs::encoding::write::Write;
 
 /// How deep a value (an object in a list in an object…) may be nested.
 const DEPTH_MAX: usize = 64;
@@ -66,16 +68,33 @@ impl Made {
     }
 }
 
-/// What an update is made of, what it brings of each client's clock, and what it builds on.
+/// A block of an update: where it stands in it, and what it builds on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Block {
+    client: u64,
+    clock: u32,
+    length: u32,
+    is_gap: bool,
+    bytes: Range<usize>,
+    needs: Range<usize>,
+}
+
+impl Block {
+    fn end(&self) -> u32 {
+        self.clock.saturating_add(self.length)
+    }
+}
+
+/// An update as it was looked through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
     pub made: Made,
-    /// From a clock up to another, by client.
-    brings: BTreeMap<u64, (u32, u32)>,
-    /// The clock that a client must have got to.
-    needs: BTreeMap<u64, u32>,
-    /// Something is left out within what it brings.
-    has_gaps: bool,
+    /// Those of a client stand together, in the order of their clocks.
+    blocks: Vec<Block>,
+    /// What the blocks build on, one after the other: a client, and the clock that it must have got to.
+    needs: Vec<(u64, u32)>,
+    /// What is deleted: of whom, from where, how much.
+    deletions: Vec<(u64, u32, u32)>,
 }
 
 /// How far each client's clock is known, without a gap.
@@ -87,32 +106,94 @@ impl Clocks {
         self.0.get(&client).copied().unwrap_or(0)
     }
 
+    /// How far each client of an update gets: each block stands on what is known, or on one that stands before it.
+    fn reach(&self, looked: &Looked) -> BTreeMap<u64, u32> {
+        let mut runs: Vec<&[Block]> = looked.blocks.chunk_by(|a, b| a.client == b.client).collect();
+        let mut ends: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut goes_on = true;
+        while std::mem::take(&mut goes_on) {
+            for run in &mut runs {
+                while let Some((next, rest)) = run.split_first() {
+                    let reached = |client: u64| ends.get(&client).copied().unwrap_or_else(|| self.of(client));
+                    let needs = looked.needs.get(next.needs.clone()).unwrap_or_default();
+                    let is_known = next.end() <= self.of(next.client);
+                    let follows = !next.is_gap && next.clock <= reached(next.client);
+                    if !is_known && !(follows && needs.iter().all(|(client, upto)| *upto <= reached(*client))) {
+                        break;
+                    }
+                    ends.insert(next.client, reached(next.client).max(if next.is_gap { 0 } else { next.end() }));
+                    *run = rest;
+                    goes_on = true;
+                }
+            }
+        }
+        ends
+    }
+
     /// Whether all that an update builds on is known, or comes with it. What is not would be held back by some,
     /// and by others not: it is not taken by anybody.
     pub fn allow(&self, looked: &Looked) -> bool {
-        let follows = |(client, (start, _)): (&u64, &(u32, u32))| *start <= self.of(*client);
-        let known = |(client, upto): (&u64, &u32)| {
-            *upto <= self.of(*client) || looked.brings.get(client).is_some_and(|(_, end)| upto <= end)
-        };
-        !looked.has_gaps && looked.brings.iter().all(follows) && looked.needs.iter().all(known)
+        let ends = self.reach(looked);
+        let reached = |client: u64| ends.get(&client).copied().unwrap_or_else(|| self.of(client));
+        let stands = |block: &Block| block.end() <= reached(block.client);
+        let is_there = |(client, clock, length): &(u64, u32, u32)| clock.saturating_add(*length) <= reached(*client);
+        looked.blocks.iter().all(stands) && looked.deletions.iter().all(is_there)
     }
 
+    /// What was allowed is known from now on.
     pub fn take(&mut self, looked: &Looked) {
-        for (client, (_, end)) in &looked.brings {
-            let known = self.0.entry(*client).or_default();
-            *known = (*known).max(*end);
+        for block in &looked.blocks {
+            let known = self.0.entry(block.client).or_default();
+            *known = (*known).max(block.end());
         }
     }
+}
+
+/// The part of an update that builds on what is known, and on nothing else. Clients tell of what they wait with
+/// until something else has come; that comes to them from here, and nothing of theirs is behind it.
+pub fn standing(update: &[u8], clocks: &Clocks) -> Result<Vec<u8>, Unfit> {
+    let looked = inspect(update)?;
+    let ends = clocks.reach(&looked);
+    let reached = |client: u64| ends.get(&client).copied().unwrap_or_else(|| clocks.of(client));
+    let stand = |block: &&Block| !block.is_gap && block.end() <= reached(block.client);
+    let mut part = Vec::with_capacity(update.len());
+    let mut kept: BTreeMap<u64, Vec<&Block>> = BTreeMap::new();
+    looked.blocks.iter().filter(stand).for_each(|block| kept.entry(block.client).or_default().push(block));
+    part.write_var(u32::try_from(kept.len()).unwrap_or(u32::MAX));
+    for (client, blocks) in kept.iter().rev() {
+        part.write_var(u32::try_from(blocks.len()).unwrap_or(u32::MAX));
+        part.write_var(*client);
+        part.write_var(blocks.first().map_or(0, |block| block.clock));
+        blocks.iter().for_each(|block| part.extend_from_slice(update.get(block.bytes.clone()).unwrap_or_default()));
+    }
+    let mut gone: BTreeMap<u64, Vec<(u32, u32)>> = BTreeMap::new();
+    for (client, clock, length) in &looked.deletions {
+        let length = (*length).min(reached(*client).saturating_sub(*clock));
+        if length > 0 {
+            gone.entry(*client).or_default().push((*clock, length));
+        }
+    }
+    part.write_var(u32::try_from(gone.len()).unwrap_or(u32::MAX));
+    for (client, ranges) in gone.iter().rev() {
+        part.write_var(*client);
+        part.write_var(u32::try_from(ranges.len()).unwrap_or(u32::MAX));
+        for (clock, length) in ranges {
+            part.write_var(*clock);
+            part.write_var(*length);
+        }
+    }
+    Ok(part)
 }
 
 struct Walk<'a> {
     cursor: Cursor<'a>,
     looked: Looked,
+    clients: BTreeSet<u64>,
 }
 
 /// Walks an update in the encoding of version 1 from end to end.
 pub fn inspect(update: &[u8]) -> Result<Looked, Unfit> {
-    let mut walk = Walk { cursor: Cursor::new(update), looked: Looked::default() };
+    let mut walk = Walk::new(update);
     walk.blocks()?;
     walk.deletions()?;
     if walk.left() > 0 {
@@ -123,7 +204,7 @@ pub fn inspect(update: &[u8]) -> Result<Looked, Unfit> {
 
 /// A state vector whose length is no more than what is there.
 pub fn inspect_state_vector(bytes: &[u8]) -> Result<(), Unfit> {
-    let mut walk = Walk { cursor: Cursor::new(bytes), looked: Looked::default() };
+    let mut walk = Walk::new(bytes);
     let clients = walk.count(2)?;
     for _ in 0..clients {
         walk.var()?;
@@ -137,7 +218,11 @@ fn some(length: u32) -> Result<u32, Unfit> {
     if length == 0 { Err(Unfit::Malformed) } else { Ok(length) }
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { cursor: Cursor::new(bytes), looked: Looked::default(), clients: BTreeSet::new() }
+    }
+
     fn left(&self) -> usize {
         self.cursor.buf.len().saturating_sub(self.cursor.next)
     }
@@ -175,13 +260,8 @@ impl Walk<'_> {
     /// Something that is built on.
     fn id(&mut self) -> Result<(), Unfit> {
         let (client, clock) = (self.var()?, self.clock()?);
-        self.need(client, clock.checked_add(1).ok_or(Unfit::Malformed)?);
+        self.looked.needs.push((client, clock.checked_add(1).ok_or(Unfit::Malformed)?));
         Ok(())
-    }
-
-    fn need(&mut self, client: u64, upto: u32) {
-        let needed = self.looked.needs.entry(client).or_default();
-        *needed = (*needed).max(upto);
     }
 
     fn blocks(&mut self) -> Result<(), Unfit> {
@@ -189,15 +269,19 @@ impl Walk<'_> {
         for _ in 0..clients {
             let blocks = self.count(2)?;
             let client = self.var()?;
-            let start = self.clock()?;
-            let mut clock = start;
-            for _ in 0..blocks {
-                // Clocks have 32 bits; one that runs over would begin anew.
-                clock = clock.checked_add(self.block()?).ok_or(Unfit::Malformed)?;
-            }
+            let mut clock = self.clock()?;
             // Each client once: of two the second would not be read as a part of the first.
-            if self.looked.brings.insert(client, (start, clock)).is_some() {
+            if !self.clients.insert(client) {
                 return Err(Unfit::Malformed);
+            }
+            for _ in 0..blocks {
+                let (from, needs) = (self.cursor.next, self.looked.needs.len());
+                let is_gap = self.cursor.buf.get(from) == Some(&SKIP);
+                let length = self.block()?;
+                let (bytes, needs) = (from..self.cursor.next, needs..self.looked.needs.len());
+                self.looked.blocks.push(Block { client, clock, length, is_gap, bytes, needs });
+                // Clocks have 32 bits; one that runs over would begin anew.
+                clock = clock.checked_add(length).ok_or(Unfit::Malformed)?;
             }
         }
         Ok(())
@@ -208,7 +292,6 @@ impl Walk<'_> {
         self.looked.made.items = self.looked.made.items.saturating_add(1);
         let info = self.cursor.read_u8()?;
         if info == GC || info == SKIP {
-            self.looked.has_gaps |= info == SKIP;
             return self.length();
         }
         let has_neighbours = info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) != 0;
@@ -305,7 +388,8 @@ impl Walk<'_> {
             let ranges = self.count(2)?;
             for _ in 0..ranges {
                 let (clock, length) = (self.clock()?, self.length()?);
-                self.need(client, clock.checked_add(length).ok_or(Unfit::Malformed)?);
+                clock.checked_add(length).ok_or(Unfit::Malformed)?;
+                self.looked.deletions.push((client, clock, length));
                 self.looked.made.deletions = self.looked.made.deletions.saturating_add(1);
             }
         }
@@ -403,8 +487,52 @@ mod tests {
         assert!(!clocks.allow(&erasure), "what was never drawn is not erased");
         let gap = inspect(&[1, 2, 9, 0, SKIP, 3, GC, 1, 0]).unwrap();
         assert!(!clocks.allow(&gap));
+        let itself = inspect(&[1, 1, 9, 0, HAS_ORIGIN | DELETED, 9, 0, 1, 0]).unwrap();
+        assert!(!clocks.allow(&itself), "it stands on itself");
+        let each_other = [2, 1, 9, 0, HAS_ORIGIN | DELETED, 8, 0, 1, 1, 8, 0, HAS_ORIGIN | DELETED, 9, 0, 1, 0];
+        assert!(!clocks.allow(&inspect(&each_other).unwrap()), "they stand on each other");
         let elsewhere = inspect(&[1, 1, 9, 0, HAS_ORIGIN | DELETED, 8, 0, 1, 0]).unwrap();
         assert!(!clocks.allow(&elsewhere), "it stands beside what another drew");
+    }
+
+    #[test]
+    fn of_an_update_that_hangs_in_the_air_a_part_may_stand() {
+        let doc = Doc::with_client_id(7);
+        let text = doc.get_or_insert_text("text");
+        let draws = |what: &str| {
+            let mut txn = doc.transact_mut();
+            text.push(&mut txn, what);
+            txn.encode_update_v1()
+        };
+        let (first, second, third) = (draws("a"), draws("b"), draws("c"));
+        let mut clocks = Clocks::default();
+        let empty = vec![0, 0];
+        assert_eq!(standing(&second, &clocks).unwrap(), empty);
+        clocks.take(&inspect(&first).unwrap());
+        assert_eq!(standing(&second, &clocks).unwrap(), second, "all of it");
+        assert_eq!(standing(&third, &clocks).unwrap(), empty);
+        // Another's, beside what is not known yet, and its own that is not.
+        let other = Doc::with_client_id(9);
+        let own = other.get_or_insert_map("own");
+        own.insert(&mut other.transact_mut(), "fine", 1);
+        let fine = other.transact().encode_state_as_update_v1(&StateVector::default());
+        other.transact_mut().apply_update(Update::decode_v1(&first).unwrap()).unwrap();
+        other.transact_mut().apply_update(Update::decode_v1(&second).unwrap()).unwrap();
+        let theirs = other.get_or_insert_text("text");
+        theirs.push(&mut other.transact_mut(), "beside b");
+        let all = other.transact().encode_state_as_update_v1(&StateVector::default());
+        let foreign = inspect(&all).unwrap();
+        assert!(clocks.allow(&foreign), "it brings what it builds on");
+        let mut without = Clocks::default();
+        without.take(&inspect(&first).unwrap());
+        let only_own = other.transact().encode_state_as_update_v1(&doc.transact().state_vector());
+        assert!(!without.allow(&inspect(&only_own).unwrap()));
+        let part = standing(&only_own, &without).unwrap();
+        assert!(without.allow(&inspect(&part).unwrap()));
+        assert_eq!(part, fine, "what stood alone");
+        // What is left out within an update, and what is erased beyond it.
+        let gap = [1, 3, 9, 0, GC, 2, SKIP, 3, GC, 1, 1, 9, 2, 0, 1, 1, 4];
+        assert_eq!(standing(&gap, &clocks).unwrap(), [1, 1, 9, 0, GC, 2, 1, 9, 2, 0, 1, 1, 1]);
     }
 
     #[test]

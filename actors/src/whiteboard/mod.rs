@@ -27,7 +27,7 @@ use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
 use deep::Place;
 use document::{Bounds, Document, Refusal};
 use presence::Everybody;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -123,7 +123,7 @@ pub struct BoardActor {
     /// Who was sent away and may not have heard it: nothing more is taken of them.
     dismissed: BTreeMap<SocketId, HubId>,
     /// Who was asked for what their updates build on.
-    asked: BTreeMap<SocketId, u64>,
+    asked: BTreeSet<SocketId>,
     rights: BTreeMap<SessionId, BoardRight>,
     offences: BTreeMap<SessionId, u32>,
     everybody: Everybody,
@@ -155,7 +155,7 @@ impl BoardActor {
             queue: VecDeque::new(),
             guests: BTreeMap::new(),
             dismissed: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            asked: BTreeSet::new(),
             rights: BTreeMap::new(),
             offences: BTreeMap::new(),
             everybody: Everybody::default(),

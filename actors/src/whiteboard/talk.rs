@@ -192,8 +192,8 @@ impl BoardActor {
                     let messages = document.since(&theirs)?;
                     self.leave_to(socket, Shown::One { socket, messages });
                 }
-                Message::Step2(update) => self.draw(socket, &update, bounds.frame_bytes_max)?,
-                Message::Update(update) => self.draw(socket, &update, bounds.update_bytes_max)?,
+                Message::Step2(update) => self.draw(socket, &update, true)?,
+                Message::Update(update) => self.draw(socket, &update, false)?,
                 Message::Awareness(said) => {
                     let Some(session) = self.guests.get(&socket).map(|guest| guest.session) else { return Ok(()) };
                     if !self.everybody.hear(said, socket, session, self.env.clock.now()) {
@@ -209,7 +209,10 @@ impl BoardActor {
         Ok(())
     }
 
-    fn draw(&mut self, socket: SocketId, update: &Bytes, bytes_max: usize) -> Result<(), Offence> {
+    /// `is_rest`: it is all that the client has and the board had not when it was asked.
+    fn draw(&mut self, socket: SocketId, update: &Bytes, is_rest: bool) -> Result<(), Offence> {
+        let bounds = &self.env.whiteboards.bounds;
+        let bytes_max = if is_rest { bounds.frame_bytes_max } else { bounds.update_bytes_max };
         if update.len() > bytes_max {
             return Err(Refusal::TooLarge(bytes_max).into());
         }
@@ -225,17 +228,20 @@ impl BoardActor {
                 false => Ok(()),
             };
         }
-        let taken = document.take(update, &looked, &self.env.whiteboards.bounds)?;
+        if is_rest {
+            self.asked.remove(&socket);
+            let taken = document.take_standing(update, &looked, bounds)?;
+            taken.update.into_iter().for_each(|new| self.drawn(new));
+            return Ok(());
+        }
+        let taken = document.take(update, &looked, bounds)?;
         if let Some(new) = taken.update {
             self.drawn(new);
         }
-        if !taken.lacks {
-            self.asked.remove(&socket);
+        // It builds on what its sender has and did not send. That is asked for once; what comes before the answer
+        // is in the answer.
+        if !taken.lacks || !self.asked.insert(socket) {
             return Ok(());
-        }
-        // It builds on what its sender has and did not send, and is asked for, once.
-        if self.asked.insert(socket, 1).is_some() {
-            return Err(Offence::new("bad_request", "an update builds on what is not there"));
         }
         let ours = self.document.as_ref().map(|document| protocol::step_1(&document.state_vector()));
         self.leave_to(socket, Shown::One { socket, messages: ours.into_iter().collect() });

@@ -42,6 +42,8 @@ pub struct Painter {
     /// Why it was sent away, if it was told.
     pub denied: Option<String>,
     pub is_synced: bool,
+    /// It says only what the test has it say.
+    pub is_mute: bool,
 }
 
 impl Socket {
@@ -72,7 +74,15 @@ impl Socket {
 impl World {
     /// Comes to a board as somebody who is in the meeting.
     pub async fn painter(&self, board: WhiteboardId, socket: &Socket, client: u64) -> Painter {
-        let mut painter = Painter {
+        let mut painter = self.easel(board, socket, client);
+        painter.come().await.unwrap();
+        painter.until(|painter| painter.is_synced || painter.closed.is_some()).await;
+        painter
+    }
+
+    /// Somebody who has not come yet.
+    pub fn easel(&self, board: WhiteboardId, socket: &Socket, client: u64) -> Painter {
+        Painter {
             doc: Doc::with_client_id(client),
             outlet: Outlet::new(Bounds::default()),
             socket: SocketId(Uuid::now_v7()),
@@ -88,10 +98,8 @@ impl World {
             cursors: BTreeMap::new(),
             denied: None,
             is_synced: false,
-        };
-        painter.come().await.unwrap();
-        painter.until(|painter| painter.is_synced || painter.closed.is_some()).await;
-        painter
+            is_mute: false,
+        }
     }
 }
 
@@ -117,7 +125,10 @@ impl Painter {
         (self.closed, self.is_synced, self.denied) = (None, false, None);
         self.partial.clear();
         self.come().await?;
-        self.until(|painter| painter.is_synced || painter.closed.is_some()).await;
+        self.until(|painter| {
+            painter.is_synced || painter.closed.is_some() || (painter.is_mute && painter.outlet.has_begun())
+        })
+        .await;
         Ok(())
     }
 
@@ -223,6 +234,9 @@ impl Painter {
     async fn handle(&mut self, frame: Bytes) {
         if frame.first() == Some(&2) {
             self.denied = Some(String::from_utf8_lossy(&frame[2..]).into_owned());
+            return;
+        }
+        if self.is_mute {
             return;
         }
         for message in protocol::read(&frame).unwrap() {

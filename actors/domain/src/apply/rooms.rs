@@ -59,7 +59,7 @@ pub fn fold(state: &mut Meeting, recorded: &Recorded, limits: &Limits) {
             if breakout.is_none() {
                 state.last_layout = state.layout();
             }
-            let there = state.inside_of(*into);
+            let there = state.shown_merge(from, *into);
             merge(state, from, *into);
             // They are shown what came with the other rooms.
             there.into_iter().for_each(|id| shows_anew(state, id, recorded.seq));

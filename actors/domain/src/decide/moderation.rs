@@ -1,7 +1,7 @@
 //! What hosts do to keep order, and what people do with their own media. The meeting records what
 //! may be published; the media server is brought in line with it, never the other way round.
 
-use super::{breakout, checked, person, questions, recordings, roles};
+use super::{breakout, checked, person, questions, recordings, roles, whiteboards};
 use crate::command::{By, OneOrAll};
 use crate::effect::{CloseCode, Effect, Signal};
 use crate::event::Event;
@@ -219,6 +219,7 @@ pub fn erase(turn: &mut Turn<'_>, user: &UserId) -> Result<Reply, Rejection> {
         throw_out(turn, id, false, CloseCode::Removed, None)?;
     }
     questions::withdraw(turn, id);
+    whiteboards::disown(turn, id);
     turn.emit(Event::PersonErased { participant: id });
     roles::succeed(turn);
     Ok(Reply::Done)

@@ -3,7 +3,8 @@
 
 use super::checked;
 use crate::event::Event;
-use crate::ids::{RoomId, WhiteboardId};
+use crate::ids::{ParticipantId, RoomId, WhiteboardId};
+use crate::redact::ERASED_NAME;
 use crate::rejection::Rejection;
 use crate::shapes::{RoomKind, WhiteboardPolicy};
 use crate::turn::{Caller, Reply, Turn};
@@ -21,9 +22,17 @@ fn seen<'a>(turn: &'a Turn<'_>, caller: &Caller, id: WhiteboardId) -> Result<&'a
     board.ok_or_else(|| Rejection::not_found("no such whiteboard"))
 }
 
-/// Whoever leads, and whoever made it.
+fn check_policy(turn: &Turn<'_>, caller: &Caller) -> Result<(), Rejection> {
+    if turn.state.info.settings.whiteboard == WhiteboardPolicy::Hosts && !leads(caller) {
+        return Err(Rejection::not_permitted("whiteboards are made and changed by hosts and cohosts here"));
+    }
+    Ok(())
+}
+
+/// Whoever leads, and, as the policy says, whoever made it.
 fn own<'a>(turn: &'a Turn<'_>, caller: &Caller, id: WhiteboardId) -> Result<&'a Whiteboard, Rejection> {
     let board = seen(turn, caller, id)?;
+    check_policy(turn, caller)?;
     let is_theirs = caller.participant.is_some() && board.by == caller.participant;
     if leads(caller) || is_theirs {
         return Ok(board);
@@ -54,9 +63,7 @@ fn open_room(turn: &Turn<'_>, room: RoomId) -> Result<RoomId, Rejection> {
 pub fn create(turn: &mut Turn<'_>, caller: &Caller, wanted: CreateWhiteboard) -> Result<Reply, Rejection> {
     let CreateWhiteboard { name, room, copy_of, access } = wanted;
     let name = checked(&name, "name", turn.limits.name_chars_max)?;
-    if turn.state.info.settings.whiteboard == WhiteboardPolicy::Hosts && !leads(caller) {
-        return Err(Rejection::not_permitted("only hosts and cohosts make whiteboards here"));
-    }
+    check_policy(turn, caller)?;
     let here = turn.room_of_caller(caller);
     let room = open_room(turn, room.unwrap_or(here))?;
     if room != here && !leads(caller) {
@@ -78,7 +85,29 @@ fn put(turn: &mut Turn<'_>, caller: &Caller, whiteboard: Whiteboard, copy_of: Op
     turn.emit(Event::WhiteboardCreated { whiteboard, copy_of, by: caller.participant });
 }
 
-/// A copy in each of these rooms, or in each breakout room that is open.
+/// The rooms that are asked for: each once, and open.
+fn listed(turn: &Turn<'_>, rooms: &[RoomId]) -> Result<BTreeSet<RoomId>, Rejection> {
+    if rooms.is_empty() {
+        return Err(Rejection::bad_request("there is no room to copy the whiteboard into"));
+    }
+    let different: BTreeSet<RoomId> = rooms.iter().copied().collect();
+    if different.len() != rooms.len() {
+        return Err(Rejection::bad_request("a room is listed twice"));
+    }
+    different.into_iter().map(|room| open_room(turn, room)).collect()
+}
+
+/// Every breakout room that is open, but the one that the board is in.
+fn others(turn: &Turn<'_>, but: RoomId) -> Result<BTreeSet<RoomId>, Rejection> {
+    let breakout = turn.state.rooms.values().filter(|room| room.kind == RoomKind::Breakout && room.id != but);
+    let open: BTreeSet<RoomId> = breakout.map(|room| room.id).filter(|room| turn.state.is_open(*room)).collect();
+    if open.is_empty() {
+        return Err(Rejection::wrong_state("no other breakout room is open"));
+    }
+    Ok(open)
+}
+
+/// A copy in each of these rooms, or in each other breakout room that is open.
 pub fn copy(
     turn: &mut Turn<'_>,
     caller: &Caller,
@@ -86,17 +115,10 @@ pub fn copy(
     rooms: Option<Vec<RoomId>>,
 ) -> Result<Reply, Rejection> {
     let source = seen(turn, caller, id)?.clone();
-    let all_breakout = || {
-        let open = turn.state.rooms.values().filter(|room| room.kind == RoomKind::Breakout);
-        open.filter(|room| turn.state.is_open(room.id)).map(|room| room.id).collect()
+    let rooms = match rooms {
+        Some(rooms) => listed(turn, &rooms)?,
+        None => others(turn, source.room)?,
     };
-    let rooms: BTreeSet<RoomId> = match rooms {
-        Some(rooms) => rooms.into_iter().map(|room| open_room(turn, room)).collect::<Result<_, _>>()?,
-        None => all_breakout(),
-    };
-    if rooms.is_empty() {
-        return Err(Rejection::wrong_state("there is no room to copy the whiteboard into"));
-    }
     has_room(turn, &rooms)?;
     for room in rooms {
         let (name, access) = (source.name.clone(), source.access);
@@ -143,6 +165,15 @@ pub fn open(turn: &Turn<'_>, caller: &Caller, id: WhiteboardId) -> Result<Reply,
     let right = board.and_then(|board| turn.state.board_right(member, board));
     let right = right.ok_or_else(|| Rejection::not_found("no such whiteboard"))?;
     Ok(Reply::Whiteboard { id, writable: right == BoardRight::Draw })
+}
+
+/// The boards of somebody who is erased stay, and are nobody's: their names may say who that was.
+pub fn disown(turn: &mut Turn<'_>, maker: ParticipantId) {
+    let made = turn.state.whiteboards.values().filter(|board| board.by == Some(maker));
+    for whiteboard in made.cloned().collect::<Vec<_>>() {
+        let whiteboard = Whiteboard { name: ERASED_NAME.to_owned(), by: None, ..whiteboard };
+        turn.emit(Event::WhiteboardUpdated { whiteboard, by: None });
+    }
 }
 
 /// Restoring and keeping a state of a board: whoever may change it. The board itself does it.

@@ -1,6 +1,7 @@
 //! What is true of a meeting at any time, whatever happened to it: compared with the model, and
 //! counted anew from the members alone.
 
+use crate::boards;
 use crate::roster::{Place, Roster, is_lead, is_service};
 use convoke_domain::poll::LivePoll;
 use convoke_domain::question::LiveQuestion;
@@ -44,6 +45,7 @@ pub fn same(roster: &Roster, state: &Meeting) {
         }
     }
     roster.same_rooms(state);
+    roster.same_boards(state);
     let hands: Vec<ParticipantId> = state.hands.iter().map(|hand| hand.participant).collect();
     assert_eq!(hands, roster.hands, "HD1: hands in order");
     assert_eq!(state.empty_since, roster.empty_since, "MT6");
@@ -54,6 +56,7 @@ pub fn same(roster: &Roster, state: &Meeting) {
 pub fn holds(state: &Meeting) {
     derived(state);
     rooms(state);
+    boards::hold(state);
     let inside = || state.members.values().filter(|m| m.is_inside());
     assert!(inside().all(|m| !m.banned), "PR12: nobody inside is banned");
     assert!(inside().all(|m| !m.must_wait), "LB4: nobody inside has to wait");
@@ -170,7 +173,11 @@ impl Follower {
         }
         let deadline = |state: &Meeting| state.breakout.as_ref().and_then(|set| set.shown.ends_at);
         let before = deadline(&self.state);
+        let of_board = recorded.event.kind().starts_with("whiteboard.").then(|| self.state.clone());
         apply::apply(&mut self.state, recorded, &self.limits);
+        if let Some(before) = of_board {
+            boards::follow(&before, &self.state, recorded, &self.limits);
+        }
         if deadline(&self.state) != before {
             self.warned.clear();
         }

@@ -1,10 +1,10 @@
 //! The model's half of the commands: who may, against whom, and what it does to the roster. Written
 //! from `SPEC.md` and the contract's table, once more and on its own.
 
-use crate::plan::{Deed, Patch, RoomDeed, Whose};
+use crate::plan::{BoardDeed, Deed, Patch, RoomDeed, Whose};
 use crate::rooms::MAIN;
 use crate::roster::{Person, Place, Roster, is_lead, is_service};
-use convoke_domain::shapes::{LobbyPolicy, Role, Status};
+use convoke_domain::shapes::{LobbyPolicy, Role, Status, WhiteboardPolicy};
 use convoke_domain::{ParticipantId, SessionId, UserId};
 
 /// Who asks, as the model sees them.
@@ -46,6 +46,7 @@ pub fn has(role: Role, deed: &Deed) -> bool {
         Deed::Rooms(RoomDeed::Go(_)) => true,
         Deed::Rooms(RoomDeed::Help) => !is_service(role),
         Deed::Rooms(_) => leads,
+        Deed::Boards(deed) => crate::boards::has(role, deed),
         Deed::React => leads || role == Role::Participant,
         Deed::Rename(_) | Deed::Raise | Deed::Lower(_) | Deed::ReactTo(..) => !is_service(role),
         Deed::Leave { .. } | Deed::Media(..) | Deed::List | Deed::Say(_) | Deed::Edit(_) | Deed::Delete(_) => true,
@@ -88,7 +89,13 @@ impl Roster {
 
     pub fn ask(&mut self, who: Option<Who>, deed: &Deed) -> Verdict {
         if self.is_over() {
-            return if matches!(deed, Deed::Delete(_)) { Verdict::Either } else { Verdict::Refused };
+            return match (deed, who) {
+                (Deed::Delete(_), _) => Verdict::Either,
+                (Deed::Boards(deed @ BoardDeed::Delete(_)), Some(who)) if who.is_operator => {
+                    verdict(self.board_deed(&who, deed)) // WB5
+                }
+                _ => Verdict::Refused,
+            };
         }
         let Some(who) = who else { return Verdict::Refused };
         if !has(who.role, deed) {
@@ -148,6 +155,7 @@ impl Roster {
                 None => true,
             }),
             Deed::Rooms(deed) => verdict(self.room_deed(who, deed)),
+            Deed::Boards(deed) => verdict(self.board_deed(who, deed)),
             Deed::TellLobby | Deed::List | Deed::React => Verdict::Taken,
             Deed::Media(..) | Deed::Say(_) | Deed::Edit(_) | Deed::Delete(_) | Deed::ReactTo(..) | Deed::Invite => {
                 Verdict::Either
@@ -185,6 +193,7 @@ impl Roster {
         self.lobby = patch.lobby.unwrap_or(self.lobby);
         self.before_host = patch.before_host.unwrap_or(self.before_host);
         self.locked = patch.locked.unwrap_or(self.locked);
+        self.boards.is_hosts_only = patch.boards.map_or(self.boards.is_hosts_only, |p| p == WhiteboardPolicy::Hosts);
         self.seats = patch.seats.unwrap_or(self.seats);
         self.duration_s = patch.duration_s.unwrap_or(self.duration_s);
         self.absent_s = patch.absent_s.unwrap_or(self.absent_s);

@@ -8,6 +8,7 @@
 // In a test, whatever should not be may crash; helpers outside of test functions included.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)]
 
+mod boards;
 mod checks;
 #[path = "../common/mod.rs"]
 mod common;
@@ -21,11 +22,12 @@ mod roster;
 use common::*;
 use convoke_domain::breakout::{Destination, OpenRooms, PlannedRoom};
 use convoke_domain::command::{Join, NewInvitation, Nothing, OneOrAll};
-use convoke_domain::shapes::{Role, Settings, SettingsPatch, Source, Status};
+use convoke_domain::shapes::{Role, Settings, SettingsPatch, Source, Status, WhiteboardPolicy};
 use convoke_domain::turn::Reply;
+use convoke_domain::whiteboard::CreateWhiteboard;
 use convoke_domain::*;
 use deeds::{Verdict, Who, has};
-use plan::{Asker, Deed, Patch, RoomDeed, SESSIONS_OF_USER, Step, USERS, Which, Whose};
+use plan::{Asker, BoardDeed, Deed, Patch, RoomDeed, SESSIONS_OF_USER, Step, USERS, Which, Whose, board_name};
 use proptest::prelude::*;
 use roster::{AtDoor, Roster};
 use std::collections::BTreeMap;
@@ -58,6 +60,7 @@ fn settings_of(patch: &Patch) -> SettingsPatch {
         max_participants: patch.seats,
         max_duration_s: patch.duration_s,
         host_absent_end_s: patch.absent_s,
+        whiteboard: patch.boards,
         ..SettingsPatch::default()
     }
 }
@@ -83,6 +86,10 @@ impl Run {
             people: Vec::new(),
             hands: Vec::new(),
             rooms: rooms::Rooms::new(),
+            boards: boards::Boards {
+                is_hosts_only: settings.whiteboard == WhiteboardPolicy::Hosts,
+                ..Default::default()
+            },
         };
         Self {
             follower: checks::Follower::new(scene.state.clone(), limits),
@@ -159,6 +166,7 @@ impl Run {
             self.roster.rooms.learn(&self.scene.recorded);
             self.roster.learn_spread(&self.scene.state);
             self.roster.said(&self.scene.recorded);
+            self.roster.learn_boards(&self.scene.recorded);
         }
         self.check(is_modelled);
     }
@@ -312,6 +320,7 @@ impl Run {
                 Command::ReactToMessage { message: self.message(*number), emoji: "👍".to_owned(), on: *on }
             }
             Deed::Rooms(deed) => self.room_command(deed),
+            Deed::Boards(deed) => self.board_command(deed),
             Deed::Invite => Command::Invite {
                 invitations: vec![NewInvitation {
                     id: InvitationId(Uuid::from_u128(self.steps as u128)),
@@ -365,6 +374,29 @@ impl Run {
         }
     }
 
+    fn board_command(&self, deed: &BoardDeed) -> Command {
+        let room = |number: &u8| self.roster.rooms.id(*number);
+        let board = |number: &u8| boards::id(&self.scene.state, *number);
+        match deed {
+            BoardDeed::Create { name, room: wanted, copy_of, access } => Command::CreateWhiteboard(CreateWhiteboard {
+                name: board_name(*name),
+                room: wanted.as_ref().map(room),
+                copy_of: copy_of.as_ref().map(board),
+                access: *access,
+            }),
+            BoardDeed::Update { board: which, name, access } => {
+                Command::UpdateWhiteboard { whiteboard: board(which), name: name.map(board_name), access: *access }
+            }
+            BoardDeed::Delete(which) => Command::DeleteWhiteboard { whiteboard: board(which) },
+            BoardDeed::Open(which) => Command::OpenWhiteboard { whiteboard: board(which) },
+            BoardDeed::Copy { board: which, rooms } => Command::CopyWhiteboard {
+                whiteboard: board(which),
+                rooms: rooms.as_ref().map(|rooms| rooms.iter().map(room).collect()),
+            },
+            BoardDeed::Keep(which) => Command::KeepWhiteboard { whiteboard: board(which) },
+        }
+    }
+
     /// Follows what the last input caused, once.
     fn follow(&mut self) {
         for recorded in self.scene.recorded.drain(..) {
@@ -403,10 +435,27 @@ proptest! {
         beginning in plan::beginning(),
         steps in prop::collection::vec(plan::step(), 1..150),
     ) {
-        let limits =
-            Limits { sessions_per_participant_max: 2, lobby_max: 4, breakout_rooms_max: 3, ..Limits::default() };
+        let limits = Limits {
+            sessions_per_participant_max: 2,
+            lobby_max: 4,
+            breakout_rooms_max: 3,
+            whiteboards_max: 3,
+            whiteboards_total_max: 7,
+            ..Limits::default()
+        };
         let mut run = Run::new(&beginning, limits);
         for step in &steps {
+            run.step(step, true);
+        }
+        run.finish();
+    }
+
+    #[test]
+    fn whiteboards_of_the_meeting_and_of_the_model_agree(steps in prop::collection::vec(plan::board_step(), 1..60)) {
+        let limits =
+            Limits { breakout_rooms_max: 3, whiteboards_max: 3, whiteboards_total_max: 7, ..Limits::default() };
+        let mut run = Run::new(&Patch::default(), limits);
+        for step in plan::board_scene().iter().chain(&steps) {
             run.step(step, true);
         }
         run.finish();
@@ -428,6 +477,8 @@ proptest! {
             live_messages_max: 2,
             breakout_rooms_max: 3,
             rooms_kept_max: 4,
+            whiteboards_max: 2,
+            whiteboards_total_max: 5,
             ..Limits::default()
         };
         let mut run = Run::new(&beginning, limits);

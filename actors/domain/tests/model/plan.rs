@@ -3,7 +3,8 @@
 //! step's number means one of those there are at that time, wherever there are any.
 
 use convoke_domain::breakout::Assign;
-use convoke_domain::shapes::{LobbyPolicy, Role};
+use convoke_domain::shapes::{LobbyPolicy, Role, WhiteboardPolicy};
+use convoke_domain::whiteboard::WhiteboardAccess;
 use proptest::prelude::*;
 
 pub const USERS: u8 = 4;
@@ -73,6 +74,7 @@ pub enum Deed {
     ReactTo(u8, bool),
     Invite,
     Rooms(RoomDeed),
+    Boards(BoardDeed),
 }
 
 /// People and rooms by number, as everywhere.
@@ -107,6 +109,22 @@ pub enum RoomDeed {
     },
 }
 
+/// Boards, rooms and names by number.
+#[derive(Clone, Debug)]
+pub enum BoardDeed {
+    Create { name: u8, room: Option<u8>, copy_of: Option<u8>, access: Option<WhiteboardAccess> },
+    Update { board: u8, name: Option<u8>, access: Option<WhiteboardAccess> },
+    Delete(u8),
+    Open(u8),
+    Copy { board: u8, rooms: Option<Vec<u8>> },
+    Keep(u8),
+}
+
+/// The first is no name.
+pub fn board_name(number: u8) -> String {
+    if number == 0 { " ".to_owned() } else { format!("Board {number}") }
+}
+
 #[derive(Clone, Debug)]
 pub enum Whose {
     Own,
@@ -122,6 +140,7 @@ pub struct Patch {
     pub seats: Option<u32>,
     pub duration_s: Option<Option<u32>>,
     pub absent_s: Option<Option<u32>>,
+    pub boards: Option<WhiteboardPolicy>,
 }
 
 fn role() -> impl Strategy<Value = Role> {
@@ -168,6 +187,8 @@ pub fn patch() -> impl Strategy<Value = Patch> {
         (0u32..6).prop_map(|n| Patch { seats: Some(n), ..Patch::default() }),
         prop::option::of(60u32..600).prop_map(|s| Patch { duration_s: Some(s), ..Patch::default() }),
         prop::option::of(10u32..120).prop_map(|s| Patch { absent_s: Some(s), ..Patch::default() }),
+        prop_oneof![3 => Just(WhiteboardPolicy::Everyone), 1 => Just(WhiteboardPolicy::Hosts)]
+            .prop_map(|policy| Patch { boards: Some(policy), ..Patch::default() }),
     ]
 }
 
@@ -212,6 +233,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (any::<u8>(), any::<bool>()).prop_map(|(message, on)| Deed::ReactTo(message, on)),
         1 => Just(Deed::Invite),
         25 => room_deed().prop_map(Deed::Rooms),
+        14 => board_deed().prop_map(Deed::Boards),
     ]
 }
 
@@ -249,6 +271,25 @@ fn room_deed() -> impl Strategy<Value = RoomDeed> {
     ]
 }
 
+fn board_deed() -> impl Strategy<Value = BoardDeed> {
+    let (room, board, name) = (|| 0..12u8, || 0..8u8, || prop_oneof![1 => Just(0u8), 9 => 1..4u8]);
+    let access =
+        || prop_oneof![Just(WhiteboardAccess::Everyone), Just(WhiteboardAccess::Hosts), Just(WhiteboardAccess::Nobody)];
+    let rarely = || prop::option::weighted(0.3, access());
+    let create = (name(), prop::option::weighted(0.5, room()), prop::option::weighted(0.3, board()), rarely());
+    let create = create.prop_map(|(name, room, copy_of, access)| BoardDeed::Create { name, room, copy_of, access });
+    let update = (board(), prop::option::of(name()), rarely());
+    let copy = (board(), prop::option::of(prop::collection::vec(room(), 0..3)));
+    prop_oneof![
+        6 => create,
+        7 => update.prop_map(|(board, name, access)| BoardDeed::Update { board, name, access }),
+        2 => board().prop_map(BoardDeed::Delete),
+        2 => board().prop_map(BoardDeed::Open),
+        3 => copy.prop_map(|(board, rooms)| BoardDeed::Copy { board, rooms }),
+        1 => board().prop_map(BoardDeed::Keep),
+    ]
+}
+
 fn asker() -> impl Strategy<Value = Asker> {
     prop_oneof![
         10 => which().prop_map(Asker::Session),
@@ -268,5 +309,57 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::AskAgain),
         1 => Just(Step::JoinAgain),
         1 => prop_oneof![1 => (0..USERS).prop_map(Step::Erase), 2 => Just(Step::Recovered)],
+    ]
+}
+
+/// Four people are inside, the first a host, and two breakout rooms are open.
+pub fn board_scene() -> Vec<Step> {
+    let join = |number: u8| {
+        let role = if number == 0 { Role::Host } else { Role::Participant };
+        Step::Join { user: Some(number), session: number * SESSIONS_OF_USER, role }
+    };
+    let open = RoomDeed::Open {
+        rooms: 2,
+        assign: Assign::Themselves,
+        listed: vec![(2, 0), (3, 1)],
+        users: Vec::new(),
+        duration_s: None,
+        grace_s: 10,
+        may_return: true,
+    };
+    let opened = Step::Ask(Asker::Operator, Deed::Rooms(open));
+    (0..USERS).map(join).chain([opened]).collect()
+}
+
+/// Mostly what is done to whiteboards, in few rooms that change.
+pub fn board_step() -> impl Strategy<Value = Step> {
+    let rooms = || 0..4u8;
+    let merge = (prop::collection::vec(rooms(), 1..3), rooms());
+    let role = prop_oneof![4 => Just(Role::Participant), 2 => Just(Role::Cohost), 1 => Just(Role::Viewer)];
+    let policy = prop_oneof![Just(WhiteboardPolicy::Everyone), Just(WhiteboardPolicy::Hosts)];
+    let deed = prop_oneof![
+        60 => board_deed().prop_map(Deed::Boards),
+        8 => rooms().prop_map(|room| Deed::Rooms(RoomDeed::Go(room))),
+        3 => merge.prop_map(|(from, into)| Deed::Rooms(RoomDeed::Merge { from, into })),
+        1 => (prop::option::of(rooms()), any::<bool>())
+            .prop_map(|(room, now)| Deed::Rooms(RoomDeed::Close { room, now })),
+        4 => (0..USERS + 1, role).prop_map(|(whom, role)| Deed::SetRole(whom, role)),
+        4 => policy.prop_map(|policy| Deed::Update(Patch { boards: Some(policy), ..Patch::default() })),
+        1 => (0..USERS + 1).prop_map(Deed::ToLobby),
+        1 => Just(Deed::Leave { all: true, to: None }),
+        1 => Just(Deed::End),
+    ];
+    let asker = prop_oneof![
+        8 => any::<u8>().prop_map(|number| Asker::Session(Which::Open(number))),
+        4 => any::<u8>().prop_map(|number| Asker::Session(Which::Lead(number))),
+        2 => Just(Asker::Operator),
+        1 => (0..USERS).prop_map(|user| Asker::Token { user: Some(user), role: Role::Host }),
+    ];
+    prop_oneof![
+        40 => (asker, deed).prop_map(|(asker, deed)| Step::Ask(asker, deed)),
+        2 => Just(Step::AskAgain),
+        1 => join(),
+        1 => (0..USERS).prop_map(Step::Erase),
+        1 => Just(Step::Pass(1_000)),
     ]
 }

@@ -56,6 +56,10 @@ impl Rooms {
         Self { list: vec![main], ..Self::default() }
     }
 
+    pub fn chosen(&self, number: u8) -> Option<usize> {
+        chosen(number, self.list.len())
+    }
+
     pub fn id(&self, number: u8) -> RoomId {
         let nowhere = RoomId::Breakout(uuid::Uuid::from_u128(u128::MAX));
         chosen(number, self.list.len()).and_then(|room| self.list[room].id).unwrap_or(nowhere)
@@ -425,6 +429,7 @@ impl Roster {
         for (room, _) in self.rooms.said.values_mut().filter(|(room, _)| rooms.contains(room)) {
             *room = into;
         }
+        self.merge_boards(&rooms, into);
         for i in 0..self.people.len() {
             if self.people[i].is_inside() && rooms.contains(&self.people[i].room) {
                 self.put(i, into);

@@ -2,6 +2,7 @@
 //! people and written from `SPEC.md` alone. It shares no code with the decisions but ids and roles;
 //! it says beforehand whether an input is taken or refused, and what the roster is then.
 
+use crate::boards::Boards;
 use crate::rooms::{MAIN, Rooms};
 use convoke_domain::shapes::{LobbyPolicy, Role, Status};
 use convoke_domain::{Limits, Millis, ParticipantId, SessionId, UserId};
@@ -79,6 +80,7 @@ pub struct Roster {
     pub people: Vec<Person>,
     pub hands: Vec<ParticipantId>,
     pub rooms: Rooms,
+    pub boards: Boards,
 }
 
 /// What is due; of what is due at the same time, the first goes first.
@@ -374,6 +376,7 @@ impl Roster {
         }
         self.people[i].user = None;
         self.forget_expected(i);
+        self.disown(i);
         self.succeed();
     }
 

@@ -22,6 +22,7 @@ mod presence;
 mod recording;
 mod roles;
 mod stand_ins;
+mod whiteboards;
 
 mod first {
     use crate::common::*;

@@ -80,7 +80,7 @@ pub fn merge(turn: &mut Turn<'_>, caller: &Caller, from: Vec<RoomId>, into: Room
     let moves = all_from(turn, &from, into);
     polls::finish_in(turn, &from, caller.participant);
     recordings::stop_in(turn, &from, caller.participant);
-    let there = turn.state.inside_of(into);
+    let there = turn.state.shown_merge(&from, into);
     turn.emit(Event::BreakoutMerged { from, into, breakout, by: caller.participant });
     for id in there {
         turn.tell(Effect::Entered(id));
