@@ -73,6 +73,22 @@ impl Drop for Looked {
     }
 }
 
+/// Somebody who comes back draws on before they are asked what they drew meanwhile.
+#[tokio::test]
+async fn whoever_comes_back_may_draw_at_once() {
+    let server = server(&[]).await;
+    let (_, host, board) = opened(&server).await;
+    let way = Way::ask(&host, &board).await;
+    let (away, stays) = (Painter::new(&way).await, Painter::new(&way).await);
+    away.paints("away", "unsaid");
+    let back = away.again(&way).await.unwrap();
+    for number in 0..20 {
+        back.draws(&format!("e{number}"), "at once");
+    }
+    stays.until("all of it", |seen| (seen.elements().len() == 21).then_some(())).await;
+    assert_eq!(back.seen().closed, None);
+}
+
 /// Rows behind the state, and how many updates it stands for.
 const ROWS: &str = "SELECT count(*) FROM whiteboard_updates";
 const JOINED: &str = "SELECT max(state_number) FROM whiteboard_heads";
