@@ -10,11 +10,11 @@ use convoke_loadtest::board::door::{Door, make_board};
 use convoke_loadtest::client::Client;
 use convoke_loadtest::server::Server;
 use serde_json::json;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Whoever opens a board makes it.
+/// A meeting, its host, and a board of it.
 async fn opened(server: &Server) -> (String, Client, String) {
     let id = meeting(server, json!({})).await;
     let host = person(server, &id, "host", "host").await;
@@ -35,23 +35,26 @@ async fn party(server: &Server, meeting: &str, board: &str, many: usize, drop_ev
 
 /// A database whose tables the test may look into.
 struct Looked {
-    folder: PathBuf,
+    url: String,
+    /// Of a database in a file.
+    folder: Option<PathBuf>,
 }
 
 impl Looked {
-    fn new() -> Self {
+    fn file() -> Self {
         let folder = std::env::temp_dir().join(format!("convoke-board-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&folder).unwrap();
-        Self { folder }
-    }
-
-    fn url(&self) -> String {
-        format!("sqlite://{}/convoke.db", self.folder.display())
+        Self { url: format!("sqlite://{}/convoke.db", folder.display()), folder: Some(folder) }
     }
 
     async fn number(&self, question: &'static str) -> i64 {
-        let mut database = SqliteConnection::connect(&self.url()).await.unwrap();
-        sqlx::query_scalar(question).fetch_one(&mut database).await.unwrap()
+        if self.folder.is_some() {
+            let mut database = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(question).fetch_one(&mut database).await.unwrap()
+        } else {
+            let mut database = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(question).fetch_one(&mut database).await.unwrap()
+        }
     }
 
     async fn until(&self, question: &'static str, is_it: impl Fn(i64) -> bool) -> i64 {
@@ -69,7 +72,9 @@ impl Looked {
 
 impl Drop for Looked {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 
@@ -110,9 +115,9 @@ async fn everybody_sees_every_stroke_however_often_they_drop() {
 /// The cost of a board grew with its age.
 #[tokio::test]
 async fn after_ten_thousand_strokes_the_log_is_short_and_so_is_the_way_in() {
-    let looked = Looked::new();
+    let looked = Looked::file();
     let fast = ("CONVOKE_WHITEBOARD_MESSAGES_PER_S", "1000000");
-    let server = server(&[("CONVOKE_DATABASE_URL", &looked.url()), fast]).await;
+    let server = server(&[("CONVOKE_DATABASE_URL", &looked.url), fast]).await;
     let (_, host, board) = opened(&server).await;
     let way = Way::ask(&host, &board).await;
     let (ada, bob) = (Painter::new(&way).await, Painter::new(&way).await);
@@ -137,10 +142,9 @@ async fn after_ten_thousand_strokes_the_log_is_short_and_so_is_the_way_in() {
 }
 
 /// An edit that was made while the document was being saved was lost.
-#[tokio::test]
-async fn what_is_drawn_while_the_log_is_joined_is_kept() {
-    let looked = Looked::new();
-    let mut server = server(&[("CONVOKE_DATABASE_URL", &looked.url())]).await;
+async fn is_kept_while_it_is_joined(looked: &Looked) {
+    let settings = [("CONVOKE_DATABASE_URL", looked.url.as_str()), ("CONVOKE_NODE_ID", "joining")];
+    let mut server = server(&settings).await;
     let (id, host, board) = opened(&server).await;
     let party = party(&server, &id, &board, 6, None).await;
     // So that there is soon enough to be joined again.
@@ -165,6 +169,21 @@ async fn what_is_drawn_while_the_log_is_joined_is_kept() {
     party.agrees(&fresh).await;
     assert_eq!(fresh.seen().shows().missing(&shown), None);
     party.ends().await;
+}
+
+#[tokio::test]
+async fn what_is_drawn_while_the_log_is_joined_is_kept() {
+    is_kept_while_it_is_joined(&Looked::file()).await;
+}
+
+#[tokio::test]
+async fn what_is_drawn_while_the_log_is_joined_is_kept_on_postgres() {
+    let Ok(url) = std::env::var("CONVOKE_TEST_POSTGRES_URL") else {
+        println!("SKIPPED: CONVOKE_TEST_POSTGRES_URL is not set; `cargo xtask test` sets it");
+        return;
+    };
+    let url = crate::rest::fresh_database(&url).await;
+    is_kept_while_it_is_joined(&Looked { url, folder: None }).await;
 }
 
 /// One update of more than a megabyte killed the socket, again and again.

@@ -5,7 +5,7 @@ use super::Way;
 use super::clients::at;
 use super::painter::Painter;
 use super::party::Party;
-use crate::cluster::{Cluster, becomes, cluster, cluster_of};
+use crate::cluster::{Cluster, becomes, cluster, cluster_of, signal};
 use crate::meeting;
 use crate::redis_server::{self, Redis};
 use crate::yjs::{Yjs, converged};
@@ -117,6 +117,47 @@ async fn while_redis_is_away_whoever_is_with_the_owner_draws_on_and_afterwards_a
     place.party.goes_on().await;
     place.agrees(&cluster, None).await;
     place.party.ends().await;
+}
+
+#[tokio::test]
+async fn a_node_that_slept_with_a_board_wakes_to_what_was_drawn_without_it() {
+    let Some(cluster) = cluster(2).await else { return };
+    let place = place(&cluster).await;
+    place.party.draws();
+    place.party.goes_on().await;
+    signal(&cluster.nodes[place.owner], "-STOP");
+    place.party.go_on(|number| number % 2 != place.owner).await;
+    signal(&cluster.nodes[place.owner], "-CONT");
+    place.party.goes_on().await;
+    place.agrees(&cluster, None).await;
+    place.party.ends().await;
+}
+
+/// What somebody drew while they were away goes from node to node in one message.
+#[tokio::test]
+async fn megabytes_pass_between_nodes() {
+    let Some(cluster) = cluster(2).await else { return };
+    let id = meeting(&cluster.nodes[0], json!({})).await;
+    let host = cluster.client(0, &id, "host", "host");
+    host.joined().await.unwrap();
+    let board = make_board(&host, "Plan").await.unwrap();
+    let guest = cluster.client(1, &id, "guest", "participant");
+    guest.joined().await.unwrap();
+    let ways = [Way::ask(&host, &board).await, Way::ask(&guest, &board).await];
+    assert_ne!(ways[0].url, ways[1].url, "each by their own node");
+    for (from, to) in [(0, 1), (1, 0)] {
+        let (away, stays) = (Painter::new(&ways[from]).await, Painter::new(&ways[to]).await);
+        for number in 0..4 {
+            away.paints(&format!("from {from} {number}"), &format!("{number}").repeat(900_000));
+        }
+        let back = away.again(&ways[from]).await.unwrap();
+        stays.sees(&format!("from {from} 3")).await;
+        stays.draws(&format!("answer to {from}"), "seen");
+        back.sees(&format!("answer to {from}")).await;
+        let fresh = Painter::new(&ways[to]).await;
+        fresh.until("what is there", |seen| (seen.shows() == back.seen().shows()).then_some(())).await;
+        assert_eq!((back.seen().closed, stays.seen().closed, fresh.seen().closed), (None, None, None));
+    }
 }
 
 /// The real Yjs at the node that dies, and at one that does not.
