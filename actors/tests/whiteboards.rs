@@ -263,7 +263,7 @@ fn what_an_update_builds_on_is_asked_for_once() {
         let ask =
             AskBoard::Frames { socket: two.socket, frames: vec![protocol::update(&first), protocol::update(&second)] };
         world.meetings.ask_board(&world.key, board, ask).await.unwrap();
-        // The board's log, and what it was asked for.
+        // The board's log, and then what it was asked for.
         two.until(|painter| painter.shown.len() == 2).await;
         one.until(|painter| painter.sees().len() == 5).await;
         assert_eq!(one.sees(), two.sees());

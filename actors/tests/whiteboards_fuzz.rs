@@ -120,7 +120,8 @@ fn nothing_that_comes_breaks_a_board() {
         assert_eq!((one.closed, two.closed), (None, None));
         // What the garbled messages drew, they see alike.
         let mut fresh = world.painter(board, &host, 5).await;
-        fresh.draws("last", 1).await;
+        let last = fresh.draws("last", 1).await;
+        fresh.until(|painter| painter.shown.last() == Some(&last)).await;
         for painter in [&mut one, &mut two, &mut fresh] {
             painter.until(|painter| painter.sees().contains_key("last")).await;
         }

@@ -117,6 +117,7 @@ impl Story {
             Audience::Only(people) => people.contains(&participant),
             Audience::Leads => was.is_some_and(|(_, leads)| *leads),
             Audience::Room(room) => was.is_some_and(|(own, _)| own == room),
+            Audience::RoomAndLeads(room) => was.is_some_and(|(own, leads)| *leads || own == room),
         }
     }
 

@@ -76,7 +76,7 @@ pub struct Taken {
 
 pub struct Document {
     doc: Doc,
-    /// The state that the log begins with, and its number.
+    /// The state that the log begins with, as a message, and its number.
     base: Option<(u64, Bytes)>,
     /// The updates behind it, as messages.
     tail: VecDeque<Bytes>,
@@ -128,7 +128,8 @@ impl Document {
         let (doc, (made, clocks)) = doc_of(&log)?;
         let tail: VecDeque<Bytes> = log.updates.iter().map(|update| protocol::update(update)).collect();
         let tail_bytes = tail.iter().map(Bytes::len).sum();
-        Ok(Self { doc, base: log.state, tail, tail_bytes, made, clocks })
+        let base = log.state.map(|(upto, state)| (upto, protocol::update(&state)));
+        Ok(Self { doc, base, tail, tail_bytes, made, clocks })
     }
 
     /// The number of the last update.
@@ -159,11 +160,11 @@ impl Document {
         let begins = self.base.as_ref().map_or(0, |(upto, _)| *upto);
         let some = usize::try_from(number.saturating_sub(begins)).unwrap_or(usize::MAX);
         let updates = self.tail.iter().take(some).map(part_of).collect();
-        BoardLog { state: self.base.clone(), updates }
+        BoardLog { state: self.base.as_ref().map(|(upto, state)| (*upto, part_of(state))), updates }
     }
 
     /// The log begins with this state from now on. What was written behind it stays as it is.
-    pub fn begins_with(&mut self, upto: u64, state: Bytes, made: Made) {
+    pub fn begins_with(&mut self, upto: u64, state: &Bytes, made: Made) {
         let begins = self.base.as_ref().map_or(0, |(upto, _)| *upto);
         let over = usize::try_from(upto.saturating_sub(begins)).unwrap_or(0).min(self.tail.len());
         self.tail.drain(..over);
@@ -174,7 +175,7 @@ impl Document {
             .iter()
             .filter_map(|update| inspect(&part_of(update)).ok())
             .fold(made, |made, looked| made.and(looked.made));
-        self.base = Some((upto, state));
+        self.base = Some((upto, protocol::update(state)));
     }
 
     /// Whether the board has no room for this, as it is kept; joined it may have.
@@ -270,9 +271,10 @@ impl Document {
     /// What somebody lacks who has this much, in messages. It may hold what is not durable yet.
     pub fn since(&self, theirs: &StateVector) -> Result<Vec<Bytes>, Refusal> {
         if theirs.is_empty() {
-            let nothing = || Bytes::from_static(&[0, 0]);
-            let base = self.base.as_ref().map_or_else(nothing, |(_, state)| state.clone());
-            return Ok(std::iter::once(protocol::step_2(&base)).chain(self.tail.iter().cloned()).collect());
+            // The rest, which is nothing, comes last: a client takes itself for synced when it has that.
+            let base = self.base.iter().map(|(_, state)| state);
+            let all = base.chain(&self.tail).cloned();
+            return Ok(all.chain([protocol::step_2(&[0, 0])]).collect());
         }
         let doc = &self.doc;
         let missing = deep::here(self.is_deep(), || doc.transact().encode_state_as_update_v1(theirs))?;

@@ -314,7 +314,7 @@ impl BoardActor {
         restart::spawn(ctx, joining, move |this: &mut Self, ctx, joined| {
             this.joined_at = Instant::now().checked_add(JOIN_EVERY);
             match (joined, &mut this.document) {
-                (Ok((state, made)), Some(document)) => document.begins_with(upto, state, made),
+                (Ok((state, made)), Some(document)) => document.begins_with(upto, &state, made),
                 (Ok(_), None) => {}
                 (Err(NotJoined::Store(StoreError::Fenced)), _) => this.over(CloseCode::GoingAway, ctx),
                 (Err(error), _) => tracing::warn!(whiteboard = %this.board, %error, "a board's log stays long"),

@@ -101,7 +101,7 @@ fn a_log_is_read_as_it_was_written_and_joined_without_a_loss() {
     assert_eq!(sees(&Document::of(whole.clone()).unwrap()), sees(&document));
     let (state, made) = joined(&document.log_upto(30)).unwrap();
     let before = sees(&document);
-    document.begins_with(30, state.clone(), made);
+    document.begins_with(30, &state, made);
     assert_eq!((document.number(), document.tail.len()), (51, 21));
     let log = document.log_upto(51);
     assert_eq!((log.state.clone(), log.updates.len()), (Some((30, state)), 21));
