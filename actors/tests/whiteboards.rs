@@ -227,6 +227,25 @@ fn what_is_no_message_closes_its_socket_and_no_other() {
     });
 }
 
+/// What comes behind an offence is not taken, and what is said of the offence stays.
+#[test]
+fn whoever_is_sent_away_hears_why_though_they_said_more() {
+    run(|world| async move {
+        let mut host = world.join("ada", Role::Host).await;
+        let board = host.board(json!({ "name": "Plan" })).await;
+        let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
+        // The word that sends it away waits for what was drawn before.
+        world.store.forecast(&[Weather::Stalled]);
+        one.draws("a", 1).await;
+        two.says(Bytes::from_static(&[9, 9])).await.unwrap();
+        two.says(protocol::update(&two.paints("behind", 1))).await.unwrap();
+        world.store.forecast(&[]);
+        two.until_closed(CloseCode::ProtocolError).await;
+        one.until(|painter| painter.shown.len() == 1).await;
+        assert!(!one.sees().contains_key("behind"));
+    });
+}
+
 #[test]
 fn what_an_update_builds_on_is_asked_for_once() {
     run(|world| async move {

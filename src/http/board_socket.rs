@@ -23,8 +23,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
 use tokio_util::codec::Decoder;
 
-/// Messages that go to the board together.
+/// Messages that go to the board together, and their bytes, but for the last.
 const TOGETHER_MAX: usize = 64;
+const TOGETHER_BYTES_MAX: usize = 1 << 20;
 /// Who sends more than they may is read more slowly.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -155,8 +156,11 @@ impl Reader {
 
     /// The messages that are whole. None: there is none.
     fn take_frames(&mut self) -> Option<Vec<Bytes>> {
-        let mut messages = Vec::new();
-        while self.outlet.closed().is_none() && messages.len() < TOGETHER_MAX {
+        let mut messages: Vec<Bytes> = Vec::new();
+        let is_enough = |messages: &[Bytes]| {
+            messages.len() >= TOGETHER_MAX || messages.iter().map(Bytes::len).sum::<usize>() >= TOGETHER_BYTES_MAX
+        };
+        while self.outlet.closed().is_none() && !is_enough(&messages) {
             let partial = self.partial.as_ref().map_or(0, BytesMut::len);
             if let Some((_, length)) = frame_length(&self.buffer)
                 && length.saturating_add(u64::try_from(partial).unwrap_or(u64::MAX))

@@ -98,17 +98,25 @@ pub async fn connect_board(
     let stranger = sockets.strangers.enter(caller::address(&request, &sockets.proxies))?;
     let mut response = ws::handshake(&request).map_err(|error| no_handshake(&error))?;
     let slot = Slot::of(&request).ok_or_else(|| no_handshake(&"it has a body"))?;
+    let frame_bytes_max = sockets.meetings.env().whiteboards.bounds.frame_bytes_max;
     slot.fill(BoardSocket {
-        outlet: Outlet::new(sockets.bounds),
+        outlet: Outlet::new(board_bounds(sockets.bounds, frame_bytes_max)),
         hub: hub.get_ref().clone(),
         ticket,
         board: opens,
-        frame_bytes_max: sockets.meetings.env().whiteboards.bounds.frame_bytes_max,
+        frame_bytes_max,
         quota: sockets.board_pace,
         stranger,
         seat,
     });
     Ok(response.finish())
+}
+
+/// A board shows at once what was drawn until a commit was done: a message of the largest, and others before
+/// it. Whoever has read all that was before is not slow for that. The bytes are the same for all sockets of a
+/// thread.
+fn board_bounds(bounds: Bounds, frame_bytes_max: usize) -> Bounds {
+    Bounds { reliable_bytes_max: bounds.reliable_bytes_max.max(frame_bytes_max.saturating_mul(2)), ..bounds }
 }
 
 #[derive(Deserialize)]

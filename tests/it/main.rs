@@ -40,9 +40,12 @@ mod tape;
 mod transcript;
 mod transcripts;
 mod webhooks;
+mod whiteboards;
 mod whiteboards_rest;
 #[path = "../whole/mod.rs"]
 mod whole;
+#[path = "../yjs/mod.rs"]
+mod yjs;
 
 use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::server::Server;

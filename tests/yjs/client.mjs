@@ -16,6 +16,8 @@
 //     {"do": "wait_gone", "element": id}               says "gone" once it is not there
 //     {"do": "disconnect"} | {"do": "connect"}         says "done"; what follows is told by events
 //     {"do": "token", "token": ...}                    says "done"; the next connection is made with it
+//       ... "server": ...                              and to this server
+//     {"do": "undo"} | {"do": "redo"}                  says "done"; of what was drawn here, the last
 //     {"do": "quit"}                                   the end of the input is the same
 //
 // By itself it says "status" (connected, connecting, disconnected), "synced" (is), "closed" (code, reason),
@@ -41,6 +43,9 @@ const tell = (event, what = {}) => process.stdout.write(JSON.stringify({ event, 
 
 const doc = new Y.Doc()
 const elements = doc.getMap('elements')
+// As editors do it: what is drawn here has an origin of its own, and only that is undone.
+const HERE = 'here'
+const undoing = new Y.UndoManager(elements, { trackedOrigins: new Set([HERE]), captureTimeout: 0 })
 const provider = new WebsocketProvider(server, board, doc, {
   params: token ? { token } : {},
   WebSocketPolyfill: WebSocket,
@@ -112,15 +117,20 @@ const wait = (is, say) => {
 doc.on('afterTransaction', look)
 
 const commands = {
-  set: ({ element }) => { elements.set(element.id, element) },
+  set: ({ element }) => { doc.transact(() => elements.set(element.id, element), HERE) },
   set_many: order => {
-    doc.transact(() => order.elements.forEach(element => elements.set(element.id, element)))
+    doc.transact(() => order.elements.forEach(element => elements.set(element.id, element)), HERE)
   },
-  delete: ({ element }) => { elements.delete(element) },
+  delete: ({ element }) => { doc.transact(() => elements.delete(element), HERE) },
+  undo: () => { undoing.undo() },
+  redo: () => { undoing.redo() },
   awareness: ({ state }) => { provider.awareness.setLocalState(state) },
   connect: () => { provider.connect() },
   disconnect: () => { provider.disconnect() },
-  token: order => { provider.params = { token: order.token } }
+  token: order => {
+    provider.params = { token: order.token }
+    if (order.server) provider.serverUrl = order.server
+  }
 }
 
 const obey = order => {

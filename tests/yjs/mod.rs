@@ -98,6 +98,21 @@ impl Yjs {
         self.synced().await;
     }
 
+    /// The next connection is made by this way.
+    pub async fn goes_by(&mut self, url: &str, token: &str) {
+        let (server, _) = url.rsplit_once('/').unwrap();
+        self.ask(json!({ "do": "token", "server": server, "token": token })).await;
+    }
+
+    /// Takes back the last that was drawn here.
+    pub async fn undo(&mut self) {
+        self.ask(json!({ "do": "undo" })).await;
+    }
+
+    pub async fn redo(&mut self) {
+        self.ask(json!({ "do": "redo" })).await;
+    }
+
     /// Says of itself what others see: a name, a cursor.
     pub async fn shows(&mut self, state: Value) {
         self.ask(json!({ "do": "awareness", "state": state })).await;
@@ -139,8 +154,10 @@ impl Yjs {
         if let Some(at) = self.said.iter().position(&is_it) {
             return self.said.remove(at);
         }
+        // However much else is said meanwhile.
+        let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let line = tokio::time::timeout(PATIENCE, self.lines.recv()).await;
+            let line = tokio::time::timeout_at(until, self.lines.recv()).await;
             let Ok(Some(line)) = line else { panic!("waited in vain for {what}; it said {:?}", self.said) };
             if is_it(&line) {
                 return line;

@@ -120,6 +120,8 @@ pub struct BoardActor {
     /// What waits to leave, each with the number that has to be durable first.
     queue: VecDeque<(u64, Leaving)>,
     guests: BTreeMap<SocketId, Guest>,
+    /// Who was sent away and may not have heard it: nothing more is taken of them.
+    dismissed: BTreeMap<SocketId, HubId>,
     /// Who was asked for what their updates build on.
     asked: BTreeSet<SocketId>,
     rights: BTreeMap<SessionId, BoardRight>,
@@ -152,6 +154,7 @@ impl BoardActor {
             afloat: 0,
             queue: VecDeque::new(),
             guests: BTreeMap::new(),
+            dismissed: BTreeMap::new(),
             asked: BTreeSet::new(),
             rights: BTreeMap::new(),
             offences: BTreeMap::new(),
@@ -355,6 +358,7 @@ impl BoardActor {
             self.heard.iter().filter(|(_, at)| now.duration_since(**at) >= HUB_SILENT).map(|(hub, _)| *hub).collect();
         let gone: Vec<SocketId> = self.guests_where(|guest| silent.contains(&guest.desk.hub));
         gone.into_iter().for_each(|socket| self.gone(socket));
+        self.dismissed.retain(|_, hub| !silent.contains(hub));
         self.everybody.tidy(self.env.clock.now());
         if !self.guests.is_empty() {
             self.left_at = now;

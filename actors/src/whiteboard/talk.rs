@@ -87,11 +87,14 @@ impl BoardActor {
 
     fn send_away(&mut self, socket: SocketId, code: CloseCode) {
         self.leave_to(socket, Shown::Close { socket, code });
+        let hub = self.guests.get(&socket).map(|guest| guest.desk.hub);
         self.gone(socket);
+        self.dismissed.extend(hub.map(|hub| (socket, hub)));
     }
 
     pub(super) fn gone(&mut self, socket: SocketId) {
         self.guests.remove(&socket);
+        self.dismissed.remove(&socket);
         self.asked.remove(&socket);
         self.everybody.leave(socket, self.env.clock.now());
     }
@@ -103,6 +106,10 @@ impl BoardActor {
         }
         match ask {
             AskBoard::Frames { socket, frames } => {
+                // The word that sends it away is on its way, and says why.
+                if self.dismissed.contains_key(&socket) {
+                    return done(reply, Ok(()));
+                }
                 if !self.guests.contains_key(&socket) {
                     return done(reply, Err(Rejection::unavailable("the board does not know the socket").into()));
                 }
@@ -133,6 +140,7 @@ impl BoardActor {
 
     fn present(&mut self, hub: HubId, sockets: &[SocketId]) {
         self.heard.insert(hub, Instant::now());
+        self.dismissed.retain(|socket, of| *of != hub || sockets.contains(socket));
         let before = self.env.clock.now().saturating_sub(PRESENT_MARGIN_MS);
         let is_gone = |socket: &SocketId, guest: &Guest| {
             guest.desk.hub == hub && guest.came_at < before && !sockets.contains(socket)

@@ -15,6 +15,9 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 pub type Socket = WebSocketStream<TcpStream>;
 
+/// After so many tries at a server that nobody answers at, the meeting is asked for the way again.
+const TRIES: u32 = 3;
+
 /// A board of twenty thousand shapes comes in one message.
 const LARGEST: usize = 256 << 20;
 
@@ -73,12 +76,14 @@ pub enum Door {
         client: Client,
         board: String,
         held: Option<Address>,
+        /// Tries in vain since the way was told.
+        tries: u32,
     },
 }
 
 impl Door {
     pub fn of(client: Client, board: &str) -> Self {
-        Self::Meeting { client, board: board.to_owned(), held: None }
+        Self::Meeting { client, board: board.to_owned(), held: None, tries: 0 }
     }
 
     /// A token is used again until it is refused, as providers do.
@@ -86,7 +91,8 @@ impl Door {
         match self {
             Self::Straight(address) => Ok(address.clone()),
             Self::Meeting { held: Some(address), .. } => Ok(address.clone()),
-            Self::Meeting { client, board, held } => {
+            Self::Meeting { client, board, held, tries } => {
+                *tries = 0;
                 let answer = client.ask("whiteboard.open", json!({ "whiteboard": board })).await?;
                 let told = |name: &str| answer.get("data").and_then(|data| data.get(name));
                 let (Some(url), Some(token)) =
@@ -101,6 +107,16 @@ impl Door {
                 address.target.push_str(&format!("?token={token}"));
                 *held = Some(address.clone());
                 Ok(address)
+            }
+        }
+    }
+
+    /// Nobody answered. The node may be gone, and the meeting with another.
+    pub fn unanswered(&mut self) {
+        if let Self::Meeting { held, tries, .. } = self {
+            *tries += 1;
+            if *tries >= TRIES {
+                *held = None;
             }
         }
     }

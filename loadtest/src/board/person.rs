@@ -170,8 +170,9 @@ impl Life {
         let socket = match address.connect().await {
             Ok(socket) => socket,
             Err(error) => {
-                if matches!(error.downcast_ref(), Some(Error::Http(_))) {
-                    self.door.refused();
+                match error.downcast_ref() {
+                    Some(Error::Http(_)) => self.door.refused(),
+                    _ => self.door.unanswered(),
                 }
                 self.note(|record| record.last_refusal = Some(error.to_string()));
                 return Ok(End::Lost);
