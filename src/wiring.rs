@@ -96,6 +96,9 @@ pub async fn api_keys(config: &Config, db: &Db) -> Result<Vec<ApiKey>, ServeErro
     Ok(made)
 }
 
+/// What writes to the sockets of one thread.
+type HubsOfThread = (actix::Addr<Hub>, actix::Addr<BoardHub>);
+
 struct Buses {
     bus: Arc<dyn Bus>,
     follow: Arc<dyn Follow>,
@@ -240,7 +243,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         public_url: config.public_url.clone(),
         board_pace: config.board_pace(),
     });
-    let hubs: Arc<Mutex<Vec<(actix::Addr<Hub>, actix::Addr<BoardHub>)>>> = Arc::default();
+    let hubs: Arc<Mutex<Vec<HubsOfThread>>> = Arc::default();
     let numbers = Arc::new(AtomicU64::new(0));
     let workers = if config.workers == 0 { cores() } else { config.workers };
     let server = {

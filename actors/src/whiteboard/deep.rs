@@ -42,7 +42,17 @@ pub async fn run<T: Send + 'static>(place: Place, work: impl FnOnce() -> T + Sen
     if place == Place::Here {
         return here(true, work);
     }
-    let _room = ROOM.acquire().await.map_err(|error| Broken(error.to_string()))?;
+    let room = ROOM.acquire().await.map_err(|error| Broken(error.to_string()))?;
+    aside(move || {
+        // Kept until the work is done, also if nobody waits for it any more.
+        let _room = room;
+        work()
+    })
+    .await
+}
+
+/// Does long work on a thread of its own. Whoever asks sees to it that not too much is done at once.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
     let (sender, receiver) = oneshot::channel();
     let begun = thread().spawn(move || {
         // Whoever waited may have gone.

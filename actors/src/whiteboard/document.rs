@@ -322,9 +322,10 @@ fn values(txn: &impl ReadTxn, root: &str) -> BTreeMap<String, Any> {
     map.iter(txn).map(|(key, value): (&str, Out)| (key.to_owned(), yrs::types::ToJson::to_json(&value, txn))).collect()
 }
 
-/// What a log shows: its elements, and the pictures in them, by their ids. Where it holds nobody up.
+/// What a log shows: its elements, and the pictures in them, by their ids. Where it holds nobody up; how many at
+/// once is for whoever asks.
 pub async fn shown(log: BoardLog) -> Result<Shown, Refusal> {
-    deep::run(Place::Aside, move || {
+    deep::aside(move || {
         let (doc, _) = doc_of(&log)?;
         let txn = doc.transact();
         let json = |root| {

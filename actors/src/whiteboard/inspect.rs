@@ -118,7 +118,8 @@ impl Clocks {
                     let needs = looked.needs.get(next.needs.clone()).unwrap_or_default();
                     let is_known = next.end() <= self.of(next.client);
                     let follows = !next.is_gap && next.clock <= reached(next.client);
-                    if !is_known && !(follows && needs.iter().all(|(client, upto)| *upto <= reached(*client))) {
+                    let stands = follows && needs.iter().all(|(client, upto)| *upto <= reached(*client));
+                    if !is_known && !stands {
                         break;
                     }
                     ends.insert(next.client, reached(next.client).max(if next.is_gap { 0 } else { next.end() }));

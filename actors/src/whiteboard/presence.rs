@@ -46,7 +46,7 @@ impl Everybody {
         let id = said.client;
         match self.clients.get_mut(&id) {
             // Clients repeat what they were told of others, and tell of those that they miss: not theirs to say.
-            Some(client) if client.session != session => return true,
+            Some(client) if client.session != session => true,
             Some(client) => {
                 let is_newer = said.clock > client.said.clock
                     || (said.clock == client.said.clock && said.is_gone() && !client.said.is_gone());
