@@ -28,8 +28,6 @@ pub struct Seen {
     pub shown: Made,
     /// Updates that were shown one by one.
     pub updates: usize,
-    /// Bytes of the messages that there were before the first word of a socket was done.
-    pub sync_bytes: usize,
     pub closed: Option<u16>,
 }
 
@@ -72,7 +70,6 @@ impl Seen {
                 return Some(self.doc.transact().encode_state_as_update_v1(&theirs));
             }
             Frame::Second(update) => {
-                self.sync_bytes = update.len();
                 self.apply(update);
                 self.is_synced = true;
             }
@@ -122,7 +119,7 @@ impl Painter {
     fn on(doc: Doc, socket: Socket) -> Self {
         let (sender, source, writer) = split(socket);
         let state = doc.transact().state_vector().encode_v1();
-        let seen = Seen { doc, is_synced: false, shown: Made::default(), updates: 0, sync_bytes: 0, closed: None };
+        let seen = Seen { doc, is_synced: false, shown: Made::default(), updates: 0, closed: None };
         let seen = Arc::new(Mutex::new(seen));
         let (change, changed) = watch::channel(0);
         sender.send(Message::binary(Dialect::default().write(&Frame::First(&state)))).unwrap();
