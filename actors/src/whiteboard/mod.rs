@@ -299,9 +299,12 @@ impl BoardActor {
         let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
         let bounds = &self.env.whiteboards.bounds;
         let is_worth_it = document.is_long(bounds) || document.is_full_for(bounds.update_bytes_max, bounds);
+        if !is_worth_it || at > Instant::now() {
+            return;
+        }
         let upto = self.durable;
         let log = document.log_upto(upto);
-        if !is_worth_it || at > Instant::now() || log.updates.is_empty() {
+        if log.updates.is_empty() {
             return;
         }
         self.joined_at = None;
