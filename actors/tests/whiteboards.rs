@@ -215,7 +215,7 @@ fn what_is_no_message_closes_its_socket_and_no_other() {
             (protocol::update(&[0xFF, 0xFF, 0xFF, 0xFF, 0x0F]), "bad_request"),
         ];
         for (number, (frame, code)) in bad.into_iter().enumerate() {
-            let mut painter = world.painter(board, &host, 10 + number as u64).await;
+            let mut painter = world.painter(board, &host, 10 + u64::try_from(number).unwrap()).await;
             painter.says(frame).await.unwrap();
             painter.until_closed(CloseCode::ProtocolError).await;
             assert!(painter.denied.as_deref().unwrap().contains(code), "{number}: {:?}", painter.denied);

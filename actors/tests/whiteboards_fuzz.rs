@@ -1,6 +1,8 @@
 //! Two hundred thousand messages that no editor sends: nothing panics, what others draw is untouched, and the
 //! log says what everybody sees.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 mod common;
 
 use bytes::Bytes;
@@ -35,9 +37,15 @@ fn corpus() -> Vec<Bytes> {
         change(&mut txn);
         frames.push(protocol::update(&txn.encode_update_v1()));
     };
-    draw(&|txn| drop(elements.insert(txn, "good", any!({ "type": "line", "points": [[0, 1.5], [2, 3]] }))));
-    draw(&|txn| drop(elements.insert(txn, "e", any!({ "text": "Grüße 🎨", "x": -7, "on": true, "none": null }))));
-    draw(&|txn| drop(elements.insert(txn, "bytes", vec![1_u8, 2, 3])));
+    draw(&|txn| {
+        elements.insert(txn, "good", any!({ "type": "line", "points": [[0, 1.5], [2, 3]] }));
+    });
+    draw(&|txn| {
+        elements.insert(txn, "e", any!({ "text": "Grüße 🎨", "x": -7, "on": true, "none": null }));
+    });
+    draw(&|txn| {
+        elements.insert(txn, "bytes", vec![1_u8, 2, 3]);
+    });
     draw(&|txn| drop(elements.remove(txn, "e")));
     draw(&|txn| {
         let inner = list.push_back(txn, MapPrelim::default());
@@ -98,7 +106,8 @@ fn nothing_that_comes_breaks_a_board() {
         for number in 0..MESSAGES {
             if number % EVERY == 0 {
                 let (key, value) = (format!("o{}", number / EVERY % 20), i64::try_from(number).unwrap());
-                let (by, other) = if number / EVERY % 2 == 0 { (&mut one, &mut two) } else { (&mut two, &mut one) };
+                let (by, other) =
+                    if (number / EVERY).is_multiple_of(2) { (&mut one, &mut two) } else { (&mut two, &mut one) };
                 by.draws(&key, value).await;
                 other.until(|painter| painter.sees().get(&key) == Some(&value.into())).await;
                 by.until(|painter| painter.sees().get(&key) == Some(&value.into())).await;

@@ -179,7 +179,7 @@ mod tests {
         let mut everybody = Everybody::default();
         let long = "x".repeat(STATE_BYTES_MAX + 1);
         assert!(!everybody.hear(says(1, 1, &long), socket(1), session(1), 0));
-        for client in 0..OF_SOCKET_MAX as u64 {
+        for client in 0..u64::try_from(OF_SOCKET_MAX).unwrap_or(0) {
             assert!(everybody.hear(says(client, 1, "{}"), socket(1), session(1), 0));
         }
         assert!(!everybody.hear(says(99, 1, "{}"), socket(1), session(1), 0));

@@ -160,8 +160,14 @@ impl BoardActor {
                 break;
             }
         });
-        if broken && let Some(document) = self.document.take() {
-            // The update is not in the log; everybody else goes on with what is.
+        if broken {
+            self.mend(ctx);
+        }
+    }
+
+    /// The document broke over something. That is not in the log; everybody else goes on with what is.
+    fn mend(&mut self, ctx: &mut Context<Self>) {
+        if let Some(document) = self.document.take() {
             let log = document.log_upto(document.number());
             self.rebuild(log, ctx);
         }
@@ -257,6 +263,7 @@ impl BoardActor {
                 Ok(None) => return drop(reply.send(Err(Rejection::not_found("no such snapshot").into()))),
                 Err(error) => return drop(reply.send(Err(refused(&NotJoined::Store(error))))),
             };
+            let mut is_broken = false;
             this.turn(ctx, |this| {
                 let restored = this.document.as_mut().map(|document| document.restore(&state));
                 match restored {
@@ -264,11 +271,17 @@ impl BoardActor {
                         this.drawn(update);
                     }
                     Some(Ok(None)) => {}
-                    Some(Err(error)) => return drop(reply.send(Err(refused(&NotJoined::Document(error))))),
+                    Some(Err(error)) => {
+                        is_broken = true;
+                        return drop(reply.send(Err(refused(&NotJoined::Document(error)))));
+                    }
                     None => return,
                 }
                 this.leave(Leaving::Reply(reply));
             });
+            if is_broken {
+                this.mend(ctx);
+            }
         });
     }
 }
