@@ -44,8 +44,8 @@ const PRESENCE: Duration = Duration::from_millis(33);
 const HUB_SILENT: Duration = Duration::from_secs(16);
 /// What may lie between somebody's coming here and the word of their hub.
 const PRESENT_MARGIN_MS: u64 = 2_000;
-/// The least time between two states of one board.
-const JOIN_EVERY: Duration = Duration::from_secs(5);
+/// The least time between two states of one board; and twice what the last took.
+const JOIN_REST: Duration = Duration::from_millis(100);
 /// Bytes that may be drawn and not durable; whoever draws more waits until they are.
 const AFLOAT_MAX: usize = 4 << 20;
 /// Sockets of one board.
@@ -308,6 +308,7 @@ impl BoardActor {
             return;
         }
         self.joined_at = None;
+        let began = Instant::now();
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
         let joining = async move {
             let (state, made) = document::join(log, env.whiteboards.place).await?;
@@ -315,7 +316,8 @@ impl BoardActor {
             Ok::<_, NotJoined>((state, made))
         };
         restart::spawn(ctx, joining, move |this: &mut Self, ctx, joined| {
-            this.joined_at = Instant::now().checked_add(JOIN_EVERY);
+            let rest = began.elapsed().saturating_mul(2).max(JOIN_REST);
+            this.joined_at = Instant::now().checked_add(rest);
             match (joined, &mut this.document) {
                 (Ok((state, made)), Some(document)) => document.begins_with(upto, &state, made),
                 (Ok(_), None) => {}
