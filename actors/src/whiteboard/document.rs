@@ -132,10 +132,14 @@ impl Document {
         Ok(Self { doc, base, tail, tail_bytes, made, clocks })
     }
 
+    /// The number up to which the state that the log begins with holds everything.
+    fn begins(&self) -> u64 {
+        self.base.as_ref().map_or(0, |(upto, _)| *upto)
+    }
+
     /// The number of the last update.
     pub fn number(&self) -> u64 {
-        let base = self.base.as_ref().map_or(0, |(upto, _)| *upto);
-        base.saturating_add(u64::try_from(self.tail.len()).unwrap_or(u64::MAX))
+        self.begins().saturating_add(u64::try_from(self.tail.len()).unwrap_or(u64::MAX))
     }
 
     fn base_bytes(&self) -> usize {
@@ -157,16 +161,14 @@ impl Document {
 
     /// The log up to a number, to be joined.
     pub fn log_upto(&self, number: u64) -> BoardLog {
-        let begins = self.base.as_ref().map_or(0, |(upto, _)| *upto);
-        let some = usize::try_from(number.saturating_sub(begins)).unwrap_or(usize::MAX);
+        let some = usize::try_from(number.saturating_sub(self.begins())).unwrap_or(usize::MAX);
         let updates = self.tail.iter().take(some).map(part_of).collect();
         BoardLog { state: self.base.as_ref().map(|(upto, state)| (*upto, part_of(state))), updates }
     }
 
     /// The log begins with this state from now on. What was written behind it stays as it is.
     pub fn begins_with(&mut self, upto: u64, state: &Bytes, made: Made) {
-        let begins = self.base.as_ref().map_or(0, |(upto, _)| *upto);
-        let over = usize::try_from(upto.saturating_sub(begins)).unwrap_or(0).min(self.tail.len());
+        let over = usize::try_from(upto.saturating_sub(self.begins())).unwrap_or(0).min(self.tail.len());
         self.tail.drain(..over);
         self.tail_bytes = self.tail.iter().map(Bytes::len).sum();
         // What is counted of the updates behind it is more than it will be when they are joined.
@@ -200,7 +202,7 @@ impl Document {
             return Err(Refusal::Full(format!("{} types within others", bounds.nested_max)));
         }
         let (doc, is_deep) = (&self.doc, all.nested > NESTED_SHALLOW);
-        let taken = deep::here(is_deep, || -> Result<Taken, Refusal> {
+        let update = deep::here(is_deep, || -> Result<Option<Bytes>, Refusal> {
             let decoded = Update::decode_v1(update).map_err(Unfit::from)?;
             let mut txn = doc.transact_mut();
             // Refused halfway, it may have left something of itself.
@@ -210,22 +212,21 @@ impl Document {
                 return Err(Broken("an update was not taken whole".to_owned()).into());
             }
             // As it was drawn, and not as it came: what is known stays as it is, whatever else somebody says of it.
-            let new = txn.has_changes().then(|| Bytes::from(txn.encode_update_v1()));
-            Ok(Taken { update: new, lacks: false })
-        });
-        let taken = taken??;
-        if let Some(new) = &taken.update {
+            Ok(txn.has_changes().then(|| Bytes::from(txn.encode_update_v1())))
+        })??;
+        if let Some(new) = &update {
             self.made = all;
             self.clocks.take(looked);
             self.push(new);
         }
-        Ok(taken)
+        Ok(Taken { update, lacks: false })
     }
 
     /// As [`Self::take`], of all that somebody has: what hangs in the air is left out.
     pub fn take_standing(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
-        if self.clocks.allow(looked) {
-            return self.take(update, looked, bounds);
+        let taken = self.take(update, looked, bounds)?;
+        if !taken.lacks {
+            return Ok(taken);
         }
         let part = Bytes::from(standing(update, &self.clocks)?);
         let looked = inspect(&part)?;

@@ -1,0 +1,144 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use yrs::updates::decoder::Decode;
+use yrs::{Array, Doc, Map, MapPrelim, ReadTxn, StateVector, Text, Transact, Update, any};
+
+fn drawn() -> Vec<u8> {
+    let doc = Doc::with_client_id(7);
+    let (elements, list, text) =
+        (doc.get_or_insert_map("elements"), doc.get_or_insert_array("list"), doc.get_or_insert_text("text"));
+    let mut txn = doc.transact_mut();
+    for n in 0..20 {
+        let points = (0..n).map(|at| any!([at, 1.5])).collect::<Vec<_>>();
+        elements.insert(&mut txn, format!("e{}", n % 7), any!({ "type": "freedraw", "points": points, "x": -3 }));
+    }
+    let inner = list.push_back(&mut txn, MapPrelim::default());
+    inner.insert(&mut txn, "k", "välue");
+    list.push_back(&mut txn, MapPrelim::default());
+    text.push(&mut txn, "so long 🎨");
+    text.remove_range(&mut txn, 1, 2);
+    drop(txn);
+    doc.transact().encode_state_as_update_v1(&StateVector::default())
+}
+
+#[test]
+fn what_editors_send_is_fit_and_counted() {
+    let made = inspect(&drawn()).unwrap().made;
+    assert_eq!(made.nested, 2);
+    assert!(made.items > 20 && made.deletions > 0, "{made:?}");
+    assert_eq!(inspect(&[0, 0]), Ok(Looked::default()), "nothing new");
+    assert!(Made::default().is_empty());
+}
+
+#[test]
+fn a_cut_anywhere_is_told() {
+    let update = drawn();
+    for end in 0..update.len() {
+        assert_eq!(inspect(&update[..end]), Err(Unfit::Malformed), "{end}");
+    }
+    let mut longer = update;
+    longer.push(0);
+    assert_eq!(inspect(&longer), Err(Unfit::Malformed));
+}
+
+#[test]
+fn a_few_bytes_do_not_ask_for_gigabytes() {
+    let huge = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
+    assert_eq!(inspect(&huge), Err(Unfit::Malformed));
+    assert_eq!(inspect(&[&[1], &huge[..], &[1, 0]].concat()), Err(Unfit::Malformed));
+    assert_eq!(inspect(&[&[0], &huge[..]].concat()), Err(Unfit::Malformed));
+    assert_eq!(inspect_state_vector(&huge), Err(Unfit::Malformed));
+    assert_eq!(inspect_state_vector(&[1, 7, 3]), Ok(()));
+}
+
+#[test]
+fn nesting_has_an_end() {
+    let nested = |depth: usize| {
+        let mut update = vec![1, 1, 7, 0, ANY, 1, 1, b'l'];
+        update.push(1);
+        update.extend([117, 1].repeat(depth));
+        update.push(126);
+        update.push(0);
+        update
+    };
+    assert!(inspect(&nested(DEPTH_MAX)).is_ok());
+    assert!(Update::decode_v1(&nested(DEPTH_MAX)).is_ok(), "it is read as the document reads it");
+    assert_eq!(inspect(&nested(DEPTH_MAX + 1)), Err(Unfit::TooDeep));
+    assert_eq!(inspect(&nested(400_000)), Err(Unfit::TooDeep));
+}
+
+#[test]
+fn what_builds_on_nothing_is_not_allowed() {
+    let doc = Doc::with_client_id(7);
+    let text = doc.get_or_insert_text("text");
+    let draws = |what: &str| {
+        let mut txn = doc.transact_mut();
+        text.push(&mut txn, what);
+        inspect(&txn.encode_update_v1()).unwrap()
+    };
+    let (first, second) = (draws("a"), draws("b"));
+    let mut clocks = Clocks::default();
+    assert!(clocks.allow(&first) && !clocks.allow(&second));
+    clocks.take(&first);
+    assert!(clocks.allow(&first) && clocks.allow(&second), "what is known may come again");
+    let erasure = inspect(&[0, 1, 7, 1, 5, 1]).unwrap();
+    assert!(!clocks.allow(&erasure), "what was never drawn is not erased");
+    let gap = inspect(&[1, 2, 9, 0, SKIP, 3, GC, 1, 0]).unwrap();
+    assert!(!clocks.allow(&gap));
+    let itself = inspect(&[1, 1, 9, 0, HAS_ORIGIN | DELETED, 9, 0, 1, 0]).unwrap();
+    assert!(!clocks.allow(&itself), "it stands on itself");
+    let each_other = [2, 1, 9, 0, HAS_ORIGIN | DELETED, 8, 0, 1, 1, 8, 0, HAS_ORIGIN | DELETED, 9, 0, 1, 0];
+    assert!(!clocks.allow(&inspect(&each_other).unwrap()), "they stand on each other");
+    let elsewhere = inspect(&[1, 1, 9, 0, HAS_ORIGIN | DELETED, 8, 0, 1, 0]).unwrap();
+    assert!(!clocks.allow(&elsewhere), "it stands beside what another drew");
+}
+
+#[test]
+fn of_an_update_that_hangs_in_the_air_a_part_may_stand() {
+    let doc = Doc::with_client_id(7);
+    let text = doc.get_or_insert_text("text");
+    let draws = |what: &str| {
+        let mut txn = doc.transact_mut();
+        text.push(&mut txn, what);
+        txn.encode_update_v1()
+    };
+    let (first, second, third) = (draws("a"), draws("b"), draws("c"));
+    let mut clocks = Clocks::default();
+    let empty = vec![0, 0];
+    assert_eq!(standing(&second, &clocks).unwrap(), empty);
+    clocks.take(&inspect(&first).unwrap());
+    assert_eq!(standing(&second, &clocks).unwrap(), second, "all of it");
+    assert_eq!(standing(&third, &clocks).unwrap(), empty);
+    // Another's, beside what is not known yet, and its own that is not.
+    let other = Doc::with_client_id(9);
+    let own = other.get_or_insert_map("own");
+    own.insert(&mut other.transact_mut(), "fine", 1);
+    let fine = other.transact().encode_state_as_update_v1(&StateVector::default());
+    other.transact_mut().apply_update(Update::decode_v1(&first).unwrap()).unwrap();
+    other.transact_mut().apply_update(Update::decode_v1(&second).unwrap()).unwrap();
+    let theirs = other.get_or_insert_text("text");
+    theirs.push(&mut other.transact_mut(), "beside b");
+    let all = other.transact().encode_state_as_update_v1(&StateVector::default());
+    let foreign = inspect(&all).unwrap();
+    assert!(clocks.allow(&foreign), "it brings what it builds on");
+    let mut without = Clocks::default();
+    without.take(&inspect(&first).unwrap());
+    let only_own = other.transact().encode_state_as_update_v1(&doc.transact().state_vector());
+    assert!(!without.allow(&inspect(&only_own).unwrap()));
+    let part = standing(&only_own, &without).unwrap();
+    assert!(without.allow(&inspect(&part).unwrap()));
+    assert_eq!(part, fine, "what stood alone");
+    // What is left out within an update, and what is erased beyond it.
+    let gap = [1, 3, 9, 0, GC, 2, SKIP, 3, GC, 1, 1, 9, 2, 0, 1, 1, 4];
+    assert_eq!(standing(&gap, &clocks).unwrap(), [1, 1, 9, 0, GC, 2, 1, 9, 2, 0, 1, 1, 1]);
+}
+
+#[test]
+fn documents_within_documents_are_not_taken() {
+    let doc = Doc::new();
+    let inner = doc.get_or_insert_map("elements");
+    inner.insert(&mut doc.transact_mut(), "sub", Doc::new());
+    let update = doc.transact().encode_state_as_update_v1(&StateVector::default());
+    assert_eq!(inspect(&update), Err(Unfit::Unsupported));
+}
