@@ -56,8 +56,7 @@ fn the_way_to_a_board_is_told_to_whoever_sees_it() {
 #[test]
 fn nothing_is_shown_before_it_is_kept() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (host, board) = world.with_board().await;
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         world.store.forecast(&[Weather::Stalled]);
         one.draws("a", 1).await;
@@ -77,8 +76,7 @@ fn nothing_is_shown_before_it_is_kept() {
 #[test]
 fn what_could_not_be_kept_is_shown_to_nobody_and_comes_again() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (host, board) = world.with_board().await;
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         one.draws("kept", 1).await;
         two.until(|painter| painter.sees().len() == 1).await;
@@ -200,8 +198,7 @@ fn nobody_speaks_for_another() {
 #[test]
 fn what_is_no_message_closes_its_socket_and_no_other() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (host, board) = world.with_board().await;
         let mut good = world.painter(board, &host, 1).await;
         let large = "x".repeat(board_bounds().update_bytes_max);
         let long = format!("\"{}\"", "x".repeat(20_000));
@@ -231,8 +228,7 @@ fn what_is_no_message_closes_its_socket_and_no_other() {
 #[test]
 fn whoever_is_sent_away_hears_why_though_they_said_more() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (host, board) = world.with_board().await;
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         // The word that sends it away waits for what was drawn before.
         world.store.forecast(&[Weather::Stalled]);
@@ -249,8 +245,7 @@ fn whoever_is_sent_away_hears_why_though_they_said_more() {
 #[test]
 fn what_an_update_builds_on_is_asked_for_once() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         one.paints("unsaid", 1);
         one.draws("said", 2).await;
@@ -281,8 +276,7 @@ fn what_an_update_builds_on_is_asked_for_once() {
 #[test]
 fn a_full_board_says_so_and_goes_on() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (mut host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         let some = board_bounds().update_bytes_max - 1_000;
         // Erased at once, it takes no room when the log is joined.
@@ -311,8 +305,7 @@ fn a_full_board_says_so_and_goes_on() {
 #[test]
 fn nothing_is_lost_while_the_log_is_joined() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (mut host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         for n in 0..9_000_i64 {
             one.draws(&format!("e{}", n % 50), n).await;
@@ -334,8 +327,7 @@ fn nothing_is_lost_while_the_log_is_joined() {
 #[test]
 fn a_board_that_nobody_has_open_is_put_away_and_read_again() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (mut host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         one.draws("a", 1).await;
         one.until(|painter| painter.shown.len() == 1).await;
@@ -354,8 +346,7 @@ fn a_board_that_nobody_has_open_is_put_away_and_read_again() {
 #[test]
 fn a_hub_that_missed_a_word_has_its_clients_come_again() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (host, board) = world.with_board().await;
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         world.bus.loses_shown.store(1, Ordering::SeqCst);
         one.draws("a", 1).await;
@@ -372,8 +363,7 @@ fn a_hub_that_missed_a_word_has_its_clients_come_again() {
 #[test]
 fn a_meeting_that_is_read_anew_has_its_boards_come_again() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (mut host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         one.draws("a", 1).await;
         one.until(|painter| painter.shown.len() == 1).await;
@@ -391,8 +381,7 @@ fn a_meeting_that_is_read_anew_has_its_boards_come_again() {
 #[test]
 fn a_copy_begins_with_what_is_there_and_goes_its_own_way() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (mut host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         one.draws("a", 1).await;
         one.until(|painter| painter.shown.len() == 1).await;
@@ -411,8 +400,7 @@ fn a_copy_begins_with_what_is_there_and_goes_its_own_way() {
 #[test]
 fn what_was_kept_comes_back_for_everybody() {
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (host, board) = world.with_board().await;
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         one.draws("a", 1).await;
         one.until(|painter| painter.shown.len() == 1).await;

@@ -12,7 +12,6 @@ use convoke_actors::whiteboard::deep::Place;
 use convoke_actors::whiteboard::document::Document;
 use convoke_actors::whiteboard::protocol;
 use convoke_domain::CloseCode;
-use convoke_domain::shapes::Role;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
@@ -96,8 +95,7 @@ fn nothing_that_comes_breaks_a_board() {
         loud(info);
     }));
     run(|world| async move {
-        let mut host = world.join("ada", Role::Host).await;
-        let board = host.board(json!({ "name": "Plan" })).await;
+        let (mut host, board) = world.with_board().await;
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         let mut chance = SmallRng::seed_from_u64(7);
         let (corpus, mut sent_away, mut taken) = (corpus(), 0_usize, 0_usize);

@@ -10,8 +10,9 @@ use convoke_actors::supervisor::Meetings;
 use convoke_actors::whiteboard::hub::BoardHubHandle;
 use convoke_actors::whiteboard::protocol::{self, Message, Presence};
 use convoke_actors::whiteboard::words::{AskBoard, Visit};
+use convoke_domain::shapes::Role;
 use convoke_domain::{CloseCode, ParticipantId, Rejection, SessionId, WhiteboardId};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::time::Duration;
@@ -72,6 +73,13 @@ impl Socket {
 }
 
 impl World {
+    /// A host, and a board that they made.
+    pub async fn with_board(&self) -> (Socket, WhiteboardId) {
+        let mut host = self.join("ada", Role::Host).await;
+        let board = host.board(json!({ "name": "Plan" })).await;
+        (host, board)
+    }
+
     /// Comes to a board as somebody who is in the meeting.
     pub async fn painter(&self, board: WhiteboardId, socket: &Socket, client: u64) -> Painter {
         let mut painter = self.easel(board, socket, client);
