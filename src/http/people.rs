@@ -140,7 +140,7 @@ pub async fn erase(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Resu
 
 /// All that is known of a person. What they asked or voted anonymously is not among it: nobody knows whose it is.
 #[utoipa::path(get, path = "/api/v1/users/{user}/export", tag = "people", params(("user" = String, Path)),
-    responses((status = 200, description = "their meetings, stays, messages, captions, questions, answers in writing and votes, how often they raised a hand, whiteboards that they made, recordings of them alone, and what was transcribed of those"), (status = 404, description = "an unknown user")))]
+    responses((status = 200, description = "their meetings, stays, messages, captions, questions, answers in writing and votes, how often they raised a hand, whiteboards that they made or named, snapshots that they made of those, recordings of them alone, and what was transcribed of those"), (status = 404, description = "an unknown user")))]
 pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Result<HttpResponse, Problem> {
     let tenant = caller.tenant()?;
     let user = UserId(user.into_inner());
@@ -161,13 +161,14 @@ pub async fn export(edge: Data<Edge>, caller: Caller, user: Path<String>) -> Res
         let meeting = edge.projections.meeting(&key).await.map_err(stored)?;
         let transcribed = edge.transcripts.jobs.said_by(&key, participant).await.map_err(stored)?;
         let whiteboards = edge.projections.whiteboards_by(&key, participant).await.map_err(stored)?;
+        let snapshots = edge.projections.snapshots_by(&key, participant).await.map_err(stored)?;
         let tracks = edge.projections.tracks_of(&key, participant).await.map_err(stored)?;
         let tracks: Vec<Value> =
             tracks.into_iter().map(|(recording, file)| json!({ "recording": recording, "file": file })).collect();
         meetings.push(json!({
             "meeting": meeting, "participant": participant, "attendance": attendance, "messages": messages,
             "captions": captions, "questions": questions, "answers": answers, "votes": votes, "hands": hands,
-            "whiteboards": whiteboards, "recorded": tracks, "transcribed": transcribed,
+            "whiteboards": whiteboards, "whiteboard_snapshots": snapshots, "recorded": tracks, "transcribed": transcribed,
         }));
     }
     // Where a room was kept for them, or is.

@@ -117,7 +117,10 @@ pub enum Change {
         at: Millis,
         whiteboard: Box<Whiteboard>,
     },
-    WhiteboardChanged(Box<Whiteboard>),
+    WhiteboardChanged {
+        at: Millis,
+        whiteboard: Box<Whiteboard>,
+    },
     WhiteboardGone(WhiteboardId),
     Erased {
         participant: ParticipantId,
@@ -213,7 +216,9 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
         Event::WhiteboardCreated { whiteboard, .. } => {
             vec![Change::WhiteboardMade { at, whiteboard: Box::new(whiteboard.clone()) }]
         }
-        Event::WhiteboardUpdated { whiteboard, .. } => vec![Change::WhiteboardChanged(Box::new(whiteboard.clone()))],
+        Event::WhiteboardUpdated { whiteboard, .. } => {
+            vec![Change::WhiteboardChanged { at, whiteboard: Box::new(whiteboard.clone()) }]
+        }
         Event::WhiteboardDeleted { whiteboard, .. } => vec![Change::WhiteboardGone(whiteboard.id)],
         Event::PersonErased { participant } => vec![Change::Erased { participant: *participant }],
         _ => Vec::new(),

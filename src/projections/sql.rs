@@ -150,7 +150,10 @@ pub fn statements(key: &MeetingKey, change: &Change) -> Vec<Statement> {
             vec![recordings::consented(key, *recording, *participant, *given, *at)]
         }
         Change::WhiteboardMade { at, whiteboard } => vec![whiteboards::made(key, whiteboard, *at)],
-        Change::WhiteboardChanged(whiteboard) => vec![whiteboards::changed(key, whiteboard)],
+        Change::WhiteboardChanged { at, whiteboard } => {
+            let disowned = whiteboard.by.is_none().then(|| whiteboards::disowned(key, whiteboard.id, *at));
+            disowned.into_iter().chain([whiteboards::changed(key, whiteboard)]).collect()
+        }
         Change::WhiteboardGone(id) => vec![whiteboards::gone(key, *id)],
         Change::Erased { participant } => erased(key, *participant),
         Change::Known { .. }
@@ -192,6 +195,7 @@ fn erased(key: &MeetingKey, participant: ParticipantId) -> Vec<Statement> {
     vec![
         questions,
         answers,
+        whiteboards::erased(key, participant),
         of_meeting!(key, "DELETE FROM messages_view WHERE tenant = $1 AND meeting = $2 AND sender = $3", whom),
         of_meeting!(
             key,

@@ -7,6 +7,7 @@ use super::read::{Page, Reader, ask, more};
 use super::sql::{Statement, of_meeting};
 use crate::adapters::store::{Db, to_u64, unavailable};
 use convoke_actors::ports::{MeetingKey, StoreError};
+use convoke_domain::redact::ERASED_NAME;
 use convoke_domain::whiteboard::{Whiteboard, WhiteboardAccess};
 use convoke_domain::{MeetingId, Millis, ParticipantId, RoomId, TenantId, WhiteboardId};
 use serde::Serialize;
@@ -25,13 +26,14 @@ fn access(access: WhiteboardAccess) -> &'static str {
 pub fn made(key: &MeetingKey, whiteboard: &Whiteboard, at: Millis) -> Statement {
     of_meeting!(
         key,
-        "INSERT INTO whiteboards (tenant, meeting, whiteboard, room, name, access, made_by, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        "INSERT INTO whiteboards (tenant, meeting, whiteboard, room, name, access, made_by, named_by, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         whiteboard.id.0,
         whiteboard.room.to_string(),
         whiteboard.name.as_str(),
         access(whiteboard.access),
         whiteboard.by.map(|id| id.0),
+        whiteboard.named_by.map(|id| id.0),
         at
     )
 }
@@ -39,13 +41,39 @@ pub fn made(key: &MeetingKey, whiteboard: &Whiteboard, at: Millis) -> Statement 
 pub fn changed(key: &MeetingKey, whiteboard: &Whiteboard) -> Statement {
     of_meeting!(
         key,
-        "UPDATE whiteboards SET room = $4, name = $5, access = $6, made_by = $7 \
+        "UPDATE whiteboards SET room = $4, name = $5, access = $6, made_by = $7, named_by = $8 \
          WHERE tenant = $1 AND meeting = $2 AND whiteboard = $3",
         whiteboard.id.0,
         whiteboard.room.to_string(),
         whiteboard.name.as_str(),
         access(whiteboard.access),
-        whiteboard.by.map(|id| id.0)
+        whiteboard.by.map(|id| id.0),
+        whiteboard.named_by.map(|id| id.0)
+    )
+}
+
+/// A board that was somebody's is nobody's: they are erased. Snapshots of it whose namer is not known lose their
+/// names, but for those that came later: this may be read again.
+pub fn disowned(key: &MeetingKey, id: WhiteboardId, at: Millis) -> Statement {
+    of_meeting!(
+        key,
+        "UPDATE whiteboard_snapshots SET name = $5 WHERE tenant = $1 AND whiteboard = $3 AND made_by IS NULL \
+         AND name <> '' AND at <= $4 AND EXISTS (SELECT 1 FROM whiteboards w WHERE w.tenant = $1 AND w.meeting = $2 \
+         AND w.whiteboard = $3 AND w.made_by IS NOT NULL)",
+        id.0,
+        at,
+        ERASED_NAME
+    )
+}
+
+/// Takes away the names that somebody gave to snapshots.
+pub fn erased(key: &MeetingKey, participant: ParticipantId) -> Statement {
+    of_meeting!(
+        key,
+        "UPDATE whiteboard_snapshots SET name = $4 WHERE tenant = $1 AND made_by = $3 AND name <> '' \
+         AND whiteboard IN (SELECT whiteboard FROM whiteboard_heads WHERE tenant = $1 AND meeting = $2)",
+        participant.0,
+        ERASED_NAME
     )
 }
 
@@ -72,13 +100,17 @@ pub struct Board {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub by: Option<ParticipantId>,
+    /// The participant who gave it the name it has; absent where that is whoever made it, or the backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub named_by: Option<ParticipantId>,
     /// Unix milliseconds, UTC.
     pub created_at: Millis,
 }
 
-type Row = (Uuid, Uuid, String, String, String, Option<Uuid>, i64);
+type Row = (Uuid, Uuid, String, String, String, Option<Uuid>, Option<Uuid>, i64);
 
-fn board((id, meeting, room, name, access, by, at): Row) -> Option<Board> {
+fn board((id, meeting, room, name, access, by, named_by, at): Row) -> Option<Board> {
     Some(Board {
         id: WhiteboardId(id),
         meeting: MeetingId(meeting),
@@ -86,8 +118,18 @@ fn board((id, meeting, room, name, access, by, at): Row) -> Option<Board> {
         name,
         access: serde_json::from_value(Json::String(access)).ok()?,
         by: by.map(ParticipantId),
+        named_by: named_by.map(ParticipantId),
         created_at: to_u64(at),
     })
+}
+
+/// A snapshot of a board, as it is told to whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    pub whiteboard: WhiteboardId,
+    pub id: Uuid,
+    pub name: String,
+    pub at: Millis,
 }
 
 /// Where a board is, and how far it is drawn.
@@ -101,7 +143,7 @@ pub struct Drawn {
 macro_rules! whiteboards {
     ($rest:literal) => {
         concat!(
-            "SELECT w.whiteboard, w.meeting, w.room, w.name, w.access, w.made_by, w.created_at \
+            "SELECT w.whiteboard, w.meeting, w.room, w.name, w.access, w.made_by, w.named_by, w.created_at \
              FROM whiteboards w WHERE w.tenant = $1 ",
             $rest
         )
@@ -133,17 +175,35 @@ impl Projections {
         Ok(row.and_then(board))
     }
 
-    /// The boards that somebody made.
+    /// The boards that somebody made, or gave their name.
     pub async fn whiteboards_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Board>, StoreError> {
         let rows: Vec<Row> = ask!(
             self,
             fetch_all,
-            query_as(whiteboards!("AND w.meeting = $2 AND w.made_by = $3 ORDER BY w.whiteboard")),
+            query_as(whiteboards!("AND w.meeting = $2 AND (w.made_by = $3 OR w.named_by = $3) ORDER BY w.whiteboard")),
             &key.tenant.0,
             key.meeting.0,
             who.0
         );
         Ok(rows.into_iter().filter_map(board).collect())
+    }
+
+    /// The snapshots of boards that somebody made.
+    pub async fn snapshots_by(&self, key: &MeetingKey, who: ParticipantId) -> Result<Vec<Kept>, StoreError> {
+        let rows: Vec<(Uuid, Uuid, String, i64)> = ask!(
+            self,
+            fetch_all,
+            query_as(
+                "SELECT s.whiteboard, s.snapshot, s.name, s.at FROM whiteboard_snapshots s JOIN whiteboard_heads h \
+                 ON h.tenant = s.tenant AND h.whiteboard = s.whiteboard \
+                 WHERE h.tenant = $1 AND h.meeting = $2 AND s.made_by = $3 ORDER BY s.at, s.snapshot"
+            ),
+            &key.tenant.0,
+            key.meeting.0,
+            who.0
+        );
+        let kept = |(board, id, name, at)| Kept { whiteboard: WhiteboardId(board), id, name, at: to_u64(at) };
+        Ok(rows.into_iter().map(kept).collect())
     }
 
     /// A meeting's boards, in the order in which they were made. Whoever does not lead reads those of the room

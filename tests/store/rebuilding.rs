@@ -259,12 +259,13 @@ async fn carry_out(opened: &Opened, plan: &[Step]) {
         assert!(!is_there, "votes of an anonymous poll are in the read models");
     }
     let boards = projections(opened).whiteboards(&key, None, Reader::Tenant, None, 200).await.unwrap();
-    let listed = boards.items.into_iter().map(|Board { id, room, name, access, by, .. }| Whiteboard {
+    let listed = boards.items.into_iter().map(|Board { id, room, name, access, by, named_by, .. }| Whiteboard {
         id,
         room,
         name,
         access,
         by,
+        named_by,
     });
     assert_eq!(listed.collect::<Vec<_>>(), story.state.whiteboards.values().cloned().collect::<Vec<_>>());
     for user in forgotten {

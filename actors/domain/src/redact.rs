@@ -84,7 +84,7 @@ pub fn person(event: &mut Event, id: ParticipantId) -> bool {
         Event::WhiteboardCreated { whiteboard, .. }
         | Event::WhiteboardUpdated { whiteboard, .. }
         | Event::WhiteboardDeleted { whiteboard, .. }
-            if whiteboard.by == Some(id) =>
+            if whiteboard.tells_of(id) =>
         {
             ERASED_NAME.clone_into(&mut whiteboard.name);
         }

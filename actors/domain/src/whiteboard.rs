@@ -28,6 +28,16 @@ pub struct Whiteboard {
     /// Who made it; absent where the backend did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<ParticipantId>,
+    /// Who gave it the name it has; absent where that is whoever made it, or the backend.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub named_by: Option<ParticipantId>,
+}
+
+impl Whiteboard {
+    /// Whether it is somebody's, or has a name of theirs: that may say who they are.
+    pub fn tells_of(&self, id: ParticipantId) -> bool {
+        [self.by, self.named_by].contains(&Some(id))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -54,7 +54,8 @@ macro_rules! migrations {
     ($dialect:literal) => {
         migrations!($dialect: 1 "0001_log", 2 "0002_read_models", 3 "0003_keys", 4 "0004_outbox", 5 "0005_nodes",
             6 "0006_rooms", 7 "0007_polls", 8 "0008_captions", 9 "0009_webhooks", 10 "0010_recordings",
-            11 "0011_transcriptions", 12 "0012_erasing", 13 "0013_whiteboards", 14 "0014_whiteboard_list")
+            11 "0011_transcriptions", 12 "0012_erasing", 13 "0013_whiteboards", 14 "0014_whiteboard_list",
+            15 "0015_whiteboard_traces")
     };
     ($dialect:literal: $($version:literal $name:literal),*) => {
         vec![$(Migration::new(

@@ -77,7 +77,8 @@ pub fn create(turn: &mut Turn<'_>, caller: &Caller, wanted: CreateWhiteboard) ->
     if access != WhiteboardAccess::Everyone && !leads(caller) {
         return Err(Rejection::not_permitted("only hosts and cohosts keep others from drawing"));
     }
-    put(turn, caller, Whiteboard { id: WhiteboardId(turn.id()), room, name, access, by: caller.participant }, copy_of);
+    let (id, by) = (WhiteboardId(turn.id()), caller.participant);
+    put(turn, caller, Whiteboard { id, room, name, access, by, named_by: None }, copy_of);
     Ok(Reply::Done)
 }
 
@@ -120,9 +121,11 @@ pub fn copy(
         None => others(turn, source.room)?,
     };
     has_room(turn, &rooms)?;
+    let by = caller.participant;
+    let named_by = source.named_by.or(source.by).filter(|namer| Some(*namer) != by);
     for room in rooms {
         let (name, access) = (source.name.clone(), source.access);
-        let copy = Whiteboard { id: WhiteboardId(turn.id()), room, name, access, by: caller.participant };
+        let copy = Whiteboard { id: WhiteboardId(turn.id()), room, name, access, by, named_by };
         put(turn, caller, copy, Some(id));
     }
     Ok(Reply::Done)
@@ -139,6 +142,9 @@ pub fn update(
     let before = whiteboard.clone();
     if let Some(name) = name {
         whiteboard.name = checked(name, "name", turn.limits.name_chars_max)?;
+    }
+    if whiteboard.name != before.name {
+        whiteboard.named_by = caller.participant.filter(|namer| Some(*namer) != whiteboard.by);
     }
     if let Some(access) = access.filter(|access| *access != whiteboard.access) {
         if !leads(caller) {
@@ -167,11 +173,13 @@ pub fn open(turn: &Turn<'_>, caller: &Caller, id: WhiteboardId) -> Result<Reply,
     Ok(Reply::Whiteboard { id, writable: right == BoardRight::Draw })
 }
 
-/// The boards of somebody who is erased stay, and are nobody's: their names may say who that was.
-pub fn disown(turn: &mut Turn<'_>, maker: ParticipantId) {
-    let made = turn.state.whiteboards.values().filter(|board| board.by == Some(maker));
-    for whiteboard in made.cloned().collect::<Vec<_>>() {
-        let whiteboard = Whiteboard { name: ERASED_NAME.to_owned(), by: None, ..whiteboard };
+/// The boards of somebody who is erased stay, and are nobody's. Their names may say who that was, and so may the
+/// names that they gave to others' boards.
+pub fn disown(turn: &mut Turn<'_>, who: ParticipantId) {
+    let theirs = turn.state.whiteboards.values().filter(|board| board.tells_of(who));
+    for whiteboard in theirs.cloned().collect::<Vec<_>>() {
+        let by = whiteboard.by.filter(|maker| *maker != who);
+        let whiteboard = Whiteboard { name: ERASED_NAME.to_owned(), by, named_by: None, ..whiteboard };
         turn.emit(Event::WhiteboardUpdated { whiteboard, by: None });
     }
 }

@@ -15,6 +15,8 @@ pub struct ModelBoard {
     access: WhiteboardAccess,
     /// A place in the list of people.
     by: Option<usize>,
+    /// As `by`, of whoever gave the name, if that is somebody else.
+    named_by: Option<usize>,
 }
 
 #[derive(Default)]
@@ -95,13 +97,16 @@ impl Roster {
                 {
                     return false;
                 }
-                self.boards.list.push(ModelBoard { id: None, room, name: board_name(*name), access, by: who.person });
+                let (name, by) = (board_name(*name), who.person);
+                self.boards.list.push(ModelBoard { id: None, room, name, access, by, named_by: None });
                 true
             }
             BoardDeed::Copy { board, rooms } => {
                 let Some(source) = self.seen(who, *board) else { return false };
-                let ModelBoard { room, name, access, .. } = &self.boards.list[source];
-                let (name, access) = (name.clone(), *access);
+                let ModelBoard { room, name, access, by: maker, named_by, .. } = &self.boards.list[source];
+                let (name, access, by) = (name.clone(), *access, who.person);
+                let namer = if named_by.is_some() { *named_by } else { *maker };
+                let named_by = if namer == by { None } else { namer };
                 let rooms = match rooms {
                     Some(listed) => listed.iter().map(|number| self.open_room(*number)).collect(),
                     None => Some((1..self.rooms.list.len()).filter(|r| self.rooms.is_open(*r) && r != room).collect()),
@@ -112,7 +117,7 @@ impl Roster {
                     return false;
                 }
                 for room in rooms {
-                    self.boards.list.push(ModelBoard { id: None, room, name: name.clone(), access, by: who.person });
+                    self.boards.list.push(ModelBoard { id: None, room, name: name.clone(), access, by, named_by });
                 }
                 true
             }
@@ -123,7 +128,10 @@ impl Roster {
                     return false;
                 }
                 let board = &mut self.boards.list[board];
-                board.name = name.map_or(board.name.clone(), board_name);
+                if let Some(name) = name.map(board_name).filter(|name| *name != board.name) {
+                    board.name = name;
+                    board.named_by = if who.person == board.by { None } else { who.person };
+                }
                 board.access = access.unwrap_or(board.access);
                 true
             }
@@ -145,9 +153,12 @@ impl Roster {
 
     /// WB11.
     pub fn disown(&mut self, person: usize) {
-        for board in self.boards.list.iter_mut().filter(|board| board.by == Some(person)) {
-            board.by = None;
-            redact::ERASED_NAME.clone_into(&mut board.name);
+        for board in &mut self.boards.list {
+            if board.by == Some(person) || board.named_by == Some(person) {
+                board.by = board.by.filter(|maker| *maker != person);
+                board.named_by = None;
+                redact::ERASED_NAME.clone_into(&mut board.name);
+            }
         }
     }
 
@@ -171,6 +182,7 @@ impl Roster {
             name: board.name.clone(),
             access: board.access,
             by: board.by.map(|i| self.people[i].id),
+            named_by: board.named_by.map(|i| self.people[i].id),
         };
         assert_eq!(boards, self.boards.list.iter().map(whole).collect::<Vec<_>>(), "WB");
         for p in &self.people {

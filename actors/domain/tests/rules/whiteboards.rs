@@ -147,6 +147,7 @@ fn wb1_a_board_has_a_name_and_is_in_the_room_of_whoever_made_it() {
         name: "é".repeat(128),
         access: WhiteboardAccess::Everyone,
         by: Some(bobs),
+        named_by: None,
     };
     let created = Event::WhiteboardCreated { whiteboard: made.clone(), copy_of: None, by: Some(bobs) };
     assert_eq!(scene.event("whiteboard.created").event, created);
@@ -343,6 +344,7 @@ fn wb4_the_maker_renames_and_leads_say_who_draws() {
         name: "Plan".to_owned(),
         access: WhiteboardAccess::Everyone,
         by: Some(bobs),
+        named_by: None,
     };
     let renamed = Event::WhiteboardUpdated { whiteboard: plan.clone(), by: Some(bobs) };
     assert_eq!(scene.event("whiteboard.updated").event, renamed);
@@ -352,12 +354,14 @@ fn wb4_the_maker_renames_and_leads_say_who_draws() {
         assert!(scene.recorded.is_empty(), "nothing changed");
     }
     scene.does(&ann, both("Ours", WhiteboardAccess::Hosts));
-    let ours = Whiteboard { name: "Ours".to_owned(), access: WhiteboardAccess::Hosts, ..plan };
+    let (name, access) = ("Ours".to_owned(), WhiteboardAccess::Hosts);
+    let ours = Whiteboard { name, access, named_by: Some(anns), ..plan };
     let changed = Event::WhiteboardUpdated { whiteboard: ours.clone(), by: Some(anns) };
     assert_eq!(scene.event("whiteboard.updated").event, changed);
     scene.does(&bob, both("Ours", WhiteboardAccess::Hosts));
     scene.does(&bob, rename(board, "Mine"));
-    assert_eq!(scene.state.whiteboards[&board], Whiteboard { name: "Mine".to_owned(), ..ours }, "as it was otherwise");
+    let mine = Whiteboard { name: "Mine".to_owned(), named_by: None, ..ours };
+    assert_eq!(scene.state.whiteboards[&board], mine, "as it was otherwise");
     scene.does(&bob, keep(board));
     assert!(scene.recorded.is_empty(), "WB6: keeping is no event");
     scene.refused(&cid, keep(board), Code::NotPermitted);
@@ -453,6 +457,7 @@ fn wb7_a_new_board_begins_with_what_is_on_one_that_is_seen() {
         name: "Copy".to_owned(),
         access: WhiteboardAccess::Everyone,
         by: Some(bobs),
+        named_by: None,
     };
     let created = Event::WhiteboardCreated { whiteboard: whole, copy_of: Some(source), by: Some(bobs) };
     assert_eq!(scene.event("whiteboard.created").event, created);
@@ -693,4 +698,46 @@ fn wb11_the_boards_of_an_erased_person_are_nobodys() {
         }
         assert_eq!(folded, scene.state, "LG6");
     }
+}
+
+#[test]
+fn wb11_names_that_an_erased_person_gave_are_gone_from_others_boards_and_from_copies() {
+    let (mut scene, ann, bob, _) = cast();
+    let cid = scene.enters("Cid", Role::Cohost);
+    let (bobs, cids) = (scene.id(&bob), scene.id(&cid));
+    let board = makes(&mut scene, &bob, plain("Robert's address"));
+    scene.does(&ann, copy(board, Some(&[RoomId::Main])));
+    let first = told(&scene)[0].id;
+    scene.does(&cid, copy(first, Some(&[RoomId::Main])));
+    let second = told(&scene)[0].id;
+    assert_eq!(scene.state.whiteboards[&second].named_by, Some(bobs), "it went along twice");
+    // Renamed they tell of whoever did that, and of nobody where it is the one whose they are.
+    scene.does(&ann, copy(board, Some(&[RoomId::Main])));
+    let own = told(&scene)[0].id;
+    scene.does(&ann, rename(own, "Plan"));
+    assert_eq!(scene.state.whiteboards[&own].named_by, None);
+    let renamed = makes(&mut scene, &ann, plain("Sketch"));
+    scene.does(&cid, rename(renamed, "Cidney's house"));
+    scene.does(&ann, allow(renamed, WhiteboardAccess::Hosts));
+    assert_eq!(scene.state.whiteboards[&renamed].named_by, Some(cids));
+    for (device, gone) in [(&bob, bobs), (&cid, cids)] {
+        scene.take(Input::Erase(device.user.clone().expect("a user"))).expect("erased");
+        assert!(scene.state.whiteboards.values().all(|board| !board.tells_of(gone)), "nobody's, and by nobody");
+    }
+    let shown = |id| (scene.state.whiteboards[&id].name.as_str(), scene.state.whiteboards[&id].by);
+    let anns = Some(scene.id(&ann));
+    assert_eq!([shown(first), shown(second)], [(redact::ERASED_NAME, anns), (redact::ERASED_NAME, None)]);
+    assert_eq!([shown(own), shown(renamed)], [("Plan", anns), (redact::ERASED_NAME, anns)]);
+    let mut log = scene.log.clone();
+    for recorded in &mut log {
+        redact::person(&mut recorded.event, bobs);
+        redact::person(&mut recorded.event, cids);
+    }
+    let text = serde_json::to_string(&log).expect("a log");
+    assert!(!text.contains("Robert") && !text.contains("Cidney"), "{text}");
+    let mut folded = apply::create(&log[0]).expect("a meeting");
+    for recorded in &log[1..] {
+        apply::apply(&mut folded, recorded, &scene.limits);
+    }
+    assert_eq!(folded, scene.state, "LG6");
 }
