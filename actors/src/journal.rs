@@ -90,6 +90,7 @@ impl Part {
             }
             (Self::Board(this), Self::Board(next)) if this.term == next.term && this.reaches() == next.after => {
                 this.updates.extend(next.updates);
+                this.restored = next.restored.or(this.restored);
                 None
             }
             (_, other) => Some(other),

@@ -200,15 +200,15 @@ pub trait Store: Send + Sync + 'static {
         upto: u64,
         state: &[u8],
     ) -> Result<(), StoreError>;
-    /// Keeps a state of the board under a name, until it is deleted with the board, or as the oldest of more
-    /// than `most`. `Fenced`, `NotFound`.
+    /// Keeps a state of the board, with the number up to which it holds everything, under a name, until it is
+    /// deleted with the board, or as the oldest of more than `most`. `Fenced`, `NotFound`.
     async fn keep_board(
         &self,
         key: &MeetingKey,
         term: Term,
         board: WhiteboardId,
         snapshot: &BoardSnapshot,
-        state: &[u8],
+        state: (u64, &[u8]),
         most: u32,
     ) -> Result<(), StoreError>;
     /// The states that are kept, newest first.

@@ -75,8 +75,13 @@ impl World {
     }
 
     fn draw(&self, part: &Part, after: u64, updates: Vec<Bytes>) {
+        self.restore(part, after, updates, None);
+    }
+
+    fn restore(&self, part: &Part, after: u64, updates: Vec<Bytes>, restored: Option<Uuid>) {
         let reply = part.updates.clone().start().recipient();
-        self.journal.try_send(Draw { commit: part.drawn(after, updates), reply }).unwrap();
+        let commit = BoardCommit { restored, ..part.drawn(after, updates) };
+        self.journal.try_send(Draw { commit, reply }).unwrap();
     }
 
     async fn written(&self) {
@@ -106,7 +111,8 @@ impl Part {
     }
 
     fn drawn(&self, after: u64, updates: Vec<Bytes>) -> BoardCommit {
-        BoardCommit { key: self.key.clone(), term: self.term, board: self.board, after, updates }
+        let (key, term, board) = (self.key.clone(), self.term, self.board);
+        BoardCommit { key, term, board, after, updates, restored: None }
     }
 }
 
@@ -126,7 +132,9 @@ fn what_follows_each_other_is_one_commit_and_one_answer() {
         // The first is under way while the others gather.
         world.draw(&part, 0, some(1));
         tokio::task::yield_now().await;
-        world.draw(&part, 1, some(2));
+        world.draw(&part, 1, some(1));
+        let request = Some(Uuid::now_v7());
+        world.restore(&part, 2, some(1), request);
         world.append(&part, 1, 1);
         world.draw(&part, 3, some(3));
         world.append(&part, 2, 2);
@@ -135,7 +143,8 @@ fn what_follows_each_other_is_one_commit_and_one_answer() {
         world.written().await;
         assert_eq!(told(&part.updates), [Ok(Seq(1)), Ok(Seq(6))]);
         assert_eq!(told(&part.events), [Ok(Seq(4))]);
-        assert_eq!(world.log(&part).await.head(), 6);
+        let log = world.log(&part).await;
+        assert_eq!((log.head(), log.restored), (6, request));
         assert_eq!(world.sizes().last(), Some(&(1, 1)), "one transaction for both");
     });
 }

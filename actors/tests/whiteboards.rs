@@ -406,19 +406,88 @@ fn what_was_kept_comes_back_for_everybody() {
         one.until(|painter| painter.shown.len() == 1).await;
         let before = one.sees();
         let id = Uuid::now_v7();
-        let keep = AskBoard::Keep { id, name: "As it was".into() };
+        let keep = AskBoard::Keep { id, name: "As it was".into(), by: None };
         world.meetings.ask_board(&world.key, board, keep).await.unwrap();
         let kept = world.store.board_snapshots(&world.key, board).await.unwrap();
         assert_eq!((kept[0].id, kept[0].name.as_str()), (id, "As it was"));
         two.draws("a", 2).await;
         two.draws("b", 2).await;
         two.until(|painter| painter.shown.len() == 3).await;
-        let restore = AskBoard::Restore { snapshot: id };
+        let restore = AskBoard::Restore { request: Uuid::now_v7(), snapshot: id };
         world.meetings.ask_board(&world.key, board, restore).await.unwrap();
         one.until(|painter| painter.sees() == before).await;
         two.until(|painter| painter.sees() == before).await;
-        let unknown = AskBoard::Restore { snapshot: Uuid::now_v7() };
+        let unknown = AskBoard::Restore { request: Uuid::now_v7(), snapshot: Uuid::now_v7() };
         let refused = world.meetings.ask_board(&world.key, board, unknown).await.unwrap_err();
         assert_eq!(refused.code, convoke_domain::Code::NotFound);
+    });
+}
+
+/// What was drawn since a restore was gone once its answer was lost, and it was asked for again.
+#[test]
+fn a_restore_that_is_asked_for_again_is_drawn_once() {
+    run(|world| async move {
+        let (host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        one.draws("a", 1).await;
+        one.until(|painter| painter.shown.len() == 1).await;
+        let snapshot = Uuid::now_v7();
+        let ask = async |ask: AskBoard| world.meetings.ask_board(&world.key, board, ask).await;
+        ask(AskBoard::Keep { id: snapshot, name: "As it was".into(), by: None }).await.unwrap();
+        let restore = |request| AskBoard::Restore { request, snapshot };
+        // There is nothing to be drawn: that counts, too.
+        let nothing = Uuid::now_v7();
+        ask(restore(nothing)).await.unwrap();
+        one.draws("b", 2).await;
+        one.until(|painter| painter.shown.len() == 2).await;
+        ask(restore(nothing)).await.unwrap();
+        assert_eq!(world.store.board(&world.key, board).await.unwrap().updates.len(), 2);
+        // Twice at once.
+        let request = Uuid::now_v7();
+        let (first, second) = tokio::join!(ask(restore(request)), ask(restore(request)));
+        first.and(second).unwrap();
+        one.until(|painter| !painter.sees().contains_key("b")).await;
+        one.draws("c", 3).await;
+        one.until(|painter| painter.shown.len() == 4).await;
+        ask(restore(request)).await.unwrap();
+        assert_eq!(world.store.board(&world.key, board).await.unwrap().updates.len(), 4);
+        // It is written, nobody hears of it, and the board is read anew.
+        let request = Uuid::now_v7();
+        world.store.forecast(&[Weather::Unknown]);
+        ask(restore(request)).await.unwrap();
+        one.comes_again().await.unwrap();
+        assert!(!one.sees().contains_key("c"));
+        one.draws("d", 4).await;
+        one.until(|painter| painter.shown.len() == 5).await;
+        world.store.forecast(&[Weather::Away]);
+        one.draws("e", 5).await;
+        one.until(|painter| painter.closed.is_some()).await;
+        one.comes_again().await.unwrap();
+        ask(restore(request)).await.unwrap();
+        let mut late = world.painter(board, &host, 2).await;
+        late.until(|painter| painter.sees().len() == 3).await;
+        assert!(late.sees().contains_key("d") && late.sees().contains_key("e"));
+        assert_eq!(world.store.board(&world.key, board).await.unwrap().restored, Some(request));
+    });
+}
+
+#[test]
+fn one_snapshot_is_kept_at_a_time_and_few_wait() {
+    run(|world| async move {
+        let (host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        one.draws("a", 1).await;
+        one.until(|painter| painter.shown.len() == 1).await;
+        let keep = |name: String| {
+            let ask = AskBoard::Keep { id: Uuid::now_v7(), name, by: None };
+            world.meetings.ask_board(&world.key, board, ask)
+        };
+        let answers = futures_util::future::join_all((0..8).map(|n| keep(n.to_string()))).await;
+        let kept = world.store.board_snapshots(&world.key, board).await.unwrap();
+        let refused: Vec<_> = answers.into_iter().filter_map(Result::err).map(|error| error.code).collect();
+        assert_eq!((kept.len(), refused), (5, vec![convoke_domain::Code::Unavailable; 3]));
+        let names: Vec<&str> = kept.iter().map(|snapshot| snapshot.name.as_str()).collect();
+        assert_eq!(names, ["4", "3", "2", "1", "0"], "in their turn, whatever the clock says");
+        keep("after".into()).await.unwrap();
     });
 }

@@ -153,7 +153,7 @@ impl Store for Recording {
         term: Term,
         board: WhiteboardId,
         snapshot: &BoardSnapshot,
-        state: &[u8],
+        state: (u64, &[u8]),
         most: u32,
     ) -> Result<(), StoreError> {
         self.inner.keep_board(key, term, board, snapshot, state, most).await

@@ -400,10 +400,10 @@ impl convoke_actors::ports::Store for Store {
         term: Term,
         board: WhiteboardId,
         snapshot: &BoardSnapshot,
-        state: &[u8],
+        state: (u64, &[u8]),
         most: u32,
     ) -> Result<(), StoreError> {
-        let (key, snapshot, state, without) = (key.clone(), snapshot.clone(), state.to_vec(), self.database.without);
+        let (key, snapshot, state, without) = (key.clone(), snapshot.clone(), state.1.to_vec(), self.database.without);
         self.ask(move |tables, _| {
             tables.check_term(&key, term, without)?;
             tables.boards.keep(&key, board, &snapshot, &state, most)

@@ -59,7 +59,8 @@ impl Drawing {
     }
 
     fn drawn(&self, board: WhiteboardId, after: u64, texts: &[&str]) -> BoardCommit {
-        BoardCommit { key: self.key.clone(), term: self.term, board, after, updates: updates(texts) }
+        let (key, term) = (self.key.clone(), self.term);
+        BoardCommit { key, term, board, after, updates: updates(texts), restored: None }
     }
 
     async fn draw(&self, board: WhiteboardId, after: u64, texts: &[&str]) -> Result<(), StoreError> {
@@ -92,7 +93,7 @@ impl Drawing {
 
 fn log(state: Option<(u64, &str)>, texts: &[&str]) -> BoardLog {
     let state = state.map(|(upto, state)| (upto, Bytes::copy_from_slice(state.as_bytes())));
-    BoardLog { state, updates: updates(texts) }
+    BoardLog { state, updates: updates(texts), restored: None }
 }
 
 #[tokio::test]
@@ -127,7 +128,7 @@ async fn one_transaction_carries_meetings_and_boards() {
                 Commit { boards: vec![BoardChange::Create { board, copy_of: None }], ..commit(&other, term, 1, 1) };
             it.store().commit(&[create], &[]).await.unwrap();
             if n % 3 > 0 {
-                boards.push(BoardCommit { key: other.clone(), term, board, after: 0, updates: updates(&["x"; 7]) });
+                boards.push(BoardCommit { key: other.clone(), term, ..it.drawn(board, 0, &["x"; 7]) });
             }
             if n % 3 < 2 {
                 commits.push(commit(&other, term, 2, n % 4));
@@ -178,7 +179,7 @@ async fn an_old_term_is_fenced() {
         assert!(is_fenced(&it.draw(it.board, 1, &["b"]).await), "{name}");
         assert!(is_fenced(&it.draw(it.board, 1, &[]).await), "{name}");
         assert!(is_fenced(&it.compact(it.board, 1, "A").await), "{name}");
-        let keeping = it.store().keep_board(&it.key, it.term, it.board, &snapshot, b"A", 9).await;
+        let keeping = it.store().keep_board(&it.key, it.term, it.board, &snapshot, (1, b"A"), 9).await;
         assert!(is_fenced(&keeping), "{name}");
         assert_eq!(it.log(it.board).await, log(None, &["a"]), "{name}");
         assert_eq!(it.rows().await, [1, 1, 0, 0], "{name}");
@@ -223,26 +224,54 @@ async fn compaction_keeps_what_was_drawn_behind_it() {
 }
 
 #[tokio::test]
+async fn a_board_knows_its_last_restore() {
+    each(async |name, opened| {
+        let it = Drawing::new(opened).await;
+        let restored = async || it.log(it.board).await.restored;
+        assert_eq!(restored().await, None, "{name}");
+        let [one, two] = [(); 2].map(|()| Some(Uuid::now_v7()));
+        let restore = |after, texts: &[&str], restored| BoardCommit { restored, ..it.drawn(it.board, after, texts) };
+        it.store().commit(&[], &[restore(0, &["a"], one)]).await.unwrap();
+        it.draw(it.board, 1, &["b"]).await.unwrap();
+        it.compact(it.board, 2, "AB").await.unwrap();
+        assert_eq!(it.log(it.board).await, BoardLog { restored: one, ..log(Some((2, "AB")), &[]) }, "{name}");
+        // Nothing of what was not written, and of what drew nothing.
+        assert!(is_fenced(&it.store().commit(&[], &[restore(1, &["x"], two)]).await), "{name}");
+        assert_eq!(restored().await, one, "{name}");
+        it.store().commit(&[], &[restore(2, &[], two)]).await.unwrap();
+        assert_eq!(restored().await, two, "{name}");
+        let copy = it.copy().await;
+        assert_eq!(it.log(copy).await.restored, None, "{name}: it is the board's own");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_log_with_a_gap_is_not_given_out() {
     each(async |name, opened| {
         let it = Drawing::new(opened).await;
-        it.draw(it.board, 0, &["a", "b", "c"]).await.unwrap();
-        it.compact(it.board, 1, "A").await.unwrap();
-        let lost = it.copy().await;
-        let tear = async |sql: &'static str, board: WhiteboardId| {
+        let middle = "DELETE FROM whiteboard_updates WHERE number = 2 AND whiteboard IN \
+                      ($1, (SELECT tail FROM whiteboard_heads WHERE whiteboard = $1))";
+        let last = "DELETE FROM whiteboard_updates WHERE number = 3 AND whiteboard IN \
+                    ($1, (SELECT tail FROM whiteboard_heads WHERE whiteboard = $1))";
+        let state =
+            "DELETE FROM whiteboard_states WHERE state = (SELECT state FROM whiteboard_heads WHERE whiteboard = $1)";
+        for (sql, is_copy) in [middle, last, state].into_iter().flat_map(|sql| [(sql, false), (sql, true)]) {
+            let (source, copy) = (new_board(), new_board());
+            it.change(&[BoardChange::Create { board: source, copy_of: None }]).await;
+            it.draw(source, 0, &["a", "b", "c"]).await.unwrap();
+            it.compact(source, 1, "A").await.unwrap();
+            let board = if is_copy { copy } else { source };
+            if is_copy {
+                it.change(&[BoardChange::Create { board: copy, copy_of: Some(source) }]).await;
+            }
+            assert_eq!(it.log(board).await, log(Some((1, "A")), &["b", "c"]), "{name}");
             match &it.opened.db {
                 Db::Sqlite { write, .. } => drop(sqlx::query(sql).bind(board.0).execute(write).await.unwrap()),
                 Db::Postgres(pool) => drop(sqlx::query(sql).bind(board.0).execute(pool).await.unwrap()),
             }
-            it.store().board(&it.key, board).await
-        };
-        let middle = "DELETE FROM whiteboard_updates WHERE whiteboard = $1 AND number = 2";
-        let last = "DELETE FROM whiteboard_updates WHERE whiteboard = $1 AND number = 3";
-        let state =
-            "DELETE FROM whiteboard_states WHERE state = (SELECT state FROM whiteboard_heads WHERE whiteboard = $1)";
-        for (sql, board) in [(middle, it.board), (last, it.board), (last, lost), (state, lost)] {
-            let outcome = tear(sql, board).await;
-            assert!(matches!(outcome, Err(StoreError::Corrupt(_))), "{name}: {sql}");
+            let outcome = it.store().board(&it.key, board).await;
+            assert!(matches!(outcome, Err(StoreError::Corrupt(_))), "{name}: {sql} {is_copy}");
         }
     })
     .await;
@@ -255,7 +284,7 @@ async fn another_tenant_and_another_meeting_see_nothing_and_change_nothing() {
         it.draw(it.board, 0, &["a", "b"]).await.unwrap();
         it.compact(it.board, 1, "A").await.unwrap();
         let snapshot = kept::snapshot("mine", 1);
-        it.store().keep_board(&it.key, it.term, it.board, &snapshot, b"A", 9).await.unwrap();
+        it.store().keep_board(&it.key, it.term, it.board, &snapshot, (1, b"A"), 9).await.unwrap();
         let foreign = MeetingKey { tenant: TenantId("other".into()), ..it.key.clone() };
         let rows = it.rows().await;
         for theirs in [foreign, key()] {
@@ -272,7 +301,7 @@ async fn another_tenant_and_another_meeting_see_nothing_and_change_nothing() {
             assert!(is_fenced(&other.draw(it.board, 2, &["c"]).await), "{name}");
             assert!(matches!(other.compact(it.board, 2, "AB").await, Err(StoreError::NotFound)), "{name}");
             let late = kept::snapshot("theirs", 2);
-            let keeping = it.store().keep_board(&other.key, term, it.board, &late, b"A", 9).await;
+            let keeping = it.store().keep_board(&other.key, term, it.board, &late, (1, b"A"), 9).await;
             assert!(matches!(keeping, Err(StoreError::NotFound)), "{name}");
             assert!(it.store().board_snapshots(&other.key, it.board).await.unwrap().is_empty(), "{name}");
             assert_eq!(it.store().board_snapshot(&other.key, it.board, snapshot.id).await.unwrap(), None, "{name}");
@@ -304,8 +333,9 @@ async fn as_much_as_a_board_may_hold_passes() {
         assert_eq!(it.log(it.board).await.updates, large, "{name}");
         it.store().compact_board(&it.key, it.term, it.board, 19, &state).await.unwrap();
         let snapshot = kept::snapshot("large", 16 << 20);
-        it.store().keep_board(&it.key, it.term, it.board, &snapshot, &state, 9).await.unwrap();
-        let expected = BoardLog { state: Some((19, Bytes::from(state))), updates: large[19..].to_vec() };
+        it.store().keep_board(&it.key, it.term, it.board, &snapshot, (20, &state), 9).await.unwrap();
+        let state = Some((19, Bytes::from(state)));
+        let expected = BoardLog { state, updates: large[19..].to_vec(), restored: None };
         let copy = it.copy().await;
         for board in [it.board, copy] {
             assert!(it.log(board).await == expected, "{name}");

@@ -3,7 +3,7 @@
 
 use super::MeetingKey;
 use bytes::Bytes;
-use convoke_domain::{Event, Millis, Term, WhiteboardId};
+use convoke_domain::{Event, Millis, ParticipantId, Term, WhiteboardId};
 use uuid::Uuid;
 
 /// What an event of the meeting does to the log of a board, in the same transaction.
@@ -37,6 +37,8 @@ pub struct BoardCommit {
     pub after: u64,
     /// Updates in the encoding of Yjs, version 1.
     pub updates: Vec<Bytes>,
+    /// The request of a restore that is among them: the board remembers the last one.
+    pub restored: Option<Uuid>,
 }
 
 impl BoardCommit {
@@ -58,6 +60,8 @@ pub struct BoardLog {
     pub state: Option<(u64, Bytes)>,
     /// The updates behind it, without a gap.
     pub updates: Vec<Bytes>,
+    /// The request of the last restore.
+    pub restored: Option<Uuid>,
 }
 
 impl BoardLog {
@@ -78,6 +82,9 @@ impl BoardLog {
 pub struct BoardSnapshot {
     pub id: Uuid,
     pub name: String,
+    /// Who gave the name; None where the backend did.
+    pub by: Option<ParticipantId>,
+    /// When it was kept. A store puts it behind those that are kept already, whatever a clock says.
     pub at: Millis,
     /// Bytes of the state.
     pub bytes: u64,

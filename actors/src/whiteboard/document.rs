@@ -163,7 +163,8 @@ impl Document {
     pub fn log_upto(&self, number: u64) -> BoardLog {
         let some = usize::try_from(number.saturating_sub(self.begins())).unwrap_or(usize::MAX);
         let updates = self.tail.iter().take(some).map(part_of).collect();
-        BoardLog { state: self.base.as_ref().map(|(upto, state)| (*upto, part_of(state))), updates }
+        let state = self.base.as_ref().map(|(upto, state)| (*upto, part_of(state)));
+        BoardLog { state, updates, ..BoardLog::default() }
     }
 
     /// The log begins with this state from now on. What was written behind it stays as it is.

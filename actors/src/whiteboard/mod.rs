@@ -54,6 +54,8 @@ const GUESTS_MAX: usize = 2_000;
 const OFFENCES_MAX: u32 = 3;
 /// States that are kept of a board; the oldest give way.
 pub const SNAPSHOTS_MAX: u32 = 50;
+/// States that may wait to be kept while another is.
+const KEEPS_WAITING_MAX: usize = 4;
 
 /// What the boards of a node share.
 #[derive(Clone, Default)]
@@ -115,10 +117,16 @@ pub struct BoardActor {
     durable: u64,
     sent: u64,
     unsent: Vec<Bytes>,
+    /// The request of the last restore.
+    restored: Option<Uuid>,
+    unsent_restore: Option<Uuid>,
     /// Bytes that were drawn and are not durable yet.
     afloat: usize,
     /// What waits to leave, each with the number that has to be durable first.
     queue: VecDeque<(u64, Leaving)>,
+    is_keeping: bool,
+    /// What is to be kept when that is done.
+    keeps: VecDeque<(u64, BoardSnapshot, Reply)>,
     guests: BTreeMap<SocketId, Guest>,
     /// Who was sent away and may not have heard it: nothing more is taken of them.
     dismissed: BTreeMap<SocketId, HubId>,
@@ -151,8 +159,12 @@ impl BoardActor {
             durable: 0,
             sent: 0,
             unsent: Vec::new(),
+            restored: None,
+            unsent_restore: None,
             afloat: 0,
             queue: VecDeque::new(),
+            is_keeping: false,
+            keeps: VecDeque::new(),
             guests: BTreeMap::new(),
             dismissed: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -179,6 +191,7 @@ impl BoardActor {
         restart::wait(ctx, reading, |this: &mut Self, ctx, read: Result<BoardLog, StoreError>| match read {
             Ok(log) => {
                 (this.durable, this.sent) = (log.head(), log.head());
+                this.restored = log.restored;
                 this.rebuild(log, ctx);
             }
             Err(error) => {
@@ -224,12 +237,12 @@ impl BoardActor {
 
     /// Hands what was drawn to the journal. False: it cannot take it.
     fn hand_over(&mut self, ctx: &mut Context<Self>) -> bool {
-        if self.unsent.is_empty() {
+        if self.unsent.is_empty() && self.unsent_restore.is_none() {
             return true;
         }
-        let updates = std::mem::take(&mut self.unsent);
+        let (updates, restored) = (std::mem::take(&mut self.unsent), self.unsent_restore.take());
         let (key, term, board, after) = (self.key.clone(), self.term, self.board, self.sent);
-        let commit = BoardCommit { key, term, board, after, updates };
+        let commit = BoardCommit { key, term, board, after, updates, restored };
         self.sent = commit.reaches();
         self.env.journal.try_send(Draw { commit, reply: ctx.address().recipient() }).is_ok()
     }
@@ -327,18 +340,37 @@ impl BoardActor {
         });
     }
 
+    /// Keeps the state as of a number: one at a time, and those that come meanwhile in their turn.
     fn keep(&mut self, number: u64, mut snapshot: BoardSnapshot, reply: Reply, ctx: &mut Context<Self>) {
+        if self.is_keeping && self.keeps.len() < KEEPS_WAITING_MAX {
+            return self.keeps.push_back((number, snapshot, reply));
+        }
+        if self.is_keeping {
+            let busy = Rejection::unavailable("too many snapshots of the whiteboard are being made");
+            return drop(reply.send(Err(busy.into())));
+        }
         let Some(document) = &self.document else { return };
+        self.is_keeping = true;
         let log = document.log_upto(number);
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
         let keeping = async move {
-            let (state, _) = document::join(log, env.whiteboards.place).await?;
+            let upto = log.head();
+            let state = match log.state {
+                Some((_, state)) if log.updates.is_empty() => state,
+                state => document::join(BoardLog { state, ..log }, env.whiteboards.place).await?.0,
+            };
             snapshot.bytes = u64::try_from(state.len()).unwrap_or(u64::MAX);
-            env.store.keep_board(&key, term, board, &snapshot, &state, SNAPSHOTS_MAX).await?;
+            env.store.keep_board(&key, term, board, &snapshot, (upto, &state), SNAPSHOTS_MAX).await?;
             Ok::<_, NotJoined>(())
         };
-        restart::spawn(ctx, keeping, move |_: &mut Self, _, kept: Result<(), NotJoined>| {
+        restart::spawn(ctx, keeping, move |this: &mut Self, ctx, kept: Result<(), NotJoined>| {
             let _ = reply.send(kept.map_err(|error| refused(&error)));
+            this.is_keeping = false;
+            while !this.is_keeping
+                && let Some((number, snapshot, reply)) = this.keeps.pop_front()
+            {
+                this.keep(number, snapshot, reply, ctx);
+            }
         });
     }
 
@@ -369,6 +401,7 @@ impl BoardActor {
             self.left_at = now;
         } else if now.duration_since(self.left_at) >= self.env.timing.passivate
             && self.queue.is_empty()
+            && !self.is_keeping
             && self.joined_at.is_some()
         {
             return self.over(CloseCode::GoingAway, ctx);

@@ -1,7 +1,7 @@
 //! What sockets say to a board, and what it makes of it. Every message is held against what its session may do
 //! now: the meeting's word that it may do less stands before what comes after it.
 
-use super::document::Refusal;
+use super::document::{Document, Refusal};
 use super::protocol::{self, Message};
 use super::words::{AskBoard, Guest, Shown, Visit};
 use super::{AFLOAT_MAX, BoardActor, Leaving, NotJoined, OFFENCES_MAX, PRESENT_MARGIN_MS, Reply, refused};
@@ -129,12 +129,12 @@ impl BoardActor {
                 self.turn(ctx, |this| this.present(hub, &sockets));
                 done(reply, Ok(()));
             }
-            AskBoard::Keep { id, name } => {
+            AskBoard::Keep { id, name, by } => {
                 let at = self.env.clock.now();
-                let snapshot = BoardSnapshot { id, name, at, bytes: 0 };
+                let snapshot = BoardSnapshot { id, name, by, at, bytes: 0 };
                 self.turn(ctx, |this| this.leave(Leaving::Keep(snapshot, reply)));
             }
-            AskBoard::Restore { snapshot } => self.restore(snapshot, reply, ctx),
+            AskBoard::Restore { request, snapshot } => self.restore(request, snapshot, reply, ctx),
         }
     }
 
@@ -254,7 +254,11 @@ impl BoardActor {
         Ok(())
     }
 
-    fn restore(&mut self, snapshot: Uuid, reply: Reply, ctx: &mut Context<Self>) {
+    fn restore(&mut self, request: Uuid, snapshot: Uuid, reply: Reply, ctx: &mut Context<Self>) {
+        if self.restored == Some(request) {
+            // It is drawn, and more may be since. Whoever asks again is answered when it is durable.
+            return self.turn(ctx, |this| this.leave(Leaving::Reply(reply)));
+        }
         let (env, key, board) = (self.env.clone(), self.key.clone(), self.board);
         let reading = async move { env.store.board_snapshot(&key, board, snapshot).await };
         restart::spawn(ctx, reading, move |this: &mut Self, ctx, read: Result<Option<Vec<u8>>, StoreError>| {
@@ -265,12 +269,16 @@ impl BoardActor {
             };
             let mut is_broken = false;
             this.turn(ctx, |this| {
-                let restored = this.document.as_mut().map(|document| document.restore(&state));
-                match restored {
-                    Some(Ok(Some(update))) => {
-                        this.drawn(update);
+                // Asked twice, it may have been drawn while the state was read.
+                let is_drawn = this.restored == Some(request);
+                let draw = |document: &mut Document| if is_drawn { Ok(None) } else { document.restore(&state) };
+                match this.document.as_mut().map(draw) {
+                    Some(Ok(restored)) => {
+                        if !is_drawn {
+                            (this.restored, this.unsent_restore) = (Some(request), Some(request));
+                        }
+                        restored.into_iter().for_each(|update| this.drawn(update));
                     }
-                    Some(Ok(None)) => {}
                     Some(Err(error)) => {
                         is_broken = true;
                         return drop(reply.send(Err(refused(&NotJoined::Document(error)))));

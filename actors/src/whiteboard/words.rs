@@ -34,10 +34,10 @@ pub enum AskBoard {
     Gone { socket: SocketId },
     /// The sockets that a hub has of this board.
     Present { hub: HubId, sockets: Vec<SocketId> },
-    /// Keeps what is on the board now, under this name.
-    Keep { id: Uuid, name: String },
-    /// Draws what was kept, in the place of what is there.
-    Restore { snapshot: Uuid },
+    /// Keeps what is on the board now, under this name, which is a participant's or the backend's.
+    Keep { id: Uuid, name: String, by: Option<ParticipantId> },
+    /// Draws what was kept, in the place of what is there: once for a request, however often that is asked.
+    Restore { request: Uuid, snapshot: Uuid },
 }
 
 /// What the meeting tells a board, in its one queue.

@@ -31,6 +31,7 @@ impl Boards {
     pub fn draw(&mut self, commit: &BoardCommit) {
         if let Ok(board) = self.board(&commit.key, commit.board) {
             board.log.updates.extend(commit.updates.iter().cloned());
+            board.log.restored = commit.restored.or(board.log.restored);
         }
     }
 
@@ -38,7 +39,7 @@ impl Boards {
         match change {
             BoardChange::Create { board, copy_of } => {
                 let source = copy_of.and_then(|source| self.0.get(&(key.clone(), source)));
-                let log = source.map(|source| source.log.clone()).unwrap_or_default();
+                let log = source.map(|source| BoardLog { restored: None, ..source.log.clone() }).unwrap_or_default();
                 self.0.insert((key.clone(), board), Board { log, kept: Vec::new() });
             }
             BoardChange::Delete { board } => drop(self.0.remove(&(key.clone(), board))),
@@ -79,8 +80,8 @@ impl Boards {
     ) -> Result<(), StoreError> {
         let kept = &mut self.board(key, board)?.kept;
         if kept.iter().all(|(other, _)| other.id != snapshot.id) {
-            kept.push((snapshot.clone(), Bytes::copy_from_slice(state)));
-            kept.sort_by_key(|(snapshot, _)| std::cmp::Reverse((snapshot.at, snapshot.id)));
+            let at = kept.first().map_or(snapshot.at, |(newest, _)| snapshot.at.max(newest.at + 1));
+            kept.insert(0, (BoardSnapshot { at, ..snapshot.clone() }, Bytes::copy_from_slice(state)));
             kept.truncate(usize::try_from(most).unwrap());
         }
         Ok(())

@@ -255,11 +255,11 @@ impl Store for FakeStore {
         term: Term,
         board: WhiteboardId,
         snapshot: &BoardSnapshot,
-        state: &[u8],
+        state: (u64, &[u8]),
         most: u32,
     ) -> Result<(), StoreError> {
         self.check_term(key, term)?;
-        self.boards_here()?.keep(key, board, snapshot, state, most)
+        self.boards_here()?.keep(key, board, snapshot, state.1, most)
     }
     async fn board_snapshots(&self, key: &MeetingKey, board: WhiteboardId) -> Result<Vec<BoardSnapshot>, StoreError> {
         Ok(self.boards_here()?.snapshots(key, board))

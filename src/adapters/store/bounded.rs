@@ -126,7 +126,7 @@ impl<S: Store> Store for Bounded<S> {
         term: Term,
         board: WhiteboardId,
         snapshot: &BoardSnapshot,
-        state: &[u8],
+        state: (u64, &[u8]),
         most: u32,
     ) -> Result<(), StoreError> {
         self.within(self.inner.keep_board(key, term, board, snapshot, state, most)).await

@@ -406,7 +406,7 @@ macro_rules! common_store {
                 term: Term,
                 board: WhiteboardId,
                 snapshot: &BoardSnapshot,
-                state: &[u8],
+                state: (u64, &[u8]),
                 most: u32,
             ) -> Result<(), StoreError> {
                 self.keep_state(key, term, board, snapshot, state, most).await

@@ -94,6 +94,7 @@ type Writing = Transaction<'static, Postgres>;
 async fn write_all(transaction: &mut Writing, commits: &[Commit], boards: &[BoardCommit]) -> Result<(), StoreError> {
     move_heads(transaction, commits).await?;
     draw(transaction, boards).await?;
+    PostgresStore::note_restores(transaction, boards).await?;
     insert_events(transaction, commits).await?;
     PostgresStore::change_boards(transaction, commits).await?;
     insert_outbox(transaction, commits).await

@@ -170,11 +170,12 @@ impl SqliteStore {
         }
         let drawn = boards::rows_of(boards);
         let pieces = boards::pieces(&drawn);
-        let is_plain = commits.iter().all(|commit| commit.outbox.is_empty() && commit.boards.is_empty());
+        let is_plain = commits.iter().all(|commit| commit.outbox.is_empty() && commit.boards.is_empty())
+            && boards.iter().all(|commit| commit.restored.is_none());
         match (rows.len(), pieces.as_slice()) {
             (0, []) => return Ok(()),
             (1..=ROWS, []) if is_plain => return self.write_at_once(append(&rows), rows.len()).await,
-            (0, [piece]) => return self.write_at_once(draw(piece), piece.len()).await,
+            (0, [piece]) if is_plain => return self.write_at_once(draw(piece), piece.len()).await,
             _ => {}
         }
         let mut transaction = self.begin().await?;
@@ -185,6 +186,7 @@ impl SqliteStore {
             let is_kept = piece.len() <= KEPT_ROWS;
             draw(piece).build().persistent(is_kept).execute(&mut *transaction).await.map_err(failed_commit)?;
         }
+        Self::note_restores(&mut transaction, boards).await?;
         Self::change_boards(&mut transaction, commits).await?;
         insert_outbox(&mut transaction, commits).await?;
         transaction.commit().await.map_err(unavailable)

@@ -3,6 +3,7 @@
 
 use super::files::{AsFile, made, sent, tag, unchanged};
 use super::{Found, Refusals, found, readable, shown};
+use crate::auth::JoinClaims;
 use crate::http::caller::Caller;
 use crate::http::post::Post;
 use crate::http::reads::{List, list, stored};
@@ -34,7 +35,7 @@ pub struct Snapshot {
 }
 
 impl From<BoardSnapshot> for Snapshot {
-    fn from(BoardSnapshot { id, name, at, bytes }: BoardSnapshot) -> Self {
+    fn from(BoardSnapshot { id, name, at, bytes, .. }: BoardSnapshot) -> Self {
         Self { id, name, at, bytes }
     }
 }
@@ -76,7 +77,9 @@ pub struct NewWhiteboardSnapshot {
 #[utoipa::path(post, path = "/api/v1/whiteboards/{id}/snapshots", tag = "whiteboards", params(("id" = String, Path)),
     request_body = NewWhiteboardSnapshot,
     responses((status = 201, description = "the snapshot", body = Snapshot),
-        (status = 400, description = "`bad_request`: the body is not JSON"), Refusals))]
+        (status = 400, description = "`bad_request`: the body is not JSON"),
+        (status = 503, description = "`unavailable`: too many snapshots of the whiteboard are being made; `Retry-After` says when to come again"),
+        Refusals))]
 pub async fn create(post: Post, id: Path<String>) -> Result<HttpResponse, Problem> {
     let NewWhiteboardSnapshot { name } = post.body()?;
     let limits = &post.edge.node.meetings().env().limits;
@@ -84,7 +87,13 @@ pub async fn create(post: Post, id: Path<String>) -> Result<HttpResponse, Proble
     let found = &found(&post.edge, &post.caller, &id).await?;
     let (post, name) = (&post, name.unwrap_or_default());
     post.once(|request| async move {
-        ask(post, found, AskBoard::Keep { id: request, name }).await?;
+        let by = match &post.caller {
+            Caller::Join(JoinClaims { user: Some(user), .. }) => {
+                post.edge.projections.participant_of(&found.key, user).await.map_err(stored)?
+            }
+            Caller::Join(_) | Caller::Api(_) => None,
+        };
+        ask(post, found, AskBoard::Keep { id: request, name, by }).await?;
         let kept = snapshot(&post.edge, found, request).await?;
         Ok((StatusCode::CREATED, json!(Snapshot::from(kept))))
     })
@@ -120,7 +129,7 @@ pub async fn export(
     let (store, key, board) = (edge.node.meetings().env().store.clone(), found.key.clone(), found.board.id);
     let read = async move {
         let state = store.board_snapshot(&key, board, wanted).await?.ok_or(StoreError::NotFound)?;
-        Ok(BoardLog { state: Some((1, state.into())), updates: Vec::new() })
+        Ok(BoardLog { state: Some((1, state.into())), ..BoardLog::default() })
     };
     let file = made(&edge, name, format, read).await?;
     Ok(sent(&tag, format, name, file.bytes))
@@ -144,8 +153,8 @@ pub async fn restore(post: Post, id: Path<String>) -> Result<HttpResponse, Probl
     let WhiteboardRestore { snapshot } = post.body()?;
     let found = &found(&post.edge, &post.caller, &id).await?;
     let post = &post;
-    post.once(|_| async move {
-        ask(post, found, AskBoard::Restore { snapshot }).await?;
+    post.once(|request| async move {
+        ask(post, found, AskBoard::Restore { request, snapshot }).await?;
         Ok((StatusCode::OK, json!(shown(&post.edge, &found.key, found.board.id).await?)))
     })
     .await

@@ -97,3 +97,42 @@ async fn a_join_token_does_with_boards_what_its_person_may() {
     assert_eq!(names(&listed), Vec::<&str>::new());
     assert_eq!(api(&server, "GET", &of_inner("/export"), None).await.0, 200);
 }
+
+#[tokio::test]
+async fn names_that_an_erased_person_gave_are_gone() {
+    let server = server(&[]).await;
+    let meeting = meeting(&server, json!({})).await;
+    let path = format!("/meetings/{meeting}/whiteboards");
+    let plan = make(&server, &meeting, json!({ "name": "Plan" })).await;
+    let of_plan = |rest: &str| format!("/whiteboards/{}{rest}", id(&plan));
+    let [ada, bob] = [("ada", "host"), ("bob", "cohost")]
+        .map(|(user, role)| server.rest.key.join_token(&meeting, Some(user), user, role));
+    let _there = [joined(&server, &meeting, "ada", "host").await, joined(&server, &meeting, "bob", "cohost").await];
+    let (_, his) = as_bearer(&server, &bob, "POST", &path, Some(json!({ "name": "Robert's board" }))).await;
+    let of_his = |rest: &str| format!("/whiteboards/{}{rest}", id(&his));
+    for (token, method, path, body, expected) in [
+        (&bob, "PATCH", of_plan(""), json!({ "name": "Robert's plan" }), 200),
+        (&ada, "POST", of_his("/copy"), json!({ "rooms": ["main"] }), 201),
+        (&bob, "POST", of_plan("/snapshots"), json!({ "name": "Robert's view" }), 201),
+        (&ada, "POST", of_plan("/snapshots"), json!({ "name": "Ada's view" }), 201),
+        (&ada, "POST", of_his("/snapshots"), json!({ "name": "Ada's, too" }), 201),
+    ] {
+        let (status, done) = as_bearer(&server, token, method, &path, Some(body)).await;
+        assert_eq!(status, expected, "{method} {path}: {done}");
+    }
+    // Nobody knows who gave this one its name.
+    assert_eq!(api(&server, "POST", &of_his("/snapshots"), Some(json!({ "name": "Robert's, too" }))).await.0, 201);
+    let (_, export) = api(&server, "GET", "/users/bob/export", None).await;
+    let told = &export["meetings"][0];
+    let told = |list: &str| told[list].as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(told("whiteboards"), ["Robert's plan", "Robert's board", "Robert's board"], "{export}");
+    assert_eq!(told("whiteboard_snapshots"), ["Robert's view"]);
+
+    assert_eq!(api(&server, "DELETE", "/users/bob", None).await.0, 200);
+    let (_, boards) = api(&server, "GET", &path, None).await;
+    assert_eq!(names(&boards), ["Erased"; 3]);
+    let (_, of_plan) = api(&server, "GET", &of_plan("/snapshots"), None).await;
+    assert_eq!(names(&of_plan), ["Ada's view", "Erased"]);
+    let (_, of_his) = api(&server, "GET", &of_his("/snapshots"), None).await;
+    assert_eq!(names(&of_his), ["Erased", "Ada's, too"]);
+}

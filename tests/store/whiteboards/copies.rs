@@ -3,14 +3,14 @@
 use super::*;
 
 #[tokio::test]
-async fn a_copy_shares_the_state_and_neither_sees_what_the_other_draws() {
+async fn a_copy_shares_what_is_there_and_neither_sees_what_the_other_draws() {
     each(async |name, opened| {
         let it = Drawing::new(opened).await;
         it.draw(it.board, 0, &["a", "b", "c"]).await.unwrap();
         it.compact(it.board, 2, "AB").await.unwrap();
         let copy = it.copy().await;
         assert_eq!(it.log(copy).await, log(Some((2, "AB")), &["c"]), "{name}");
-        assert_eq!(it.rows().await, [2, 2, 1, 0], "{name}: the state is there once");
+        assert_eq!(it.rows().await, [2, 1, 1, 0], "{name}: the state is there once, and so is the rest");
         it.draw(it.board, 3, &["mine"]).await.unwrap();
         it.draw(copy, 3, &["theirs", "too"]).await.unwrap();
         assert_eq!(it.log(it.board).await, log(Some((2, "AB")), &["c", "mine"]), "{name}");
@@ -51,6 +51,51 @@ async fn a_copy_of_a_board_without_a_state_or_without_a_log_is_whole() {
     .await;
 }
 
+/// A board that much was drawn on was written once more for each room it was copied into.
+#[tokio::test]
+async fn many_copies_share_what_was_drawn() {
+    each(async |name, opened| {
+        let it = Drawing::new(opened).await;
+        it.draw(it.board, 0, &["a", "b", "c", "d"]).await.unwrap();
+        it.compact(it.board, 1, "A").await.unwrap();
+        let copies: Vec<WhiteboardId> = (0..100).map(|_| new_board()).collect();
+        let copy = |board: &WhiteboardId| BoardChange::Create { board: *board, copy_of: Some(it.board) };
+        it.change(&copies.iter().map(copy).collect::<Vec<_>>()).await;
+        assert_eq!(it.rows().await, [101, 3, 1, 0], "{name}");
+        for board in copies.iter().chain([&it.board]) {
+            assert_eq!(it.log(*board).await, log(Some((1, "A")), &["b", "c", "d"]), "{name}");
+        }
+        // Each goes its way.
+        let [one, two, third] = copies[..3] else { panic!("there are more") };
+        it.draw(one, 4, &["one"]).await.unwrap();
+        it.draw(two, 4, &["two"]).await.unwrap();
+        it.draw(it.board, 4, &["mine"]).await.unwrap();
+        it.compact(one, 3, "ABC").await.unwrap();
+        assert_eq!(it.log(one).await, log(Some((3, "ABC")), &["d", "one"]), "{name}: in the midst of them");
+        it.compact(two, 5, "ABCDT").await.unwrap();
+        assert_eq!(it.log(two).await, log(Some((5, "ABCDT")), &[]), "{name}");
+        assert_eq!(it.log(it.board).await, log(Some((1, "A")), &["b", "c", "d", "mine"]), "{name}");
+        // A copy of what goes on behind something shared, and a copy of that.
+        let (of_one, again) = (new_board(), new_board());
+        let create = |board, source| BoardChange::Create { board, copy_of: Some(source) };
+        it.change(&[create(of_one, one), create(again, of_one)]).await;
+        it.draw(one, 5, &["1"]).await.unwrap();
+        it.draw(again, 5, &["2"]).await.unwrap();
+        assert_eq!(it.log(of_one).await, log(Some((3, "ABC")), &["d", "one"]), "{name}");
+        assert_eq!(it.log(one).await, log(Some((3, "ABC")), &["d", "one", "1"]), "{name}");
+        assert_eq!(it.log(again).await, log(Some((3, "ABC")), &["d", "one", "2"]), "{name}");
+        assert_eq!(it.log(third).await, log(Some((1, "A")), &["b", "c", "d"]), "{name}");
+        let all = copies.iter().chain([&it.board, &of_one, &again]);
+        let (most, last): (Vec<WhiteboardId>, Vec<WhiteboardId>) = all.partition(|board| **board != third);
+        let delete = |board: WhiteboardId| BoardChange::Delete { board };
+        it.change(&most.into_iter().map(delete).collect::<Vec<_>>()).await;
+        assert_eq!(it.rows().await, [1, 3, 1, 0], "{name}");
+        it.change(&last.into_iter().map(delete).collect::<Vec<_>>()).await;
+        assert_eq!(it.rows().await, [0; 4], "{name}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_board_that_is_deleted_leaves_nothing_but_what_others_share() {
     each(async |name, opened| {
@@ -59,10 +104,10 @@ async fn a_board_that_is_deleted_leaves_nothing_but_what_others_share() {
         it.compact(it.board, 2, "AB").await.unwrap();
         for n in 1..4 {
             let snapshot = kept::snapshot("kept", n);
-            it.store().keep_board(&it.key, it.term, it.board, &snapshot, b"A", 9).await.unwrap();
+            it.store().keep_board(&it.key, it.term, it.board, &snapshot, (9, b"A"), 9).await.unwrap();
         }
         let copy = it.copy().await;
-        assert_eq!(it.rows().await, [2, 2, 4, 3], "{name}");
+        assert_eq!(it.rows().await, [2, 1, 4, 3], "{name}");
         // What is drawn in the same transaction goes with it.
         let deleting = it.changing(&[BoardChange::Delete { board: it.board }]).await;
         it.store().commit(&[deleting], &[it.drawn(it.board, 3, &["d"])]).await.unwrap();
