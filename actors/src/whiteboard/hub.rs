@@ -22,6 +22,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 const MAILBOX: usize = 16_384;
+/// A message to all that is larger does not count against the bound of what may wait.
+const WHOLE_BYTES: usize = 1 << 20;
 const CHECK: Duration = Duration::from_secs(1);
 const PRESENT: Duration = Duration::from_secs(5);
 /// Clients reconnect when they hear nothing for 30 s.
@@ -204,6 +206,11 @@ impl Board {
             there.for_each(|socket| write(&socket.outlet, framed.clone()));
         };
         match item {
+            // A board that was put back to what it was: as large as a board, it is given like one that is opened.
+            Shown::All(message) if message.len() > WHOLE_BYTES => {
+                let there = self.sockets.values().filter(|socket| socket.has_come);
+                there.for_each(|socket| socket.outlet.push_whole(std::slice::from_ref(message)));
+            }
             Shown::All(message) => write_all(&Outlet::push, message),
             Shown::Latest(message) => write_all(&Outlet::push_latest, message),
             Shown::Come { socket, messages } => {
