@@ -434,9 +434,7 @@ fn who_draws_faster_than_the_log_is_joined_waits() {
         let count = 4 * board_bounds().board_bytes_max / some.len();
         for n in 0..count {
             one.draws("same", format!("{n}{some}")).await;
-            while one.shown.len() <= n {
-                one.hears_for(Duration::from_millis(1)).await;
-            }
+            one.until(|painter| painter.shown.len() > n || painter.closed.is_some()).await;
             assert_eq!(one.closed, None, "{n}: {:?}", one.denied);
         }
         let log = world.store.board(&world.key, board).await.unwrap();
