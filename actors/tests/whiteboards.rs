@@ -484,3 +484,22 @@ fn a_session_has_a_few_sockets_at_a_board() {
         others[0].until(|painter| painter.sees().len() == 1).await;
     });
 }
+
+/// A large board, or many at once after a node is gone: whoever comes waits, and has not to come again.
+#[test]
+fn a_board_that_is_long_in_being_read_is_waited_for() {
+    run(|world| async move {
+        let (mut host, board) = world.with_board().await;
+        let other = host.board(json!({ "name": "Other" })).await;
+        *world.store.reads_boards_in.lock().unwrap() = Duration::from_secs(20);
+        let mut one = world.painter(board, &host, 1).await;
+        assert_eq!(one.closed, None);
+        one.draws("a", 1).await;
+        one.until(|painter| painter.shown.len() == 1).await;
+        // Longer than whoever waits can tell it from one that will say nothing more.
+        *world.store.reads_boards_in.lock().unwrap() = Duration::from_secs(60);
+        let mut two = world.easel(other, &host, 2);
+        let _ = two.comes_again().await;
+        two.until_closed(CloseCode::GoingAway).await;
+    });
+}

@@ -30,6 +30,8 @@ const PRESENT: Duration = Duration::from_secs(5);
 const LIFE_SIGN: Duration = Duration::from_secs(10);
 /// A board says something to every hub more often than this.
 pub const SILENT: Duration = Duration::from_secs(8);
+/// One that nobody has seen yet is being read, and says nothing meanwhile.
+const READING: Duration = Duration::from_secs(24);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -176,7 +178,8 @@ impl BoardHub {
         let sign = is_time(&mut self.signed_at, LIFE_SIGN).then(|| frame::binary(&protocol::cursors([].into_iter())));
         let hub = HubId { process: self.meetings.env().bus.process(), number: self.number };
         for (id, board) in &mut *self.shelf.borrow_mut() {
-            if board.heard_at.elapsed() >= SILENT {
+            let is_seen = board.sockets.values().any(|socket| socket.has_come);
+            if board.heard_at.elapsed() >= if is_seen { SILENT } else { READING } {
                 board.close_all(CloseCode::GoingAway);
                 continue;
             }
