@@ -14,7 +14,7 @@ use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use uuid::Uuid;
-use yrs::any;
+use yrs::{Map, Transact, any};
 
 #[test]
 fn what_one_draws_the_others_see() {
@@ -59,12 +59,11 @@ fn nothing_is_shown_before_it_is_kept() {
         let (host, board) = world.with_board().await;
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         world.store.forecast(&[Weather::Stalled]);
-        one.draws("a", 1).await;
+        one.sends(protocol::update(&one.paints("a", 1)));
         two.hears_for(Duration::from_millis(500)).await;
         assert!(two.sees().is_empty() && one.shown.is_empty());
         // Also who asks for all of it is told no more than is kept.
-        let asked = two.says(protocol::step_1(&[0])).await;
-        asked.unwrap();
+        two.sends(protocol::step_1(&[0]));
         two.hears_for(Duration::from_millis(500)).await;
         assert!(two.sees().is_empty());
         world.store.forecast(&[]);
@@ -81,7 +80,7 @@ fn what_could_not_be_kept_is_shown_to_nobody_and_comes_again() {
         one.draws("kept", 1).await;
         two.until(|painter| painter.sees().len() == 1).await;
         world.store.forecast(&[Weather::Away]);
-        one.draws("lost", 2).await;
+        one.sends(protocol::update(&one.paints("lost", 2)));
         two.until_closed(CloseCode::GoingAway).await;
         assert_eq!(two.sees().len(), 1);
         one.until_closed(CloseCode::GoingAway).await;
@@ -232,9 +231,10 @@ fn whoever_is_sent_away_hears_why_though_they_said_more() {
         let (mut one, mut two) = (world.painter(board, &host, 1).await, world.painter(board, &host, 2).await);
         // The word that sends it away waits for what was drawn before.
         world.store.forecast(&[Weather::Stalled]);
-        one.draws("a", 1).await;
-        two.says(Bytes::from_static(&[9, 9])).await.unwrap();
-        two.says(protocol::update(&two.paints("behind", 1))).await.unwrap();
+        one.sends(protocol::update(&one.paints("a", 1)));
+        two.sends(Bytes::from_static(&[9, 9]));
+        two.sends(protocol::update(&two.paints("behind", 1)));
+        one.hears_for(Duration::from_millis(500)).await;
         world.store.forecast(&[]);
         two.until_closed(CloseCode::ProtocolError).await;
         one.until(|painter| painter.shown.len() == 1).await;
@@ -489,5 +489,128 @@ fn one_snapshot_is_kept_at_a_time_and_few_wait() {
         let names: Vec<&str> = kept.iter().map(|snapshot| snapshot.name.as_str()).collect();
         assert_eq!(names, ["4", "3", "2", "1", "0"], "in their turn, whatever the clock says");
         keep("after".into()).await.unwrap();
+    });
+}
+
+/// As fast as it comes: a board whose log is long because nobody could join it yet keeps who draws waiting,
+/// and sends nobody away.
+#[test]
+fn who_draws_faster_than_the_log_is_joined_waits() {
+    run(|world| async move {
+        let (host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        let some = "x".repeat(board_bounds().update_bytes_max - 1_000);
+        let count = 4 * board_bounds().board_bytes_max / some.len();
+        for n in 0..count {
+            one.draws("same", format!("{n}{some}")).await;
+            one.until(|painter| painter.shown.len() > n || painter.closed.is_some()).await;
+            assert_eq!(one.closed, None, "{n}: {:?}", one.denied);
+        }
+        let log = world.store.board(&world.key, board).await.unwrap();
+        assert!(log.bytes() <= board_bounds().board_bytes_max, "{}", log.bytes());
+        assert_eq!(log.head(), u64::try_from(count).unwrap());
+    });
+}
+
+/// A few bytes ask for the whole board: it is given once for all that ask in a moment.
+#[test]
+fn whoever_asks_again_and_again_is_answered_once_in_a_while() {
+    run(|world| async move {
+        let (host, board) = world.with_board().await;
+        let one = world.painter(board, &host, 1).await;
+        one.draws("a", "x".repeat(1_000)).await;
+        let mut two = world.painter(board, &host, 2).await;
+        // Of a board that has somebody in it whom nobody knows.
+        let ask = AskBoard::Frames { socket: two.socket, frames: vec![protocol::step_1(&[1, 99, 1]); 60] };
+        two.hears_for(Duration::from_secs(2)).await;
+        two.synced = 0;
+        for _ in 0..20 {
+            world.meetings.ask_board(&world.key, board, ask.clone()).await.unwrap();
+        }
+        two.hears_for(Duration::from_millis(500)).await;
+        assert_eq!(two.synced, 1, "at once");
+        two.hears_for(Duration::from_secs(5)).await;
+        assert_eq!(two.synced, 2, "and once more, a moment later");
+        assert_eq!(two.closed, None);
+    });
+}
+
+#[test]
+fn a_session_has_a_few_sockets_at_a_board() {
+    run(|world| async move {
+        let (host, board) = world.with_board().await;
+        let mut first = world.painter(board, &host, 1).await;
+        let mut others = Vec::new();
+        for client in 2..=16 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            others.push(world.painter(board, &host, client).await);
+        }
+        first.hears_for(Duration::from_millis(10)).await;
+        assert_eq!(first.closed, None);
+        let last = world.painter(board, &host, 17).await;
+        first.until_closed(CloseCode::Replaced).await;
+        last.draws("a", 1).await;
+        others[0].until(|painter| painter.sees().len() == 1).await;
+    });
+}
+
+/// A large board, or many at once after a node is gone: whoever comes waits, and has not to come again.
+#[test]
+fn a_board_that_is_long_in_being_read_is_waited_for() {
+    run(|world| async move {
+        let (mut host, board) = world.with_board().await;
+        let other = host.board(json!({ "name": "Other" })).await;
+        *world.store.reads_boards_in.lock().unwrap() = Duration::from_secs(20);
+        let mut one = world.painter(board, &host, 1).await;
+        assert_eq!(one.closed, None);
+        one.draws("a", 1).await;
+        one.until(|painter| painter.shown.len() == 1).await;
+        // Longer than whoever waits can tell it from one that will say nothing more.
+        *world.store.reads_boards_in.lock().unwrap() = Duration::from_secs(60);
+        let mut two = world.easel(other, &host, 2);
+        let _ = two.comes_again().await;
+        two.until_closed(CloseCode::GoingAway).await;
+    });
+}
+
+/// Each restore may be as large as a board: they do not add up.
+#[test]
+fn a_board_that_is_put_back_again_and_again_stays_within_bounds() {
+    run(|world| async move {
+        let (host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        let some = "x".repeat(board_bounds().update_bytes_max - 1_000);
+        for n in 0..7 {
+            one.draws(&n.to_string(), some.clone()).await;
+        }
+        let ask = async |ask: AskBoard| world.meetings.ask_board(&world.key, board, ask).await;
+        let (full, empty) = (Uuid::now_v7(), Uuid::now_v7());
+        ask(AskBoard::Keep { id: full, name: "full".into(), by: None }).await.unwrap();
+        for n in 0..7 {
+            let elements = one.doc.get_or_insert_map("elements");
+            let erasure = {
+                let mut txn = one.doc.transact_mut();
+                elements.remove(&mut txn, &n.to_string());
+                txn.encode_update_v1()
+            };
+            one.says(protocol::update(&erasure)).await.unwrap();
+        }
+        ask(AskBoard::Keep { id: empty, name: "empty".into(), by: None }).await.unwrap();
+        let most = 3 * board_bounds().board_bytes_max;
+        let (mut done, mut refused) = (0, 0);
+        for n in 0..40 {
+            let snapshot = if n % 2 == 0 { full } else { empty };
+            match ask(AskBoard::Restore { request: Uuid::now_v7(), snapshot }).await {
+                Ok(()) => done += 1,
+                Err(rejection) => {
+                    assert_eq!(rejection.code, convoke_domain::Code::Unavailable);
+                    refused += 1;
+                }
+            }
+            one.hears_for(Duration::from_millis(50)).await;
+            assert!(world.store.board(&world.key, board).await.unwrap().bytes() <= most, "{n}");
+        }
+        assert_eq!(one.closed, None, "{:?}", one.denied);
+        assert!(done > 5, "{done} done, {refused} refused");
     });
 }

@@ -242,6 +242,7 @@ impl Config {
             at_once: self.whiteboard_exports_at_once,
             waiting_max: self.whiteboard_exports_waiting_max,
             wait: Duration::from_secs(self.whiteboard_export_wait_s),
+            unsent_bytes_max: self.whiteboard_exports_bytes_max,
         }
     }
 

@@ -200,6 +200,8 @@ settings! {
         whiteboard_exports_waiting_max: usize = "16", number("exports", 0, 10_000);
         /// How long an export waits for its turn.
         whiteboard_export_wait_s: u64 = "30", number("seconds", 1, 300);
+        /// Exports that are made and not sent yet; whoever asks for more is told to come later.
+        whiteboard_exports_bytes_max: usize = "268435456", number("bytes", 65_536, 17_179_869_184);
     }
     "Limits of a meeting" {
         /// Whiteboards of one room.

@@ -1,6 +1,7 @@
 //! A socket of a whiteboard, from the handshake on: what its client draws goes to the board, a batch at a time,
 //! and nothing more is read before the board has taken that. What is no message closes the socket at once:
-//! a client that has drawn what is not taken has to load the board afresh.
+//! a client that has drawn what is not taken has to load the board afresh. Whoever goes, with a word or without,
+//! leaves what they drew before.
 
 use super::socket::{Writer, frame_length, part, poll_more};
 use super::strangers::Stranger;
@@ -16,11 +17,14 @@ use convoke_actors::whiteboard::hub::BoardHubHandle;
 use convoke_actors::whiteboard::words::{AskBoard, Visit};
 use convoke_domain::{CloseCode, Rejection, WhiteboardId};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::cell::Cell;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
+use tokio::time::Instant;
 use tokio_util::codec::Decoder;
 
 /// Messages that go to the board together, and their bytes, but for the last.
@@ -28,6 +32,8 @@ const TOGETHER_MAX: usize = 64;
 const TOGETHER_BYTES_MAX: usize = 1 << 20;
 /// Who sends more than they may is read more slowly.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long what a client had sent is still read when the client is gone.
+const BEQUEST: Duration = Duration::from_secs(10);
 
 pub struct BoardSocket {
     pub outlet: Outlet,
@@ -46,6 +52,7 @@ impl upgrade::Socket for BoardSocket {
         let Self { outlet, hub, ticket, board, frame_bytes_max, quota, stranger, seat } = *self;
         let socket = SocketId(hub.meetings.env().clock.id());
         let mut writer = Writer::new(outlet.clone(), stranger);
+        let lost_at = Rc::new(Cell::new(None));
         let mut reader = Reader {
             // A message may come in frames, and its parts have a size of their own.
             codec: Codec::new().max_size(frame_bytes_max),
@@ -58,13 +65,23 @@ impl upgrade::Socket for BoardSocket {
             board,
             frame_bytes_max,
             limiter: RateLimiter::direct(quota),
+            has_parted: false,
+            is_refused: false,
+            lost_at: Rc::clone(&lost_at),
         };
+        let outlet = reader.outlet.clone();
         if let Err(error) = io.set_nodelay(true) {
             tracing::debug!(%error, "a socket is gone already");
         }
         actix_rt::spawn(async move {
             let (mut input, mut output) = io.split();
-            tokio::join!(reader.run(&mut input), writer.run(&mut output));
+            let writing = async {
+                if !writer.write(&mut output).await {
+                    lost_at.set(Some(Instant::now()));
+                }
+                outlet.hang_up();
+            };
+            tokio::join!(reader.run(&mut input), writing);
             part(&mut io).await;
             drop(seat);
         });
@@ -83,6 +100,12 @@ struct Reader {
     board: WhiteboardId,
     frame_bytes_max: usize,
     limiter: DefaultDirectRateLimiter,
+    /// The client has said that this is the end.
+    has_parted: bool,
+    /// What the client sent is not taken, and nothing behind it.
+    is_refused: bool,
+    /// When it was found that the client is gone without a word.
+    lost_at: Rc<Cell<Option<Instant>>>,
 }
 
 impl Reader {
@@ -90,7 +113,7 @@ impl Reader {
         self.hub.register(&self.ticket.key, self.board, self.socket, self.outlet.clone());
         if let Err(rejection) = self.visit().await {
             // What may be better in a moment is tried again by the client.
-            self.outlet.close(rejection.close.unwrap_or(CloseCode::GoingAway));
+            self.refuse(rejection.close.unwrap_or(CloseCode::GoingAway));
         }
         self.read(input).await;
         self.outlet.hang_up();
@@ -116,17 +139,20 @@ impl Reader {
         loop {
             while let Some(frames) = self.take_frames() {
                 for _ in &frames {
-                    while self.limiter.check().is_err() {
+                    while !self.is_sent_away() && self.limiter.check().is_err() {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
-                if self.outlet.closed().is_some() {
+                if self.is_sent_away() {
                     break;
                 }
                 let asked = self.ask(AskBoard::Frames { socket: self.socket, frames }).await;
                 if let Err(rejection) = asked {
-                    self.outlet.close(rejection.close.unwrap_or(CloseCode::GoingAway));
+                    self.refuse(rejection.close.unwrap_or(CloseCode::GoingAway));
                 }
+            }
+            if self.has_parted {
+                return;
             }
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
@@ -134,7 +160,7 @@ impl Reader {
             if !poll_fn(|cx| self.poll_heard(cx, input)).await {
                 return;
             }
-            if self.outlet.closed().is_some() {
+            if self.is_sent_away() {
                 // What is still on its way is not read any more.
                 self.buffer.clear();
             }
@@ -142,16 +168,32 @@ impl Reader {
     }
 
     fn poll_heard(&mut self, cx: &mut Context<'_>, input: &mut ReadHalf<'_>) -> Poll<bool> {
-        if self.outlet.poll_hung_up(cx).is_ready() {
+        let is_hung_up = self.outlet.poll_hung_up(cx).is_ready();
+        if is_hung_up && self.is_sent_away() {
             return Poll::Ready(false);
         }
-        let is_open = ready!(poll_more(input, cx, &mut self.buffer));
+        let more = poll_more(input, cx, &mut self.buffer);
+        if is_hung_up && more.is_pending() {
+            return Poll::Ready(false);
+        }
+        let is_open = ready!(more);
         self.outlet.heard();
         Poll::Ready(is_open)
     }
 
-    fn offend(&self) {
-        self.outlet.close(CloseCode::ProtocolError);
+    /// It is not the client that ends this, or it has been gone for long.
+    fn is_sent_away(&self) -> bool {
+        let is_lost = self.lost_at.get().is_some_and(|at| at.elapsed() < BEQUEST);
+        self.is_refused || self.outlet.closed().is_some() && !is_lost
+    }
+
+    fn refuse(&mut self, code: CloseCode) {
+        self.is_refused = true;
+        self.outlet.close(code);
+    }
+
+    fn offend(&mut self) {
+        self.refuse(CloseCode::ProtocolError);
     }
 
     /// The messages that are whole. None: there is none.
@@ -160,7 +202,7 @@ impl Reader {
         let is_enough = |messages: &[Bytes]| {
             messages.len() >= TOGETHER_MAX || messages.iter().map(Bytes::len).sum::<usize>() >= TOGETHER_BYTES_MAX
         };
-        while self.outlet.closed().is_none() && !is_enough(&messages) {
+        while !self.has_parted && !self.is_sent_away() && !is_enough(&messages) {
             let partial = self.partial.as_ref().map_or(0, BytesMut::len);
             if let Some((_, length)) = frame_length(&self.buffer)
                 && length.saturating_add(u64::try_from(partial).unwrap_or(u64::MAX))
@@ -176,10 +218,7 @@ impl Reader {
                 Ok(Some(Frame::Continuation(item))) => messages.extend(self.put_together(item)),
                 Ok(Some(Frame::Ping(payload))) => self.outlet.push_pong(&payload),
                 Ok(Some(Frame::Pong(payload))) => self.outlet.heard_pong(&payload),
-                Ok(Some(Frame::Close(_))) => {
-                    self.outlet.hang_up();
-                    break;
-                }
+                Ok(Some(Frame::Close(_))) => self.has_parted = true,
                 Ok(Some(Frame::Binary(_) | Frame::Text(_))) | Err(_) => self.offend(),
             }
         }

@@ -103,17 +103,25 @@ impl Writer {
     }
 
     pub(super) async fn run(&mut self, output: &mut WriteHalf<'_>) {
+        self.write(output).await;
+        self.outlet.hang_up();
+    }
+
+    /// Until all has been said; false when the peer is gone before that.
+    pub(super) async fn write(&mut self, output: &mut WriteHalf<'_>) -> bool {
+        let mut is_there = true;
         while let Some(mut bytes) = poll_fn(|cx| self.outlet.poll_some(cx, WRITE_BYTES)).await {
             if self.outlet.has_begun() {
                 self.stranger = None;
             }
             if output.write_all_buf(&mut bytes).await.is_err() {
+                is_there = self.outlet.closed().is_some();
                 break;
             }
         }
         // The peer is told at once, whatever the reader still waits for.
         let _ = output.shutdown().await;
-        self.outlet.hang_up();
+        is_there
     }
 }
 

@@ -3,6 +3,7 @@
 //! leads the meeting, or is where the board is; what somebody may not see looks as if it were not there.
 
 pub mod files;
+mod sending;
 pub mod snapshots;
 
 use super::caller::Caller;

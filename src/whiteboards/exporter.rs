@@ -1,13 +1,15 @@
 //! Makes files of boards. A board that was drawn to be hard to paint takes a core for many seconds, and any
 //! large one some hundred megabytes: so few are worked on at once, some wait, and whoever comes then is told
-//! to come later. All formats share this, because to read a board takes as much as to paint it.
+//! to come later. All formats share this, because to read a board takes as much as to paint it. A file stays
+//! in memory until it is sent, and whoever asked for it may not read: there is only so much room for files.
 
 use super::export::{Board, Error, Fonts, Limits, to_json, to_png, to_svg};
+use actix_web::web::Bytes;
 use convoke_actors::ports::{BoardLog, StoreError};
 use convoke_actors::whiteboard::document::{self, Shown};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -52,12 +54,21 @@ pub struct Pace {
     pub waiting_max: usize,
     /// How long one waits for its turn.
     pub wait: Duration,
+    /// Of all files that are made and not sent yet.
+    pub unsent_bytes_max: usize,
+}
+
+/// What was made, in memory; there is room for others when this is dropped.
+#[derive(Debug)]
+pub struct File {
+    pub bytes: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 /// A file, and how far the board was drawn that it shows.
 #[derive(Debug)]
 pub struct Made {
-    pub bytes: Vec<u8>,
+    pub file: File,
     pub number: u64,
 }
 
@@ -80,6 +91,7 @@ pub struct Exporter {
     places: Arc<Semaphore>,
     working: Arc<Semaphore>,
     wait: Duration,
+    unsent: Room,
     limits: Arc<Limits>,
     /// Read when the first picture is painted.
     fonts: Arc<OnceLock<Fonts>>,
@@ -91,6 +103,7 @@ impl Exporter {
             places: Arc::new(Semaphore::new(pace.at_once.saturating_add(pace.waiting_max))),
             working: Arc::new(Semaphore::new(pace.at_once)),
             wait: pace.wait,
+            unsent: Room::new(pace.unsent_bytes_max),
             limits: Arc::default(),
             fonts: Arc::default(),
         }
@@ -104,7 +117,7 @@ impl Exporter {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Failure::Busy)?;
         let turn = tokio::time::timeout(self.wait, Arc::clone(&self.working).acquire_owned());
         let turn = turn.await.ok().and_then(Result::ok).ok_or(Failure::Busy)?;
-        let (limits, fonts) = (Arc::clone(&self.limits), Arc::clone(&self.fonts));
+        let (limits, fonts, unsent) = (Arc::clone(&self.limits), Arc::clone(&self.fonts), self.unsent.clone());
         // Whoever asked may go; what was begun for them keeps its place until it is done.
         let work = tokio::spawn(async move {
             let _held = (place, turn);
@@ -114,9 +127,32 @@ impl Exporter {
             let paint = move || painted(name, shown, format, &limits, &fonts);
             let painted = tokio::task::spawn_blocking(paint).await;
             let bytes = painted.map_err(|error| Failure::Broken(error.to_string()))??;
-            Ok(Made { bytes, number })
+            let file = unsent.take(bytes).ok_or(Failure::Busy)?;
+            Ok(Made { file, number })
         });
         work.await.unwrap_or_else(|error| Err(Failure::Broken(error.to_string())))
+    }
+}
+
+/// Room for files, in KiB.
+#[derive(Clone)]
+struct Room {
+    free: Arc<Semaphore>,
+    whole: u32,
+}
+
+impl Room {
+    fn new(bytes: usize) -> Self {
+        let whole = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX);
+        Self { free: Arc::new(Semaphore::new(usize::try_from(whole).unwrap_or(Semaphore::MAX_PERMITS))), whole }
+    }
+
+    /// None: others are in the way. A file that is larger than all of the room has it for itself.
+    fn take(&self, bytes: Vec<u8>) -> Option<File> {
+        let wanted = u32::try_from(bytes.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(self.whole);
+        let room = Arc::clone(&self.free).try_acquire_many_owned(wanted).ok()?;
+        // Nothing more is kept than is counted.
+        Some(File { bytes: Bytes::from(bytes.into_boxed_slice()), _room: room })
     }
 }
 
@@ -142,14 +178,15 @@ mod tests {
     use super::*;
 
     fn exporter(at_once: usize, waiting_max: usize) -> Exporter {
-        Exporter::new(Pace { at_once, waiting_max, wait: Duration::from_millis(50) })
+        let wait = Duration::from_millis(50);
+        Exporter::new(Pace { at_once, waiting_max, wait, unsent_bytes_max: 2 << 10 })
     }
 
     #[tokio::test]
     async fn an_empty_board_is_a_file_of_every_format() {
         for (format, begins) in [(Format::Json, &b"{"[..]), (Format::Svg, b"<svg"), (Format::Png, b"\x89PNG")] {
             let made = exporter(1, 0).export("Plan".into(), format, async { Ok(BoardLog::default()) }).await.unwrap();
-            assert!(made.bytes.starts_with(begins) && made.number == 0, "{format:?}");
+            assert!(made.file.bytes.starts_with(begins) && made.number == 0, "{format:?}");
         }
     }
 
@@ -177,6 +214,23 @@ mod tests {
         assert!(first.await.unwrap_err().is_cancelled());
         let next = exporter.export("Plan".into(), Format::Json, never()).await;
         assert!(matches!(next, Err(Failure::Busy)), "the place is held by what is under way");
+    }
+
+    #[tokio::test]
+    async fn files_that_are_not_sent_take_room_until_they_are_dropped() {
+        let exporter = exporter(1, 0);
+        let ask = || exporter.export("Plan".into(), Format::Json, async { Ok(BoardLog::default()) });
+        let (one, other) = (ask().await.unwrap(), ask().await.unwrap());
+        assert!(matches!(ask().await, Err(Failure::Busy)), "both of them are still there");
+        drop(one);
+        let third = ask().await.unwrap();
+        assert!(matches!(ask().await, Err(Failure::Busy)));
+        drop((other, third));
+        // What would never fit is made when there is nothing else.
+        let large = exporter.unsent.take(vec![0; 1 << 20]).unwrap();
+        assert!(matches!(ask().await, Err(Failure::Busy)));
+        drop(large);
+        ask().await.unwrap();
     }
 
     #[tokio::test]

@@ -3,4 +3,4 @@
 pub mod export;
 mod exporter;
 
-pub use exporter::{Exporter, Failure, Format, Made, Pace};
+pub use exporter::{Exporter, Failure, File, Format, Made, Pace};

@@ -15,11 +15,16 @@ use yrs::{Any, Doc, Map, Out, ReadTxn, StateVector, Transact, Update, WriteTxn};
 /// The root maps of a board that are its own: what is drawn, and the pictures in it.
 const ELEMENTS: &str = "elements";
 const FILES: &str = "files";
-/// Types that may stand within each other without a deep stack.
+/// Types that may stand within each other, and clients of one update, without a deep stack.
 const NESTED_SHALLOW: usize = 256;
+const CLIENTS_SHALLOW: usize = 256;
 /// The least bytes behind a state before it is worth another. Beyond that half of the state's bytes: so a byte
 /// is read and written a few times in all, however old the board is.
 const TAIL_BYTES: usize = 1 << 20;
+/// The same of items and deletions.
+const TAIL_WEIGHT: usize = 1 << 16;
+/// What may still be erased when a board is full: it has this much room more for that.
+const ROOM_TO_ERASE: usize = 16;
 
 /// The bounds of one board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +37,14 @@ pub struct Bounds {
     pub frame_bytes_max: usize,
     /// Items that a board is made of; each takes some 200 bytes of memory.
     pub items_max: usize,
+    /// Values within items: lists and objects hold many.
+    pub values_max: usize,
     /// Shared types within others.
     pub nested_max: usize,
+    /// Clients who have ever drawn: each page that is loaded is another.
+    pub clients_max: usize,
+    /// Those in one update. To order many that build on each other takes the square of their number.
+    pub update_clients_max: usize,
     /// Updates behind a state, after which there is another.
     pub tail_updates_max: usize,
 }
@@ -45,7 +56,10 @@ impl Default for Bounds {
             update_bytes_max: 1 << 20,
             frame_bytes_max: 4 << 20,
             items_max: 1_000_000,
+            values_max: 4_000_000,
             nested_max: 100_000,
+            clients_max: 50_000,
+            update_clients_max: 4_096,
             tail_updates_max: 4_096,
         }
     }
@@ -56,8 +70,8 @@ impl Default for Bounds {
 pub enum Refusal {
     #[error(transparent)]
     Unfit(#[from] Unfit),
-    #[error("the update is larger than {0} bytes")]
-    TooLarge(usize),
+    #[error("the update has more than {0}")]
+    TooLarge(String),
     #[error("the board is full: it has at most {0}")]
     Full(String),
     /// The document broke over it: it has to be read from the log again.
@@ -81,6 +95,8 @@ pub struct Document {
     /// The updates behind it, as messages.
     tail: VecDeque<Bytes>,
     tail_bytes: usize,
+    /// What the state is made of, and what all is, where nothing behind the state is joined yet.
+    base_made: Made,
     made: Made,
     clocks: Clocks,
 }
@@ -128,8 +144,12 @@ impl Document {
         let (doc, (made, clocks)) = doc_of(&log)?;
         let tail: VecDeque<Bytes> = log.updates.iter().map(|update| protocol::update(update)).collect();
         let tail_bytes = tail.iter().map(Bytes::len).sum();
+        let base_made = match &log.state {
+            Some((_, state)) => inspect(state)?.made,
+            None => Made::default(),
+        };
         let base = log.state.map(|(upto, state)| (upto, protocol::update(&state)));
-        Ok(Self { doc, base, tail, tail_bytes, made, clocks })
+        Ok(Self { doc, base, tail, tail_bytes, base_made, made, clocks })
     }
 
     /// The number up to which the state that the log begins with holds everything.
@@ -156,7 +176,15 @@ impl Document {
 
     /// Whether a state in the place of the log's beginning is worth its making.
     pub fn is_long(&self, bounds: &Bounds) -> bool {
-        self.tail.len() >= bounds.tail_updates_max || self.tail_bytes >= TAIL_BYTES.max(self.base_bytes() / 2)
+        let (base, all) = (self.base_made.weight(), self.made.weight());
+        self.tail.len() >= bounds.tail_updates_max
+            || self.tail_bytes >= TAIL_BYTES.max(self.base_bytes() / 2)
+            || all.saturating_sub(base) >= TAIL_WEIGHT.max(base / 2)
+    }
+
+    /// Bytes behind the state: what joining may make room of.
+    pub fn tail_bytes(&self) -> usize {
+        self.tail_bytes
     }
 
     /// The log up to a number, to be joined.
@@ -179,30 +207,47 @@ impl Document {
             .filter_map(|update| inspect(&part_of(update)).ok())
             .fold(made, |made, looked| made.and(looked.made));
         self.base = Some((upto, protocol::update(state)));
+        self.base_made = made;
     }
 
-    /// Whether the board has no room for this, as it is kept; joined it may have.
-    pub fn is_full_for(&self, bytes: usize, bounds: &Bounds) -> bool {
-        self.bytes().saturating_add(bytes) > bounds.board_bytes_max
+    /// Whether the board has no room for this, as it is kept; joined it may have. What only erases has a little
+    /// more: a full board can be made room in.
+    fn has_room(&self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<(), Refusal> {
+        let is_erasing = looked.made.items == 0;
+        let most = |max: usize| if is_erasing { max.saturating_add(max / ROOM_TO_ERASE) } else { max };
+        let full = |what: &str, max: usize| Err(Refusal::Full(format!("{max} {what}")));
+        let all = self.made.and(looked.made);
+        if self.bytes().saturating_add(update.len()) > most(bounds.board_bytes_max) {
+            return full("bytes", bounds.board_bytes_max);
+        }
+        if all.weight() > most(bounds.items_max) {
+            return full("items", bounds.items_max);
+        }
+        if all.values > bounds.values_max {
+            return full("values", bounds.values_max);
+        }
+        if all.nested > bounds.nested_max {
+            return full("types within others", bounds.nested_max);
+        }
+        if self.clocks.count_with(looked) > bounds.clients_max {
+            return full("clients who drew", bounds.clients_max);
+        }
+        Ok(())
     }
 
     /// Takes an update. What is new by it gets the next number.
     pub fn take(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
+        let clients = looked.clients().count();
+        if clients > bounds.update_clients_max {
+            return Err(Refusal::TooLarge(format!("{} clients", bounds.update_clients_max)));
+        }
         // What is not known would be held back by some, and by others not: nobody is shown it.
         if !self.clocks.allow(looked) {
             return Ok(Taken { update: None, lacks: true });
         }
-        if self.is_full_for(update.len(), bounds) {
-            return Err(Refusal::Full(format!("{} bytes", bounds.board_bytes_max)));
-        }
-        let all = self.made.and(looked.made);
-        if all.items.saturating_add(all.deletions) > bounds.items_max {
-            return Err(Refusal::Full(format!("{} items", bounds.items_max)));
-        }
-        if all.nested > bounds.nested_max {
-            return Err(Refusal::Full(format!("{} types within others", bounds.nested_max)));
-        }
-        let (doc, is_deep) = (&self.doc, all.nested > NESTED_SHALLOW);
+        self.has_room(update, looked, bounds)?;
+        let nested = self.made.and(looked.made).nested;
+        let (doc, is_deep) = (&self.doc, nested > NESTED_SHALLOW || clients > CLIENTS_SHALLOW);
         let update = deep::here(is_deep, || -> Result<Option<Bytes>, Refusal> {
             let decoded = Update::decode_v1(update).map_err(Unfit::from)?;
             let mut txn = doc.transact_mut();
@@ -216,7 +261,9 @@ impl Document {
             Ok(txn.has_changes().then(|| Bytes::from(txn.encode_update_v1())))
         })??;
         if let Some(new) = &update {
-            self.made = all;
+            // Counted is what came of it, and not what it said; and it is seen that it can be read again.
+            let made = inspect(new).map_err(|error| Broken(error.to_string()))?.made;
+            self.made = self.made.and(made);
             self.clocks.take(looked);
             self.push(new);
         }
@@ -248,22 +295,20 @@ impl Document {
         self.tail.back()
     }
 
-    /// Whether somebody brings what is not here.
-    pub fn is_new(&self, update: &Bytes) -> Result<bool, Refusal> {
+    /// Whether somebody draws what is not here.
+    pub fn is_new(&self, looked: &Looked) -> bool {
+        self.clocks.lack(looked)
+    }
+
+    /// Whether somebody erases what is here. All that is erased is gathered for it.
+    pub fn erases(&self, update: &Bytes) -> Result<bool, Refusal> {
         let doc = &self.doc;
-        let is_new = deep::here(self.is_deep(), || -> Result<bool, Unfit> {
-            let update = Update::decode_v1(update)?;
-            let here = doc.transact().snapshot();
-            let beyond = |client: &_, end: u32| end > here.state_map.get(client);
-            let inserted = update.insertions(true);
-            if inserted.iter().any(|(client, ranges)| ranges.iter().any(|range| beyond(client, range.end))) {
-                return Ok(true);
-            }
-            let mut deleted = update.delete_set().clone();
-            deleted.diff_with(&here.delete_set);
+        let erases = deep::here(self.is_deep(), || -> Result<bool, Unfit> {
+            let mut deleted = Update::decode_v1(update)?.delete_set().clone();
+            deleted.diff_with(&doc.transact().snapshot().delete_set);
             Ok(!deleted.is_empty())
         });
-        Ok(is_new??)
+        Ok(erases??)
     }
 
     pub fn state_vector(&self) -> Vec<u8> {

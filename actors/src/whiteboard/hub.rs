@@ -22,12 +22,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 const MAILBOX: usize = 16_384;
+/// A message to all that is larger does not count against the bound of what may wait.
+const WHOLE_BYTES: usize = 1 << 20;
 const CHECK: Duration = Duration::from_secs(1);
 const PRESENT: Duration = Duration::from_secs(5);
 /// Clients reconnect when they hear nothing for 30 s.
 const LIFE_SIGN: Duration = Duration::from_secs(10);
 /// A board says something to every hub more often than this.
 pub const SILENT: Duration = Duration::from_secs(8);
+/// One that nobody has seen yet is being read, and says nothing meanwhile.
+const READING: Duration = Duration::from_secs(24);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -174,7 +178,8 @@ impl BoardHub {
         let sign = is_time(&mut self.signed_at, LIFE_SIGN).then(|| frame::binary(&protocol::cursors([].into_iter())));
         let hub = HubId { process: self.meetings.env().bus.process(), number: self.number };
         for (id, board) in &mut *self.shelf.borrow_mut() {
-            if board.heard_at.elapsed() >= SILENT {
+            let is_seen = board.sockets.values().any(|socket| socket.has_come);
+            if board.heard_at.elapsed() >= if is_seen { SILENT } else { READING } {
                 board.close_all(CloseCode::GoingAway);
                 continue;
             }
@@ -204,6 +209,11 @@ impl Board {
             there.for_each(|socket| write(&socket.outlet, framed.clone()));
         };
         match item {
+            // A board that was put back to what it was: as large as a board, it is given like one that is opened.
+            Shown::All(message) if message.len() > WHOLE_BYTES => {
+                let there = self.sockets.values().filter(|socket| socket.has_come);
+                there.for_each(|socket| socket.outlet.push_whole(std::slice::from_ref(message)));
+            }
             Shown::All(message) => write_all(&Outlet::push, message),
             Shown::Latest(message) => write_all(&Outlet::push_latest, message),
             Shown::Come { socket, messages } => {

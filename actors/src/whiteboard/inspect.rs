@@ -19,9 +19,14 @@ const FORMAT: u8 = 6;
 const TYPE: u8 = 7;
 const ANY: u8 = 8;
 const SKIP: u8 = 10;
-/// Types that have a name beside their kind.
+/// A type that has a name beside its kind.
 const XML_ELEMENT: u8 = 3;
+/// A type whose name is written by Yjs and not read by the decoder here: what one can read the other cannot.
+const XML_HOOK: u8 = 5;
 const TYPES_MAX: u8 = 6;
+
+/// Clients' ids are whole numbers of JavaScript.
+pub const CLIENT_MAX: u64 = (1 << 53) - 1;
 
 const HAS_ORIGIN: u8 = 0x80;
 const HAS_RIGHT_ORIGIN: u8 = 0x40;
@@ -52,6 +57,8 @@ pub struct Made {
     pub nested: usize,
     /// Ranges of what is deleted.
     pub deletions: usize,
+    /// Values within items, each of which takes memory of its own.
+    pub values: usize,
 }
 
 impl Made {
@@ -60,11 +67,17 @@ impl Made {
             items: self.items.saturating_add(other.items),
             nested: self.nested.saturating_add(other.nested),
             deletions: self.deletions.saturating_add(other.deletions),
+            values: self.values.saturating_add(other.values),
         }
     }
 
     pub fn is_empty(self) -> bool {
         self == Self::default()
+    }
+
+    /// Items and ranges together: what a document takes memory and time for.
+    pub fn weight(self) -> usize {
+        self.items.saturating_add(self.deletions)
     }
 }
 
@@ -97,35 +110,71 @@ pub struct Looked {
     deletions: Vec<(u64, u32, u32)>,
 }
 
+impl Looked {
+    /// Whose blocks they are, each once.
+    pub fn clients(&self) -> impl Iterator<Item = u64> {
+        self.blocks.chunk_by(|a, b| a.client == b.client).filter_map(|run| run.first()).map(|block| block.client)
+    }
+
+    pub fn has_deletions(&self) -> bool {
+        !self.deletions.is_empty()
+    }
+}
+
 /// How far each client's clock is known, without a gap.
 #[derive(Debug, Default)]
 pub struct Clocks(HashMap<u64, u32>);
 
 impl Clocks {
+    /// How many clients there are, with those of an update.
+    pub fn count_with(&self, looked: &Looked) -> usize {
+        let new = looked.clients().filter(|client| !self.0.contains_key(client)).count();
+        self.0.len().saturating_add(new)
+    }
+
+    /// Whether an update has blocks that are not known.
+    pub fn lack(&self, looked: &Looked) -> bool {
+        looked.blocks.iter().any(|block| !block.is_gap && block.end() > self.of(block.client))
+    }
+
     fn of(&self, client: u64) -> u32 {
         self.0.get(&client).copied().unwrap_or(0)
     }
 
-    /// How far each client of an update gets: each block stands on what is known, or on one that stands before it.
+    /// How far each client of an update gets: each block stands on what is known, or on one that stands before
+    /// it. A client whose next block waits for another's is looked at again when that is there: so each block is
+    /// looked at once, and once for each that it builds on, whatever the order.
     fn reach(&self, looked: &Looked) -> BTreeMap<u64, u32> {
-        let mut runs: Vec<&[Block]> = looked.blocks.chunk_by(|a, b| a.client == b.client).collect();
+        let mut runs: HashMap<u64, &[Block]> = HashMap::new();
+        for run in looked.blocks.chunk_by(|a, b| a.client == b.client) {
+            if let Some(first) = run.first() {
+                runs.insert(first.client, run);
+            }
+        }
         let mut ends: BTreeMap<u64, u32> = BTreeMap::new();
-        let mut goes_on = true;
-        while std::mem::take(&mut goes_on) {
-            for run in &mut runs {
-                while let Some((next, rest)) = run.split_first() {
-                    let reached = |client: u64| ends.get(&client).copied().unwrap_or_else(|| self.of(client));
-                    let needs = looked.needs.get(next.needs.clone()).unwrap_or_default();
-                    let is_known = next.end() <= self.of(next.client);
-                    let follows = !next.is_gap && next.clock <= reached(next.client);
-                    let stands = follows && needs.iter().all(|(client, upto)| *upto <= reached(*client));
-                    if !is_known && !stands {
-                        break;
-                    }
-                    ends.insert(next.client, reached(next.client).max(if next.is_gap { 0 } else { next.end() }));
-                    *run = rest;
-                    goes_on = true;
+        let mut waiting: BTreeMap<(u64, u32), Vec<u64>> = BTreeMap::new();
+        let mut to_look_at: Vec<u64> = looked.clients().collect();
+        while let Some(client) = to_look_at.pop() {
+            let Some(run) = runs.get_mut(&client) else { continue };
+            while let Some((next, rest)) = run.split_first() {
+                let reached = |client: u64| ends.get(&client).copied().unwrap_or_else(|| self.of(client));
+                let is_known = next.end() <= self.of(client);
+                let follows = !next.is_gap && next.clock <= reached(client);
+                if !is_known && !follows {
+                    break;
                 }
+                let needs = looked.needs.get(next.needs.clone()).unwrap_or_default();
+                let missing = needs.iter().find(|(of, upto)| !is_known && *upto > reached(*of));
+                if let Some(missing) = missing {
+                    waiting.entry(*missing).or_default().push(client);
+                    break;
+                }
+                ends.insert(client, reached(client).max(if next.is_gap { 0 } else { next.end() }));
+                *run = rest;
+            }
+            let upto = (client, ends.get(&client).copied().unwrap_or(0));
+            while let Some(ready) = waiting.range((client, 0)..=upto).next().map(|(ready, _)| *ready) {
+                to_look_at.extend(waiting.remove(&ready).unwrap_or_default());
             }
         }
         ends
@@ -208,7 +257,7 @@ pub fn inspect_state_vector(bytes: &[u8]) -> Result<(), Unfit> {
     let mut walk = Walk::new(bytes);
     let clients = walk.count(2)?;
     for _ in 0..clients {
-        walk.var()?;
+        walk.client()?;
         walk.clock()?;
     }
     if walk.left() > 0 { Err(Unfit::Malformed) } else { Ok(()) }
@@ -228,8 +277,14 @@ impl<'a> Walk<'a> {
         self.cursor.buf.len().saturating_sub(self.cursor.next)
     }
 
-    fn var(&mut self) -> Result<u64, Unfit> {
-        Ok(self.cursor.read_var::<u64>()?)
+    /// A client's id. One that is too large would be another client's to the document.
+    fn client(&mut self) -> Result<u64, Unfit> {
+        let client = self.cursor.read_var::<u64>()?;
+        if client > CLIENT_MAX { Err(Unfit::Malformed) } else { Ok(client) }
+    }
+
+    fn value(&mut self) {
+        self.looked.made.values = self.looked.made.values.saturating_add(1);
     }
 
     fn clock(&mut self) -> Result<u32, Unfit> {
@@ -258,9 +313,17 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// A value in JSON: as many values as it may be at most.
+    fn json(&mut self) -> Result<(), Unfit> {
+        let text = self.cursor.read_string()?;
+        let commas = text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        self.looked.made.values = self.looked.made.values.saturating_add(commas).saturating_add(1);
+        Ok(())
+    }
+
     /// Something that is built on.
     fn id(&mut self) -> Result<(), Unfit> {
-        let (client, clock) = (self.var()?, self.clock()?);
+        let (client, clock) = (self.client()?, self.clock()?);
         self.looked.needs.push((client, clock.checked_add(1).ok_or(Unfit::Malformed)?));
         Ok(())
     }
@@ -269,7 +332,7 @@ impl<'a> Walk<'a> {
         let clients = self.count(3)?;
         for _ in 0..clients {
             let blocks = self.count(2)?;
-            let client = self.var()?;
+            let client = self.client()?;
             let mut clock = self.clock()?;
             // Each client once: of two the second would not be read as a part of the first.
             if !self.clients.insert(client) {
@@ -325,16 +388,17 @@ impl<'a> Walk<'a> {
                 let length = u32::try_from(text.encode_utf16().count()).map_err(|_| Unfit::Malformed)?;
                 return some(length);
             }
-            EMBED => self.string()?,
+            EMBED => self.json()?,
             FORMAT => {
                 self.string()?;
-                self.string()?;
+                self.json()?;
             }
             TYPE => {
                 self.looked.made.nested = self.looked.made.nested.saturating_add(1);
                 let kind = self.cursor.read_u8()?;
                 match kind {
                     XML_ELEMENT => self.string()?,
+                    XML_HOOK => return Err(Unfit::Unsupported),
                     kind if kind <= TYPES_MAX => {}
                     _ => return Err(Unfit::Unsupported),
                 }
@@ -356,6 +420,7 @@ impl<'a> Walk<'a> {
         if depth > DEPTH_MAX {
             return Err(Unfit::TooDeep);
         }
+        self.value();
         match self.cursor.read_u8()? {
             // Undefined, null, false, true.
             127 | 126 | 121 | 120 => {}
@@ -385,7 +450,7 @@ impl<'a> Walk<'a> {
     fn deletions(&mut self) -> Result<(), Unfit> {
         let clients = self.count(2)?;
         for _ in 0..clients {
-            let client = self.var()?;
+            let client = self.client()?;
             let ranges = self.count(2)?;
             for _ in 0..ranges {
                 let (clock, length) = (self.clock()?, self.length()?);

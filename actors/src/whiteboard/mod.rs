@@ -46,10 +46,12 @@ const HUB_SILENT: Duration = Duration::from_secs(16);
 const PRESENT_MARGIN_MS: u64 = 2_000;
 /// The least time between two states of one board; and twice what the last took.
 const JOIN_REST: Duration = Duration::from_millis(100);
-/// Bytes that may be drawn and not durable; whoever draws more waits until they are.
-const AFLOAT_MAX: usize = 4 << 20;
+/// The least time between two answers to one socket that asks what it lacks, or what others have erased.
+const ANSWER_REST: Duration = Duration::from_secs(1);
 /// Sockets of one board.
 const GUESTS_MAX: usize = 2_000;
+/// Sockets of one session: a page that is loaded again may have left some behind.
+const SESSION_GUESTS_MAX: usize = 16;
 /// Whoever broke the document this often does not come again.
 const OFFENCES_MAX: u32 = 3;
 /// States that are kept of a board; the oldest give way.
@@ -97,6 +99,13 @@ pub struct Told(pub FromMeeting);
 
 type Reply = oneshot::Sender<Result<(), Refused>>;
 
+/// What a full board has no room for, until its log is joined.
+struct Held {
+    socket: SocketId,
+    frames: Vec<Bytes>,
+    reply: Reply,
+}
+
 enum Leaving {
     All(Bytes),
     To(Desk, Shown),
@@ -120,8 +129,7 @@ pub struct BoardActor {
     /// The request of the last restore.
     restored: Option<Uuid>,
     unsent_restore: Option<Uuid>,
-    /// Bytes that were drawn and are not durable yet.
-    afloat: usize,
+    held: Vec<Held>,
     /// What waits to leave, each with the number that has to be durable first.
     queue: VecDeque<(u64, Leaving)>,
     is_keeping: bool,
@@ -161,7 +169,7 @@ impl BoardActor {
             unsent: Vec::new(),
             restored: None,
             unsent_restore: None,
-            afloat: 0,
+            held: Vec::new(),
             queue: VecDeque::new(),
             is_keeping: false,
             keeps: VecDeque::new(),
@@ -251,7 +259,6 @@ impl BoardActor {
     fn drawn(&mut self, update: Bytes) {
         let Some(message) = self.document.as_ref().and_then(Document::last).cloned() else { return };
         metrics::counter!("convoke_whiteboard_updates_total").increment(1);
-        self.afloat = self.afloat.saturating_add(update.len());
         self.unsent.push(update);
         self.leave(Leaving::All(message));
     }
@@ -310,8 +317,7 @@ impl BoardActor {
     /// elsewhere, while the board goes on.
     fn join(&mut self, ctx: &mut Context<Self>) {
         let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
-        let bounds = &self.env.whiteboards.bounds;
-        let is_worth_it = document.is_long(bounds) || document.is_full_for(bounds.update_bytes_max, bounds);
+        let is_worth_it = !self.held.is_empty() || document.is_long(&self.env.whiteboards.bounds);
         if !is_worth_it || at > Instant::now() {
             return;
         }
@@ -331,11 +337,19 @@ impl BoardActor {
         restart::spawn(ctx, joining, move |this: &mut Self, ctx, joined| {
             let rest = began.elapsed().saturating_mul(2).max(JOIN_REST);
             this.joined_at = Instant::now().checked_add(rest);
+            restart::later(ctx, rest, |this: &mut Self, ctx| this.turn(ctx, |_| {}));
+            let is_joined = joined.is_ok();
             match (joined, &mut this.document) {
                 (Ok((state, made)), Some(document)) => document.begins_with(upto, &state, made),
                 (Ok(_), None) => {}
                 (Err(NotJoined::Store(StoreError::Fenced)), _) => this.over(CloseCode::GoingAway, ctx),
                 (Err(error), _) => tracing::warn!(whiteboard = %this.board, %error, "a board's log stays long"),
+            }
+            for Held { socket, frames, reply } in std::mem::take(&mut this.held) {
+                match is_joined {
+                    true => this.hear(socket, frames, true, reply, ctx),
+                    false => drop(reply.send(Err(Rejection::unavailable("the board has no room just now").into()))),
+                }
             }
         });
     }
@@ -483,12 +497,7 @@ impl Handler<Committed> for BoardActor {
 
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
         restart::guarded(self, ctx, |this, ctx| match committed.outcome {
-            Ok(number) => this.turn(ctx, |this| {
-                this.durable = this.durable.max(number.0);
-                if this.durable == this.number() {
-                    this.afloat = 0;
-                }
-            }),
+            Ok(number) => this.turn(ctx, |this| this.durable = this.durable.max(number.0)),
             Err(failure) => {
                 tracing::warn!(whiteboard = %this.board, ?failure, "a board is read again");
                 this.over(CloseCode::GoingAway, ctx);

@@ -13,6 +13,8 @@ const SILENT_MS: Millis = 30_000;
 const KEPT_MS: Millis = 60_000;
 /// Ids of one socket: an editor has one.
 const OF_SOCKET_MAX: usize = 8;
+/// Ids of a session that are kept for it when they are gone.
+const KEPT_MAX: usize = 32;
 /// Bytes of what a client says of itself.
 pub const STATE_BYTES_MAX: usize = 16 << 10;
 
@@ -64,14 +66,26 @@ impl Everybody {
             // Somebody else, who has gone.
             None if said.is_gone() => true,
             None => {
-                let own = self.clients.values().filter(|client| client.session == session).count();
+                let own = self.clients.values().filter(|client| client.socket == Some(socket)).count();
                 if said.state.len() > STATE_BYTES_MAX || own >= OF_SOCKET_MAX {
                     return false;
                 }
+                self.keep_few(session);
                 self.clients.insert(id, Client { said, session, socket: Some(socket), heard_at: now });
                 self.untold.insert(id);
                 true
             }
+        }
+    }
+
+    /// The oldest of those who are gone give way to who comes.
+    fn keep_few(&mut self, session: SessionId) {
+        let is_gone = |client: &Client| client.session == session && client.socket.is_none();
+        let gone = self.clients.iter().filter(|(_, client)| is_gone(client));
+        if gone.clone().count() >= KEPT_MAX
+            && let Some(oldest) = gone.min_by_key(|(_, client)| client.heard_at).map(|(id, _)| *id)
+        {
+            self.clients.remove(&oldest);
         }
     }
 
@@ -184,5 +198,17 @@ mod tests {
         }
         assert!(!everybody.hear(says(99, 1, "{}"), socket(1), session(1), 0));
         assert!(!everybody.hear(says(1, 2, &long), socket(1), session(1), 0));
+        assert!(everybody.hear(says(99, 1, "{}"), socket(2), session(1), 0), "another page of theirs");
+    }
+
+    #[test]
+    fn of_who_is_gone_a_few_are_kept() {
+        let mut everybody = Everybody::default();
+        for client in 0..100 {
+            assert!(everybody.hear(says(client, 1, "{}"), socket(1), session(1), client), "{client}");
+            everybody.leave(socket(1), client);
+        }
+        assert_eq!(everybody.clients.len(), KEPT_MAX);
+        assert!(everybody.clients.contains_key(&99) && !everybody.clients.contains_key(&0));
     }
 }

@@ -2,8 +2,9 @@
 //! message asks for what is missing (step 1), brings it (step 2) or brings what was just drawn (update);
 //! awareness says where everybody's cursor is.
 
-use super::inspect::{Unfit, inspect_state_vector};
+use super::inspect::{CLIENT_MAX, Unfit, inspect_state_vector};
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use yrs::StateVector;
 use yrs::encoding::read::{Cursor, Read};
 use yrs::encoding::write::Write;
@@ -21,7 +22,7 @@ const UPDATE: u8 = 2;
 /// Messages that may stand in one frame. Clients of JavaScript send one.
 const MESSAGES_MAX: usize = 16;
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// Somebody has this much, and asks for the rest.
     Step1(StateVector),
@@ -104,7 +105,12 @@ fn awareness(part: &[u8]) -> Result<Vec<Presence>, Unfit> {
     let mut cursors = Vec::new();
     for _ in 0..count {
         let (client, clock) = (cursor.read_var::<u64>()?, cursor.read_var::<u32>()?);
-        cursors.push(Presence { client, clock, state: cursor.read_string()?.to_owned() });
+        let state = cursor.read_string()?.trim();
+        // It is told to others together with theirs: what nobody can read would keep them from reading the rest.
+        if client > CLIENT_MAX || serde_json::from_str::<IgnoredAny>(state).is_err() {
+            return Err(Unfit::Malformed);
+        }
+        cursors.push(Presence { client, clock, state: state.to_owned() });
     }
     Ok(cursors)
 }
@@ -188,6 +194,23 @@ mod tests {
         assert!(matches!(theirs(&cursors([&mine].into_iter())), Theirs::Awareness(_)));
         assert_eq!(read(&cursors([&mine].into_iter())).unwrap(), [Message::Awareness(vec![mine])]);
         assert_eq!(read(&cursors([].into_iter())).unwrap(), [Message::Awareness(Vec::new())]);
+    }
+
+    /// What one client says of itself stands beside what others say: nobody else's may be lost by it.
+    #[test]
+    fn what_somebody_says_of_themselves_can_be_read_by_all() {
+        let said = |client: u64, state: &str| {
+            read(&cursors([&Presence { client, clock: 1, state: state.to_owned() }].into_iter()))
+        };
+        assert!(said(CLIENT_MAX, "{\"user\":{\"name\":\"Ada\"}}").is_ok());
+        assert_eq!(said(CLIENT_MAX + 1, "{}"), Err(Unfit::Malformed));
+        for state in ["{", "", "{} {}", "undefined"] {
+            assert_eq!(said(1, state), Err(Unfit::Malformed), "{state}");
+        }
+        let Ok([Message::Awareness(gone)]) = said(1, " null ").as_deref().map(|all| [all[0].clone()]) else {
+            unreachable!()
+        };
+        assert!(gone[0].is_gone());
     }
 
     #[test]

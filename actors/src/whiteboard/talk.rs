@@ -3,9 +3,9 @@
 
 use super::document::{Document, Refusal};
 use super::protocol::{self, Message};
-use super::words::{AskBoard, Guest, Shown, Visit};
-use super::{AFLOAT_MAX, BoardActor, Leaving, NotJoined, OFFENCES_MAX, PRESENT_MARGIN_MS, Reply, refused};
-use super::{GUESTS_MAX, inspect};
+use super::words::{AskBoard, Guest, Shown, Visit, Wants};
+use super::{ANSWER_REST, GUESTS_MAX, OFFENCES_MAX, PRESENT_MARGIN_MS, SESSION_GUESTS_MAX};
+use super::{BoardActor, Held, Leaving, NotJoined, Reply, inspect, refused};
 use crate::meeting::Refused;
 use crate::ports::{BoardSnapshot, StoreError};
 use crate::release::{HubId, SocketId};
@@ -62,7 +62,22 @@ impl BoardActor {
         if let Some(code) = code {
             return self.leave(Leaving::To(desk, Shown::Close { socket, code }));
         }
-        self.guests.insert(socket, Guest { session, desk, came_at: now });
+        let own = self.guests.iter().filter(|(_, guest)| guest.session == session);
+        if own.clone().count() >= SESSION_GUESTS_MAX
+            && let Some(oldest) = own.min_by_key(|(_, guest)| guest.came_at).map(|(socket, _)| *socket)
+        {
+            self.send_away(oldest, CloseCode::Replaced);
+        }
+        let guest = Guest {
+            session,
+            desk,
+            came_at: now,
+            wants: Wants::default(),
+            answered_at: None,
+            is_to_be_answered: false,
+            looked_at: None,
+        };
+        self.guests.insert(socket, guest);
         let Some(document) = &self.document else { return };
         // Also whoever only looks is asked what they have: what they drew before they were kept from it is not here.
         let mut messages = vec![protocol::step_1(&document.state_vector())];
@@ -105,22 +120,7 @@ impl BoardActor {
             return done(reply, Err(Refused::Elsewhere));
         }
         match ask {
-            AskBoard::Frames { socket, frames } => {
-                // The word that sends it away is on its way, and says why.
-                if self.dismissed.contains_key(&socket) {
-                    return done(reply, Ok(()));
-                }
-                if !self.guests.contains_key(&socket) {
-                    return done(reply, Err(Rejection::unavailable("the board does not know the socket").into()));
-                }
-                self.frames(socket, &frames, ctx);
-                if self.afloat < AFLOAT_MAX {
-                    done(reply, Ok(()));
-                } else {
-                    // Nothing more is read of this socket before what it drew is durable.
-                    self.turn(ctx, |this| this.leave(Leaving::Reply(reply)));
-                }
-            }
+            AskBoard::Frames { socket, frames } => self.hear(socket, frames, false, reply, ctx),
             AskBoard::Gone { socket } => {
                 self.turn(ctx, |this| this.gone(socket));
                 done(reply, Ok(()));
@@ -150,18 +150,88 @@ impl BoardActor {
         gone.into_iter().for_each(|socket| self.gone(socket));
     }
 
-    fn frames(&mut self, socket: SocketId, frames: &[Bytes], ctx: &mut Context<Self>) {
-        let mut broken = false;
+    /// What a socket sent. It is answered when what was drawn is durable: so nothing more is read of whoever draws
+    /// faster than that, and what came meanwhile comes together.
+    pub(super) fn hear(
+        &mut self,
+        socket: SocketId,
+        mut frames: Vec<Bytes>,
+        has_waited: bool,
+        reply: Reply,
+        ctx: &mut Context<Self>,
+    ) {
+        // The word that sends it away is on its way, and says why.
+        if self.dismissed.contains_key(&socket) {
+            return drop(reply.send(Ok(())));
+        }
+        if !self.guests.contains_key(&socket) {
+            return drop(reply.send(Err(Rejection::unavailable("the board does not know the socket").into())));
+        }
+        let mut is_broken = false;
         self.turn(ctx, |this| {
-            for frame in frames {
-                let Err(offence) = this.frame(socket, frame) else { continue };
-                broken = offence.reason == "internal";
+            let before = this.number();
+            for at in 0..frames.len() {
+                let Some(Err(offence)) = frames.get(at).map(|frame| this.frame(socket, frame)) else { continue };
+                if offence.reason == "capacity" && this.may_get_room(has_waited) {
+                    return this.held.push(Held { socket, frames: frames.split_off(at), reply });
+                }
+                is_broken = offence.reason == "internal";
                 this.offend(socket, &offence);
                 break;
             }
+            if this.number() > before {
+                this.leave(Leaving::Reply(reply));
+            } else {
+                // Whoever asked may have gone.
+                let _ = reply.send(Ok(()));
+            }
         });
-        if broken {
-            self.mend(ctx);
+        if is_broken {
+            return self.mend(ctx);
+        }
+        self.turn(ctx, |this| this.answer(socket));
+        self.answer_later(socket, ctx);
+    }
+
+    /// Whether a full board may have room when its log is joined; for whoever has waited for that once, if there
+    /// is much to join again.
+    fn may_get_room(&self, has_waited: bool) -> bool {
+        let least = if has_waited { self.env.whiteboards.bounds.board_bytes_max / 16 } else { 0 };
+        self.document.as_ref().is_some_and(|document| document.tail_bytes() > least)
+    }
+
+    /// Gives a socket what it asked for, unless it was given that a moment ago.
+    fn answer(&mut self, socket: SocketId) {
+        let (Some(guest), Some(document)) = (self.guests.get_mut(&socket), &self.document) else { return };
+        let now = Instant::now();
+        if guest.wants.is_empty() || guest.answered_at.is_some_and(|at| now.duration_since(at) < ANSWER_REST) {
+            return;
+        }
+        guest.answered_at = Some(now);
+        let wants = std::mem::take(&mut guest.wants);
+        let mut messages = Vec::new();
+        if let Some(theirs) = wants.beyond {
+            match document.since(&theirs) {
+                Ok(rest) => messages = rest,
+                Err(refusal) => return self.offend(socket, &refusal.into()),
+            }
+        }
+        if wants.cursors {
+            messages.push(protocol::cursors(self.everybody.all().iter()));
+        }
+        self.leave_to(socket, Shown::One { socket, messages });
+    }
+
+    /// What a socket asks for again and again is answered once in a while.
+    fn answer_later(&mut self, socket: SocketId, ctx: &mut Context<Self>) {
+        let Some(guest) = self.guests.get_mut(&socket) else { return };
+        if !guest.wants.is_empty() && !std::mem::replace(&mut guest.is_to_be_answered, true) {
+            restart::later(ctx, ANSWER_REST, move |this: &mut Self, ctx| {
+                if let Some(guest) = this.guests.get_mut(&socket) {
+                    guest.is_to_be_answered = false;
+                }
+                this.turn(ctx, |this| this.answer(socket));
+            });
         }
     }
 
@@ -189,14 +259,12 @@ impl BoardActor {
     fn frame(&mut self, socket: SocketId, frame: &Bytes) -> Result<(), Offence> {
         let bounds = self.env.whiteboards.bounds;
         if frame.len() > bounds.frame_bytes_max {
-            return Err(Refusal::TooLarge(bounds.frame_bytes_max).into());
+            return Err(Refusal::TooLarge(format!("{} bytes", bounds.frame_bytes_max)).into());
         }
         for message in protocol::read(frame)? {
             match message {
                 Message::Step1(theirs) => {
-                    let Some(document) = &self.document else { return Ok(()) };
-                    let messages = document.since(&theirs)?;
-                    self.leave_to(socket, Shown::One { socket, messages });
+                    self.guests.entry(socket).and_modify(|guest| guest.wants.beyond = Some(theirs));
                 }
                 Message::Step2(update) => self.draw(socket, &update, true)?,
                 Message::Update(update) => self.draw(socket, &update, false)?,
@@ -207,8 +275,7 @@ impl BoardActor {
                     }
                 }
                 Message::QueryAwareness => {
-                    let messages = vec![protocol::cursors(self.everybody.all().iter())];
-                    self.leave_to(socket, Shown::One { socket, messages });
+                    self.guests.entry(socket).and_modify(|guest| guest.wants.cursors = true);
                 }
             }
         }
@@ -220,16 +287,26 @@ impl BoardActor {
         let bounds = &self.env.whiteboards.bounds;
         let bytes_max = if is_rest { bounds.frame_bytes_max } else { bounds.update_bytes_max };
         if update.len() > bytes_max {
-            return Err(Refusal::TooLarge(bytes_max).into());
+            return Err(Refusal::TooLarge(format!("{bytes_max} bytes")).into());
         }
         let looked = inspect::inspect(update)?;
-        let (Some(guest), Some(document)) = (self.guests.get(&socket), &mut self.document) else { return Ok(()) };
+        let (Some(guest), Some(document)) = (self.guests.get_mut(&socket), &mut self.document) else {
+            return Ok(());
+        };
         if looked.made.is_empty() {
             return Ok(());
         }
         if self.rights.get(&guest.session) != Some(&BoardRight::Draw) {
-            // Whoever looks has what they were shown, and says so when they are asked.
-            return match document.is_new(update)? {
+            // Whoever looks has what they were shown, and says so when they are asked. Whether they erase something
+            // takes long to say: one who does it again and again is not listened to, and not asked why.
+            let now = Instant::now();
+            let may_look = guest.looked_at.is_none_or(|at| now.duration_since(at) >= ANSWER_REST);
+            let is_drawn = document.is_new(&looked);
+            let is_erased = !is_drawn && looked.has_deletions() && may_look && {
+                guest.looked_at = Some(now);
+                document.erases(update)?
+            };
+            return match is_drawn || is_erased {
                 true => Err(Offence::new("not_permitted", "you may not draw on this board")),
                 false => Ok(()),
             };
@@ -258,6 +335,12 @@ impl BoardActor {
         if self.restored == Some(request) {
             // It is drawn, and more may be since. Whoever asks again is answered when it is durable.
             return self.turn(ctx, |this| this.leave(Leaving::Reply(reply)));
+        }
+        // A board may have more than its bytes behind it when it was put back; that is joined first.
+        let bounds = &self.env.whiteboards.bounds;
+        let has_much = |document: &Document| document.is_long(bounds) && document.bytes() > bounds.board_bytes_max;
+        if self.document.as_ref().is_some_and(has_much) {
+            return drop(reply.send(Err(Rejection::unavailable("the board has no room just now").into())));
         }
         let (env, key, board) = (self.env.clone(), self.key.clone(), self.board);
         let reading = async move { env.store.board_snapshot(&key, board, snapshot).await };

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use convoke_domain::whiteboard::BoardRight;
 use convoke_domain::{CloseCode, Millis, ParticipantId, SessionId, WhiteboardId};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use uuid::Uuid;
+use yrs::StateVector;
 
 /// Where sockets of boards are: a hub of a thread, and the channel that its process is told things by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,4 +89,24 @@ pub struct Guest {
     pub session: SessionId,
     pub desk: Desk,
     pub came_at: Millis,
+    /// What it asked for and was not answered yet.
+    pub wants: Wants,
+    /// When it was answered last, and when it was looked whether it erases what it may not.
+    pub answered_at: Option<Instant>,
+    pub is_to_be_answered: bool,
+    pub looked_at: Option<Instant>,
+}
+
+/// What a socket asks for: answered once, however often it asks.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// What is not in this.
+    pub beyond: Option<StateVector>,
+    pub cursors: bool,
+}
+
+impl Wants {
+    pub fn is_empty(&self) -> bool {
+        self.beyond.is_none() && !self.cursors
+    }
 }

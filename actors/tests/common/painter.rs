@@ -43,6 +43,8 @@ pub struct Painter {
     /// Why it was sent away, if it was told.
     pub denied: Option<String>,
     pub is_synced: bool,
+    /// How often it was given what it lacks.
+    pub synced: u32,
     /// It says only what the test has it say.
     pub is_mute: bool,
 }
@@ -106,6 +108,7 @@ impl World {
             cursors: BTreeMap::new(),
             denied: None,
             is_synced: false,
+            synced: 0,
             is_mute: false,
         }
     }
@@ -149,6 +152,13 @@ impl Painter {
     pub async fn says(&self, frame: Bytes) -> Result<(), Rejection> {
         let ask = AskBoard::Frames { socket: self.socket, frames: vec![frame] };
         self.meetings.ask_board(&self.key, self.board, ask).await
+    }
+
+    /// As [`Self::says`], and does not wait until it was taken.
+    pub fn sends(&self, frame: Bytes) {
+        let ask = AskBoard::Frames { socket: self.socket, frames: vec![frame] };
+        let (meetings, key, board) = (self.meetings.clone(), self.key.clone(), self.board);
+        actix::spawn(async move { drop(meetings.ask_board(&key, board, ask).await) });
     }
 
     pub fn paints(&self, key: &str, value: impl Into<Any>) -> Bytes {
@@ -260,6 +270,7 @@ impl Painter {
                 Message::Step2(update) => {
                     self.apply(&update);
                     self.is_synced = true;
+                    self.synced += 1;
                 }
                 Message::Update(update) => {
                     self.apply(&update);

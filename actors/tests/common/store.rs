@@ -36,6 +36,8 @@ struct Meeting {
 
 #[derive(Default)]
 pub struct FakeStore {
+    /// How long it takes to read a board.
+    pub reads_boards_in: Mutex<Duration>,
     meetings: Mutex<BTreeMap<MeetingKey, Meeting>>,
     boards: Mutex<Boards>,
     deaths: Mutex<BTreeMap<(MeetingKey, Cause), u32>>,
@@ -236,6 +238,8 @@ impl Store for FakeStore {
         Ok(())
     }
     async fn board(&self, key: &MeetingKey, board: WhiteboardId) -> Result<BoardLog, StoreError> {
+        let takes = *self.reads_boards_in.lock().unwrap();
+        tokio::time::sleep(takes).await;
         self.boards_here()?.log(key, board)
     }
     async fn compact_board(

@@ -294,7 +294,7 @@ impl Life {
             }
             Frame::Awareness(_) => self.note(|record| record.cursors += 1),
             Frame::Query => return Ok(Some(Answer::Cursor(self.cursor()))),
-            Frame::Other(_) => {}
+            Frame::Denied(_) | Frame::Other(_) => {}
         }
         Ok(None)
     }

@@ -20,6 +20,8 @@ pub enum Frame<'a> {
     Update(&'a [u8]),
     Awareness(&'a [u8]),
     Query,
+    /// Why the server takes no more.
+    Denied(&'a [u8]),
     Other(u64),
 }
 
@@ -43,6 +45,10 @@ impl Dialect {
                 other => return Err(format!("a sync of kind {other}").into()),
             },
             AWARENESS => Frame::Awareness(slice(&mut bytes)?),
+            AUTH => match number(&mut bytes)? {
+                0 => Frame::Denied(slice(&mut bytes)?),
+                _ => Frame::Other(AUTH),
+            },
             QUERY => Frame::Query,
             other => Frame::Other(other),
         })
@@ -59,6 +65,11 @@ impl Dialect {
                 put_slice(&mut bytes, states);
             }
             Frame::Query => put_number(&mut bytes, QUERY),
+            Frame::Denied(why) => {
+                put_number(&mut bytes, AUTH);
+                put_number(&mut bytes, 0);
+                put_slice(&mut bytes, why);
+            }
             Frame::Other(kind) => put_number(&mut bytes, *kind),
         }
         bytes.into()

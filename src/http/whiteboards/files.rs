@@ -1,12 +1,13 @@
 //! Whiteboards as files, for whoever may look at them. What people drew is theirs: a picture that a browser
 //! opens runs nothing and fetches nothing.
 
+use super::sending::Sending;
 use super::{Found, Refusals, readable};
 use crate::http::caller::Caller;
 use crate::http::reads::{digest, stored};
 use crate::http::{Edge, Problem};
 use crate::objects::paths;
-use crate::whiteboards::{Failure, Format, Made};
+use crate::whiteboards::{Failure, File, Format, Made};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
@@ -47,16 +48,16 @@ pub async fn export(
     caller: Caller,
     request: HttpRequest,
     id: Path<String>,
-    file: Query<AsFile>,
+    wanted: Query<AsFile>,
 ) -> Result<HttpResponse, Problem> {
-    let format = file.format()?;
+    let format = wanted.format()?;
     let Found { key, board, number } = readable(&edge, &caller, &id).await?;
     if let Some(unchanged) = unchanged(&request, &tag(number, &board.name), format) {
         return Ok(unchanged);
     }
     let (store, id) = (edge.node.meetings().env().store.clone(), board.id);
-    let Made { bytes, number } = made(&edge, &board.name, format, async move { store.board(&key, id).await }).await?;
-    Ok(sent(&tag(number, &board.name), format, &board.name, bytes))
+    let Made { file, number } = made(&edge, &board.name, format, async move { store.board(&key, id).await }).await?;
+    Ok(sent(&tag(number, &board.name), format, &board.name, file))
 }
 
 /// A file of what is read. What it takes too much work to paint is refused, and so is more work than is done.
@@ -111,12 +112,12 @@ fn head(tag: &str, format: Format) -> HttpResponseBuilder {
     response
 }
 
-pub fn sent(tag: &str, format: Format, name: &str, bytes: Vec<u8>) -> HttpResponse {
+pub fn sent(tag: &str, format: Format, name: &str, file: File) -> HttpResponse {
     let name = paths::cleaned(name);
     let name = if name.is_empty() { "Whiteboard" } else { &name };
     let name = format!("{name}.{}", format.ending());
     head(tag, format)
         .insert_header((CONTENT_TYPE, format.content_type()))
         .insert_header((CONTENT_DISPOSITION, paths::disposition(&name)))
-        .body(bytes)
+        .body(Sending::new(file))
 }

@@ -131,8 +131,8 @@ pub async fn export(
         let state = store.board_snapshot(&key, board, wanted).await?.ok_or(StoreError::NotFound)?;
         Ok(BoardLog { state: Some((1, state.into())), ..BoardLog::default() })
     };
-    let file = made(&edge, name, format, read).await?;
-    Ok(sent(&tag, format, name, file.bytes))
+    let made = made(&edge, name, format, read).await?;
+    Ok(sent(&tag, format, name, made.file))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]

@@ -17,7 +17,7 @@ pub(super) fn of(bytes: &[u8]) -> Option<(Kind, u32, u32)> {
     } else if let Some(rest) = bytes.strip_prefix(b"\xff\xd8") {
         (Kind::Jpeg, jpeg(rest)?)
     } else if let Some(rest) = bytes.strip_prefix(b"GIF87a").or_else(|| bytes.strip_prefix(b"GIF89a")) {
-        (Kind::Gif, (little(rest, 0, 2)?, little(rest, 2, 2)?))
+        (Kind::Gif, gif(rest)?)
     } else if let Some(rest) = bytes.strip_prefix(b"RIFF") {
         (Kind::Webp, webp(rest.get(4..)?.strip_prefix(b"WEBP")?)?)
     } else {
@@ -54,6 +54,35 @@ fn jpeg(mut bytes: &[u8]) -> Option<(u32, u32)> {
             _ => return None,
         }
         bytes = rest.get(usize::try_from(big(rest, 0, 2)?).ok().filter(|length| *length >= 2)?..)?;
+    }
+}
+
+/// As large as its screen, which the frame that comes first, and is painted, does not reach beyond.
+fn gif(bytes: &[u8]) -> Option<(u32, u32)> {
+    let screen = (little(bytes, 0, 2)?, little(bytes, 2, 2)?);
+    let flags = bytes.get(4)?;
+    let colours: usize = if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
+    let mut rest = bytes.get(7..)?.get(colours..)?;
+    loop {
+        match rest {
+            [0x21, _, extension @ ..] => rest = after_blocks(extension)?,
+            [0x2c, frame @ ..] => {
+                let end = |from: usize| Some(little(frame, from, 2)? + little(frame, from + 4, 2)?);
+                return (end(0)? <= screen.0 && end(2)? <= screen.1).then_some(screen);
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// What comes behind the blocks of an extension; an empty one is the last.
+fn after_blocks(mut bytes: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (length, rest) = bytes.split_first()?;
+        if *length == 0 {
+            return Some(rest);
+        }
+        bytes = rest.get(usize::from(*length)..)?;
     }
 }
 
@@ -103,7 +132,8 @@ mod tests {
     fn headers_are_read() {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x01\x02\0\0\0\x03";
         assert_eq!(of(png), Some((Kind::Png, 258, 3)));
-        assert_eq!(of(b"GIF89a\x05\x00\x06\x01"), Some((Kind::Gif, 5, 262)));
+        let gif = b"GIF89a\x05\0\x06\x01\0\0\0\x2c\x01\0\0\0\x04\0\x06\x01";
+        assert_eq!(of(gif), Some((Kind::Gif, 5, 262)));
         let jpeg = b"\xff\xd8\xff\xe0\0\x04ab\xff\xff\xdb\0\x02\xff\xc0\0\x11\x08\x01\x00\x02\x00";
         assert_eq!(of(jpeg), Some((Kind::Jpeg, 512, 256)));
         let lossy = b"RIFF....WEBPVP8 \x0a\0\0\0\0\0\0\x9d\x01\x2a\x10\x00\x20\x00";
@@ -121,6 +151,26 @@ mod tests {
         extended.extend(b"\xff\x3f\xff\x3f");
         assert_eq!(of(&extended), None);
         assert_eq!(of(b"\xff\xd8\xff\xd8\xff\xc0\0\x11\x08\x01\x00\x02\x00"), None);
+    }
+
+    #[test]
+    fn a_frame_beyond_its_screen_is_no_image() {
+        let screen = b"GIF89a\x10\0\x20\0\x81\0\0";
+        let extensions = b"\x21\xf9\x04\0\0\0\0\0\x21\xfe\0\x21\xff\x01\x2c\x02\x2c\x2c\0";
+        let gif = |frame: &[u8]| of(&[&screen[..], &[0x2c; 12], extensions, frame].concat());
+        assert_eq!(gif(b"\x2c\0\0\0\0\x10\0\x20\0"), Some((Kind::Gif, 16, 32)));
+        assert_eq!(gif(b"\x2c\x08\0\x08\0\x08\0\x18\0"), Some((Kind::Gif, 16, 32)));
+        for frame in [
+            &b"\x2c\0\0\0\0\xff\xff\xff\xff"[..],
+            b"\x2c\0\0\0\0\x11\0\x20\0",
+            b"\x2c\0\0\0\0\x10\0\x21\0",
+            b"\x2c\xff\xff\0\0\x10\0\x20\0",
+            b"\x2c\0\0\0\0\x10\0\x20",
+            b"\0\x2c\0\0\0\0\x10\0\x20\0",
+            b"\x3b",
+        ] {
+            assert_eq!(gif(frame), None, "{frame:?}");
+        }
     }
 
     #[test]

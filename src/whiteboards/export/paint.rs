@@ -29,8 +29,7 @@ impl Patterns {
     }
 
     fn define(&mut self, id: usize, colour: Colour, crossed: bool, stroke_width: f64, width: &str) {
-        let gap = (stroke_width * 4.0).max(4.0);
-        let side = gap * f64::from(LINES);
+        let (gap, side) = (gap(stroke_width), tile(stroke_width));
         self.markup.raw(&format!("<pattern id=\"p{id}\" patternUnits=\"userSpaceOnUse\""));
         self.markup.attribute("width", side).attribute("height", side);
         self.markup.raw(" patternTransform=\"rotate(-41)\"><path d=\"");
@@ -45,6 +44,15 @@ impl Patterns {
         stroke_colour(&mut self.markup, colour);
         self.markup.raw(" stroke-width=\"").raw(width).raw("\"/></pattern>");
     }
+}
+
+fn gap(stroke_width: f64) -> f64 {
+    (stroke_width * 4.0).max(4.0)
+}
+
+/// The side of a hachure's tile.
+pub(super) fn tile(stroke_width: f64) -> f64 {
+    gap(stroke_width) * f64::from(LINES)
 }
 
 /// The attributes of an area.

@@ -104,7 +104,8 @@ impl Canvas<'_> {
         let filled = match (style.background, style.fill) {
             (None, _) => 0.0,
             (Some(_), Fill::Solid) => area,
-            (Some(_), _) => area * HACHURE,
+            // Each area has the tile painted anew, however small it is itself.
+            (Some(_), _) => area * HACHURE + paint::tile(style.stroke_width).powi(2),
         };
         (bounds.grown(style.stroke_width / 2.0), filled + length * (style.stroke_width + EDGE))
     }

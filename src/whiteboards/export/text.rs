@@ -9,6 +9,8 @@ use super::paint;
 
 /// From the middle of a line to what its letters stand on, in parts of the font's size.
 const BASELINE: f64 = 0.35;
+/// What is beyond this in a line is not drawn: to lay a line out costs by the square of its letters.
+const LINE_CHARS: usize = 2_000;
 
 pub(super) struct Line<'a> {
     pub text: &'a str,
@@ -35,7 +37,7 @@ pub(super) fn lay_out<'a>(words: &Words<'a>, place: Place) -> (Vec<Line<'a>>, Op
     let mut bounds = Bounds::around([Point::new(left, top)]);
     let mut lines = Vec::with_capacity(rows);
     let mut middle = top + height / 2.0;
-    for text in words.text.split('\n').map(|line| line.trim_end_matches('\r')) {
+    for text in words.text.split('\n').map(|line| cut(line.trim_end_matches('\r'))) {
         if !text.trim().is_empty() {
             lines.push(Line { text, at: Point::new(left, middle + words.size * BASELINE) });
             let width = width(text) * words.size;
@@ -52,6 +54,16 @@ pub(super) fn lay_out<'a>(words: &Words<'a>, place: Place) -> (Vec<Line<'a>>, Op
         middle += height;
     }
     (lines, bounds)
+}
+
+fn cut(line: &str) -> &str {
+    let mut length = 0;
+    let beyond = line.char_indices().find(|(_, letter)| {
+        // A tab is drawn as four spaces.
+        length += if *letter == '\t' { 4 } else { 1 };
+        length > LINE_CHARS
+    });
+    beyond.and_then(|(end, _)| line.get(..end)).unwrap_or(line)
 }
 
 /// Roughly, and rather too wide, in parts of the font's size: what a picture leaves room for.

@@ -4,17 +4,19 @@
 use super::painter::Painter;
 use super::{Way, person};
 use crate::{meeting, ok, server};
+use convoke_loadtest::board::ELEMENTS;
 use convoke_loadtest::board::door::{Address, make_board};
 use convoke_loadtest::board::wire::{Dialect, Frame};
 use convoke_loadtest::client::Client;
 use convoke_loadtest::server::Server;
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as Part;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use yrs::{Doc, Map, Transact, any};
 
 struct Place {
     server: Server,
@@ -86,6 +88,44 @@ async fn a_message_may_come_in_parts_and_what_is_none_closes_its_socket_alone() 
     let updates = "convoke_whiteboard_updates_total 3";
     for series in ["convoke_whiteboards_open 1", updates, "convoke_whiteboard_refused_total{reason=\"too_large\"} 2"] {
         assert!(metrics.contains(series), "{series} is not in {metrics}");
+    }
+}
+
+/// Whoever draws, and goes in the same moment: with a word, or lost.
+async fn draws_and_goes(server: &Server, way: &Way, strokes: std::ops::Range<u32>, says_so: bool) {
+    let stream = TcpStream::connect(&server.rest.host).await.unwrap();
+    let address = format!("ws://{}{}", server.rest.host, way.address().target);
+    let mut socket = client_async(address, stream).await.unwrap().0;
+    socket.next().await.unwrap().unwrap();
+    let doc = Doc::with_client_id(u64::from(strokes.start));
+    let elements = doc.get_or_insert_map(ELEMENTS);
+    for stroke in strokes {
+        let key = format!("{stroke}");
+        let mut writing = doc.transact_mut();
+        elements.insert(&mut writing, key.clone(), any!({ "id": key, "says": "at last" }));
+        let update = writing.encode_update_v1();
+        drop(writing);
+        let message = Dialect::default().write(&Frame::Update(&update)).to_vec();
+        // What is fed goes out together.
+        socket.feed(Message::binary(message)).await.unwrap();
+    }
+    if says_so {
+        let _ = socket.feed(Message::Close(None)).await;
+    }
+    let _ = socket.flush().await;
+}
+
+#[tokio::test]
+async fn what_somebody_drew_in_the_moment_in_which_they_went_is_there() {
+    // Read so slowly that it is found out meanwhile that nobody is there any more.
+    let slow = [("CONVOKE_WHITEBOARD_MESSAGES_PER_S", "200"), ("CONVOKE_WHITEBOARD_MESSAGES_BURST", "20")];
+    let Place { server, host: _host, way, .. } = place(&slow).await;
+    for (round, (strokes, says_so)) in (1..).zip([(1, true), (400, true), (1, false), (400, false)]) {
+        let (begin, end) = (round * 1_000, round * 1_000 + strokes);
+        draws_and_goes(&server, &way, begin..end, says_so).await;
+        let fresh = Painter::new(&way).await;
+        let all = |seen: &super::painter::Seen| (begin..end).all(|stroke| seen.has(&stroke.to_string())).then_some(());
+        fresh.until(&format!("{strokes} strokes"), all).await;
     }
 }
 

@@ -77,7 +77,7 @@ impl Seen {
                 self.updates += 1;
                 self.apply(update);
             }
-            Frame::Awareness(_) | Frame::Query | Frame::Other(_) => {}
+            Frame::Awareness(_) | Frame::Query | Frame::Denied(_) | Frame::Other(_) => {}
         }
         None
     }

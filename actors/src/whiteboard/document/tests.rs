@@ -132,13 +132,14 @@ fn only_what_is_not_here_is_new() {
     take(&mut document, &one.draws("b", 1)).unwrap();
     take(&mut document, &one.erases("a")).unwrap();
     two.hears(&document.since(&two.vector()).unwrap());
-    assert!(!document.is_new(&two.all()).unwrap(), "all of it, and what was erased");
+    let is_new = |update: &Bytes| document.is_new(&inspect(update).unwrap());
+    assert!(!is_new(&two.all()) && !document.erases(&two.all()).unwrap(), "all of it, and what was erased");
     let erased = two.erases("b");
-    assert!(document.is_new(&erased).unwrap(), "to erase is to draw");
+    assert!(!is_new(&erased) && document.erases(&erased).unwrap());
     let mut three = Client::new(3);
     three.hears(&document.since(&three.vector()).unwrap());
     three.draws("mine", 1);
-    assert!(document.is_new(&three.all()).unwrap());
+    assert!(is_new(&three.all()));
 }
 
 #[test]
@@ -157,6 +158,22 @@ fn a_board_has_bounds() {
     }
     assert!(take(&mut document, &client.draws("one more", 1)).unwrap_err().contains("12 items"));
     let mut document = empty();
+    let bounds = Bounds { values_max: 20, clients_max: 3, update_clients_max: 2, ..Bounds::default() };
+    let take_few = |document: &mut Document, update: &Bytes| {
+        document.take(update, &inspect(update).unwrap(), &bounds).map_err(|refusal| refusal.to_string())
+    };
+    let list =
+        Client::new(4).draws("list", any!([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]));
+    assert!(take_few(&mut document, &list).unwrap_err().contains("20 values"));
+    for client in 5..8 {
+        take_few(&mut document, &Client::new(client).draws("a", 1)).unwrap();
+    }
+    assert!(take_few(&mut document, &Client::new(8).draws("a", 1)).unwrap_err().contains("3 clients"));
+    let mut many = Client::new(9);
+    many.hears(&document.since(&many.vector()).unwrap());
+    let all = many.all();
+    assert!(take_few(&mut document, &all).unwrap_err().contains("2 clients"));
+    let mut document = empty();
     let doc = Doc::with_client_id(3);
     let list = doc.get_or_insert_array("list");
     let mut txn = doc.transact_mut();
@@ -165,6 +182,76 @@ fn a_board_has_bounds() {
     }
     let nested = Bytes::from(txn.encode_update_v1());
     assert!(take(&mut document, &nested).unwrap_err().contains("3 types"));
+}
+
+/// A full board is not stuck: what only erases is taken, and when the log is joined there is room.
+#[test]
+fn from_a_full_board_something_can_be_erased() {
+    let (mut document, mut client) = (empty(), Client::new(1));
+    let bounds = Bounds { board_bytes_max: 4_000, ..Bounds::default() };
+    let take = |document: &mut Document, update: &Bytes| document.take(update, &inspect(update).unwrap(), &bounds);
+    take(&mut document, &client.draws("large", "x".repeat(3_900))).unwrap();
+    let more = client.draws("more", "x".repeat(100));
+    assert!(matches!(take(&mut document, &more), Err(Refusal::Full(_))));
+    let mut other = Client::new(2);
+    other.hears(&document.since(&other.vector()).unwrap());
+    assert!(take(&mut document, &other.erases("large")).unwrap().update.is_some());
+    let number = document.number();
+    let (state, made) = joined(&document.log_upto(number)).unwrap();
+    document.begins_with(number, &state, made);
+    take(&mut document, &more).unwrap();
+    assert_eq!(sees(&document).len(), 1);
+}
+
+/// Clients tell all that they know to be erased each time they come. That is no more of the board for it.
+#[test]
+fn what_is_told_again_is_not_counted_again() {
+    let (mut document, mut client) = (empty(), Client::new(1));
+    take(&mut document, &client.draws("a", 1)).unwrap();
+    take(&mut document, &client.erases("a")).unwrap();
+    let before = document.made;
+    // One new block, and what was erased, over and over.
+    let mut update = vec![1, 1, 9, 0, 8, 1, 8, b'e', b'l', b'e', b'm', b'e', b'n', b't', b's', 1, 126];
+    update.extend([1, 1, 100]);
+    update.extend([0, 1].repeat(100));
+    let update = Bytes::from(update);
+    assert_eq!(inspect(&update).unwrap().made.deletions, 100);
+    assert!(take(&mut document, &update).unwrap().update.is_some());
+    assert!(document.made.deletions <= before.deletions + 1, "{:?}", document.made);
+}
+
+/// Clients that build on each other in the most awkward order.
+#[test]
+fn many_clients_in_one_update_are_taken_in_time() {
+    let count = u16::try_from(Bounds::default().update_clients_max).unwrap();
+    let number = |mut number: u32, bytes: &mut Vec<u8>| {
+        while number >= 0x80 {
+            bytes.push(u8::try_from(number & 0x7F).unwrap() | 0x80);
+            number >>= 7;
+        }
+        bytes.push(u8::try_from(number).unwrap());
+    };
+    let mut update = Vec::new();
+    number(u32::from(count), &mut update);
+    // Each stands on the next but the last.
+    for client in 1..=u32::from(count) {
+        update.push(1);
+        number(client, &mut update);
+        update.push(0);
+        if client == u32::from(count) {
+            update.extend([8, 1, 1, b'l', 1, 126]);
+        } else {
+            update.push(0x88);
+            number(client + 1, &mut update);
+            update.extend([0, 1, 126]);
+        }
+    }
+    update.push(0);
+    let mut document = empty();
+    assert!(take(&mut document, &Bytes::from(update)).unwrap().update.is_some());
+    assert_eq!(document.clocks.count_with(&Looked::default()), usize::from(count));
+    let log = document.log_upto(1);
+    assert_eq!(Document::of(log).unwrap().number(), 1);
 }
 
 /// A list in a list in a list…, as deep as a board may hold, is drawn, erased and read back.

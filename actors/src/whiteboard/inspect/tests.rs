@@ -142,3 +142,57 @@ fn documents_within_documents_are_not_taken() {
     let update = doc.transact().encode_state_as_update_v1(&StateVector::default());
     assert_eq!(inspect(&update), Err(Unfit::Unsupported));
 }
+
+/// What the document here reads and writes without a name, and Yjs with one: everybody's board would end there.
+#[test]
+fn what_others_cannot_read_is_not_taken() {
+    let of_kind = |kind: u8| [1, 1, 9, 0, TYPE, 1, 1, b'x', kind, 0];
+    assert_eq!(inspect(&of_kind(1)).unwrap().made.nested, 1);
+    assert_eq!(inspect(&of_kind(XML_HOOK)), Err(Unfit::Unsupported));
+}
+
+/// Two numbers that the document takes for one and the same client.
+#[test]
+fn ids_of_clients_are_whole_numbers_of_javascript() {
+    let of_client = |client: u64| {
+        let mut update = vec![1, 1];
+        update.write_var(client);
+        update.extend([0, ANY, 1, 1, b'l', 1, 126, 0]);
+        update
+    };
+    assert!(inspect(&of_client(CLIENT_MAX)).is_ok());
+    assert_eq!(inspect(&of_client(CLIENT_MAX + 1)), Err(Unfit::Malformed));
+    let mut erased = vec![0, 1];
+    erased.write_var(CLIENT_MAX + 8);
+    erased.extend([1, 0, 1]);
+    assert_eq!(inspect(&erased), Err(Unfit::Malformed));
+    let mut vector = vec![1];
+    vector.write_var(CLIENT_MAX + 8);
+    vector.push(1);
+    assert_eq!(inspect_state_vector(&vector), Err(Unfit::Malformed));
+}
+
+#[test]
+fn values_are_counted_wherever_they_are() {
+    let values = |content: &[u8]| inspect(&[&[1, 1, 9, 0], content, &[0]].concat()).unwrap().made.values;
+    assert_eq!(values(&[ANY, 1, 1, b'l', 2, 126, 126]), 2);
+    assert_eq!(values(&[ANY, 1, 1, b'l', 1, 117, 3, 126, 126, 126]), 4, "a list, and what is in it");
+    assert_eq!(values(&[EMBED, 1, 1, b'l', 5, b'[', b'1', b',', b'2', b']']), 3);
+}
+
+/// A hundred thousand clients, each of whom builds on the next: looked at once each, and not once for each other.
+#[test]
+fn a_long_chain_of_clients_is_followed() {
+    let count = 100_000_u32;
+    let mut looked = Looked::default();
+    for client in 0..count {
+        let needs = looked.needs.len()..looked.needs.len() + 1;
+        looked.needs.push((u64::from(client) + 1, 1));
+        looked.blocks.push(Block { client: client.into(), clock: 0, length: 1, is_gap: false, bytes: 0..0, needs });
+    }
+    let mut clocks = Clocks::default();
+    assert!(!clocks.allow(&looked), "the last stands on nothing");
+    let last = Block { client: count.into(), clock: 0, length: 1, is_gap: false, bytes: 0..0, needs: 0..0 };
+    clocks.take(&Looked { blocks: vec![last], ..Looked::default() });
+    assert!(clocks.allow(&looked));
+}

@@ -42,6 +42,8 @@ struct Heard {
     /// Updates of others.
     others: AtomicU64,
     latency: Mutex<Histogram<u64>>,
+    /// What the server said last before it closed the socket.
+    why: Mutex<String>,
 }
 
 impl Painter {
@@ -58,14 +60,21 @@ impl Painter {
             let _ = sender.send(Message::binary(address.dialect.write(&Frame::First(&state))));
         }
         let latency = Mutex::new(Histogram::new_with_bounds(1, 120_000_000, 3)?);
-        let heard = Arc::new(Heard { others: AtomicU64::new(0), latency });
+        let heard = Arc::new(Heard { others: AtomicU64::new(0), latency, why: Mutex::default() });
         let (echo, echoed) = watch::channel(0);
         let (told, dialect, replies) = (Arc::clone(&heard), address.dialect.clone(), sender.downgrade());
         let has_document = address.has_document;
         let listened = doc.clone();
         tokio::spawn(async move {
             while let Some(Ok(message)) = source.next().await {
-                let Message::Binary(bytes) = message else { continue };
+                let bytes = match message {
+                    Message::Binary(bytes) => bytes,
+                    Message::Close(Some(close)) => {
+                        told.parted(&format!("closed with {}", close.code));
+                        continue;
+                    }
+                    _ => continue,
+                };
                 match dialect.read(&bytes) {
                     Ok(Frame::Update(update)) => stamp::read(update, |stamp| {
                         if stamp.author == author {
@@ -74,6 +83,7 @@ impl Painter {
                             told.note(stamp.age());
                         }
                     }),
+                    Ok(Frame::Denied(why)) => told.parted(&String::from_utf8_lossy(why)),
                     Ok(Frame::First(_)) if has_document => {
                         let update = listened.transact().encode_state_as_update_v1(&StateVector::default());
                         if let Some(replies) = replies.upgrade() {
@@ -145,13 +155,24 @@ impl Painter {
         let waiting = self.echoed.wait_for(|echoed| echoed + but >= drawn);
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err("a painter's socket was closed".into()),
+            Ok(Err(_)) => {
+                let why = self.heard.why.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(format!("a painter's socket was closed: {why}").into())
+            }
             Err(_) => Err("an update did not come back".into()),
         }
     }
 }
 
 impl Heard {
+    fn parted(&self, why: &str) {
+        let mut all = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.is_empty() {
+            all.push_str("; ");
+        }
+        all.push_str(why);
+    }
+
     fn note(&self, age: Duration) {
         self.others.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX).max(1);

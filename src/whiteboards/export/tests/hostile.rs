@@ -167,6 +167,27 @@ fn a_board_that_is_much_work_is_painted_smaller() {
 }
 
 #[test]
+fn every_hachure_counts_with_its_tile() {
+    let small = json!({"width": 1, "height": 1, "strokeWidth": 64, "strokeColor": "transparent",
+        "backgroundColor": "red", "fillStyle": "cross-hatch"});
+    let many = svg(vec![element("rectangle", small); 2_000]);
+    assert!(many.painted > Limits::default().painted, "{}", many.painted);
+}
+
+#[test]
+fn a_line_of_text_has_an_end() {
+    for (letters, shown) in [("é", 2_000), ("漢字", 1_000), ("x\t", 400)] {
+        let text = drawn("text", json!({"text": format!("one\n{}\nthree", letters.repeat(100_000))}));
+        let expected = letters.replace('\t', "    ").repeat(shown);
+        assert!(text.contains(&format!(">{expected}<")), "{} bytes", text.len());
+        assert!(text.contains(">three<"));
+    }
+    let one = svg(vec![element("text", json!({"text": "x".repeat(1 << 20)}))]);
+    assert!(one.width < 30_000.0, "{}", one.width);
+    painted(&one);
+}
+
+#[test]
 fn there_are_only_so_many_dashes() {
     let line =
         element("line", json!({"points": [[0, 0], [1_000_000, 0]], "strokeStyle": "dotted", "strokeWidth": 0.1}));
