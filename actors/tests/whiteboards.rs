@@ -460,7 +460,7 @@ fn a_restore_that_is_asked_for_again_is_drawn_once() {
         one.draws("d", 4).await;
         one.until(|painter| painter.shown.len() == 5).await;
         world.store.forecast(&[Weather::Away]);
-        one.draws("e", 5).await;
+        one.sends(protocol::update(&one.paints("e", 5)));
         one.until(|painter| painter.closed.is_some()).await;
         one.comes_again().await.unwrap();
         ask(restore(request)).await.unwrap();

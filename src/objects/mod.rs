@@ -39,8 +39,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one request to a bucket may take, and how long it is tried.
-const REQUEST: Duration = Duration::from_secs(20);
+/// How long a bucket may say nothing, and how long a request is tried. How long a file takes is its size's matter.
+const CONNECT: Duration = Duration::from_secs(5);
+const SILENT: Duration = Duration::from_secs(20);
+/// The same while it copies an object within itself: it may be done before it says a word.
+const COPYING: Duration = Duration::from_secs(600);
 const RETRIES: usize = 2;
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -72,10 +75,18 @@ fn failed(error: object_store::Error) -> ObjectsError {
     told
 }
 
+/// A client that waits for a bucket as long as it goes on.
+fn client(silent: Duration, is_plain: bool) -> ClientOptions {
+    let patient = ClientOptions::new().with_timeout_disabled().with_connect_timeout(CONNECT);
+    patient.with_read_timeout(silent).with_allow_http(is_plain)
+}
+
 /// The objects of this server.
 #[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// The same, asked with more patience.
+    copying: Arc<dyn ObjectStore>,
     bucket: Option<(Arc<AmazonS3>, ObjectPath)>,
     folder: Option<PathBuf>,
 }
@@ -93,15 +104,16 @@ impl Objects {
         let prefix = ObjectPath::parse(prefix.trim_end_matches('/'))
             .map_err(|_| ObjectsError::Url("has a prefix that cannot be"))?;
         let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY, ..RetryConfig::default() };
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+        let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
         // What the environment says of plain HTTP goes for a client of our own, too.
         let is_plain = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|allow| allow.eq_ignore_ascii_case("true"));
-        builder = builder.with_client_options(ClientOptions::new().with_timeout(REQUEST).with_allow_http(is_plain));
-        let bucket = builder.build().map_err(|_| ObjectsError::Url("or its AWS_… environment is not complete"))?;
-        let bucket = Arc::new(bucket);
-        let whole: Arc<dyn ObjectStore> = bucket.clone();
-        let store = PrefixStore::new(whole, prefix.clone());
-        Ok(Self { store: Arc::new(store), bucket: Some((bucket, prefix)), folder: None })
+        let open = |silent: Duration| {
+            let opened = builder.clone().with_client_options(client(silent, is_plain)).build();
+            opened.map(Arc::new).map_err(|_| ObjectsError::Url("or its AWS_… environment is not complete"))
+        };
+        let (bucket, copying) = (open(SILENT)?, open(COPYING)?);
+        let below = |whole: Arc<dyn ObjectStore>| Arc::new(PrefixStore::new(whole, prefix.clone()));
+        Ok(Self { store: below(bucket.clone()), copying: below(copying), bucket: Some((bucket, prefix)), folder: None })
     }
 
     fn in_folder(folder: &Path) -> Result<Self, ObjectsError> {
@@ -110,12 +122,12 @@ impl Objects {
         let folder = folder.canonicalize().map_err(told)?;
         let store = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|_| ObjectsError::Folder(folder.display().to_string()))?;
-        Ok(Self { store: Arc::new(store), bucket: None, folder: Some(folder) })
+        Ok(Self { folder: Some(folder), ..Self::over(Arc::new(store)) })
     }
 
     /// Over any store: for tests that make one fail.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, bucket: None, folder: None }
+        Self { copying: Arc::clone(&store), store, bucket: None, folder: None }
     }
 
     /// What is known of an object; None where there is none.
@@ -148,7 +160,7 @@ impl Objects {
 
     /// Copies an object, in place of one that is there.
     pub async fn copy(&self, from: &ObjectPath, to: &ObjectPath) -> Result<(), ObjectsError> {
-        self.store.copy(from, to).await.map_err(failed)
+        self.copying.copy(from, to).await.map_err(failed)
     }
 
     pub async fn write(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<(), ObjectsError> {
@@ -186,5 +198,55 @@ impl Objects {
     pub async fn reach(&self) -> Result<(), ObjectsError> {
         let mut listed = self.store.list(None).map(|found| found.map_err(failed));
         listed.next().await.transpose().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A bucket that gives a file a byte at a time, and then goes on with nothing.
+    async fn drips(bytes: usize, gives: usize, gap: Duration) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4_096]).await;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\netag: \"a\"\r\n\
+                 last-modified: Sat, 21 Nov 2026 10:00:00 GMT\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for _ in 0..gives {
+                tokio::time::sleep(gap).await;
+                stream.write_all(b"x").await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        address
+    }
+
+    async fn fetched(address: &str, silent: Duration) -> Option<usize> {
+        let builder = AmazonS3Builder::new().with_bucket_name("b").with_region("r").with_endpoint(address);
+        let builder = builder.with_access_key_id("a").with_secret_access_key("s");
+        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let bucket = builder.with_client_options(client(silent, true)).with_retry(retry).build().unwrap();
+        let objects = Objects::over(Arc::new(bucket));
+        let file = objects.read(&ObjectPath::from("file"), None, None).await.unwrap();
+        file.bytes().await.ok().map(|bytes| bytes.len())
+    }
+
+    /// A large file on a slow line takes its time; a bucket that says nothing more is not waited for.
+    #[tokio::test]
+    async fn a_file_may_take_long_and_a_bucket_may_not_fall_silent() {
+        let silent = Duration::from_secs(1);
+        let slow = drips(40, 40, Duration::from_millis(50)).await;
+        assert_eq!(fetched(&slow, silent).await, Some(40));
+        let stuck = drips(40, 3, Duration::from_millis(50)).await;
+        assert_eq!(fetched(&stuck, silent).await, None);
     }
 }

@@ -178,7 +178,7 @@ impl Document {
     pub fn is_long(&self, bounds: &Bounds) -> bool {
         let (base, all) = (self.base_made.weight(), self.made.weight());
         self.tail.len() >= bounds.tail_updates_max
-            || self.tail_bytes >= TAIL_BYTES.max(self.base_bytes() / 2)
+            || self.tail_bytes >= TAIL_BYTES.min(bounds.board_bytes_max / 2).max(self.base_bytes() / 2)
             || all.saturating_sub(base) >= TAIL_WEIGHT.max(base / 2)
     }
 
