@@ -6,6 +6,7 @@ mod common;
 use bytes::Bytes;
 use common::{Weather, board_bounds, run};
 use convoke_actors::ports::Store;
+use convoke_actors::whiteboard::SESSION_GUESTS_MAX;
 use convoke_actors::whiteboard::protocol;
 use convoke_actors::whiteboard::words::AskBoard;
 use convoke_domain::CloseCode;
@@ -536,18 +537,18 @@ fn whoever_asks_again_and_again_is_answered_once_in_a_while() {
 }
 
 #[test]
-fn a_session_has_a_few_sockets_at_a_board() {
+fn a_session_has_so_many_sockets_at_a_board_and_no_more() {
     run(|world| async move {
         let (host, board) = world.with_board().await;
         let mut first = world.painter(board, &host, 1).await;
         let mut others = Vec::new();
-        for client in 2..=16 {
+        for client in 2..=u64::try_from(SESSION_GUESTS_MAX).unwrap() {
             tokio::time::sleep(Duration::from_millis(10)).await;
             others.push(world.painter(board, &host, client).await);
         }
         first.hears_for(Duration::from_millis(10)).await;
         assert_eq!(first.closed, None);
-        let last = world.painter(board, &host, 17).await;
+        let last = world.painter(board, &host, 1_000).await;
         first.until_closed(CloseCode::Replaced).await;
         last.draws("a", 1).await;
         others[0].until(|painter| painter.sees().len() == 1).await;

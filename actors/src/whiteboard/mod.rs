@@ -51,7 +51,7 @@ const ANSWER_REST: Duration = Duration::from_secs(1);
 /// Sockets of one board.
 const GUESTS_MAX: usize = 2_000;
 /// Sockets of one session: a page that is loaded again may have left some behind.
-const SESSION_GUESTS_MAX: usize = 16;
+pub const SESSION_GUESTS_MAX: usize = 64;
 /// Whoever broke the document this often does not come again.
 const OFFENCES_MAX: u32 = 3;
 /// States that are kept of a board; the oldest give way.
