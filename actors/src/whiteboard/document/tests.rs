@@ -188,9 +188,10 @@ fn a_board_has_bounds() {
 #[test]
 fn from_a_full_board_something_can_be_erased() {
     let (mut document, mut client) = (empty(), Client::new(1));
-    let bounds = Bounds { board_bytes_max: 4_000, ..Bounds::default() };
-    let take = |document: &mut Document, update: &Bytes| document.take(update, &inspect(update).unwrap(), &bounds);
     take(&mut document, &client.draws("large", "x".repeat(3_900))).unwrap();
+    // Not a byte is left.
+    let bounds = Bounds { board_bytes_max: document.bytes(), ..Bounds::default() };
+    let take = |document: &mut Document, update: &Bytes| document.take(update, &inspect(update).unwrap(), &bounds);
     let more = client.draws("more", "x".repeat(100));
     assert!(matches!(take(&mut document, &more), Err(Refusal::Full(_))));
     let mut other = Client::new(2);
