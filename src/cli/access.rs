@@ -61,7 +61,7 @@ pub async fn beside(url: &str) -> Option<Db> {
     }
     let options = SqliteConnectOptions::from_str(url).ok()?.read_only(true).create_if_missing(false);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.ok()?;
-    Some(Db::Sqlite { write: pool.clone(), read: pool })
+    Some(Db::Sqlite { write: pool.clone().into(), read: pool })
 }
 
 /// The tenant to act for: the named one, or the only one, or else the first configured.

@@ -108,7 +108,12 @@ impl Webhooks {
         match &self.db {
             Db::Sqlite { write, .. } => {
                 let insert = query(insert).bind(&tenant.0).bind(new.id.to_string()).bind(&new.url);
-                insert.bind(kept(&new.types)).bind(&new.description).execute(write).await.map_err(unavailable)?;
+                insert
+                    .bind(kept(&new.types))
+                    .bind(&new.description)
+                    .execute(&*write.turn())
+                    .await
+                    .map_err(unavailable)?;
             }
             Db::Postgres(pool) => {
                 let mut transaction = pool.begin().await.map_err(unavailable)?;

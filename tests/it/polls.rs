@@ -36,7 +36,7 @@ impl Drop for File {
 async fn looked_into(url: &str) -> Vec<String> {
     let db = if url.starts_with("sqlite:") {
         let pool = sqlx::SqlitePool::connect(url).await.unwrap();
-        Db::Sqlite { write: pool.clone(), read: pool }
+        Db::Sqlite { write: pool.clone().into(), read: pool }
     } else {
         Db::Postgres(sqlx::PgPool::connect(url).await.unwrap())
     };

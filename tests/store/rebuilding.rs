@@ -299,7 +299,7 @@ fn any_meeting_read_again_gives_the_rows_that_following_it_gave() {
 
 pub async fn on_database(db: &Db, sql: &str) {
     match db {
-        Db::Sqlite { write, .. } => drop(sqlx::query(AssertSqlSafe(sql)).execute(write).await.unwrap()),
+        Db::Sqlite { write, .. } => drop(sqlx::query(AssertSqlSafe(sql)).execute(&*write.turn()).await.unwrap()),
         Db::Postgres(pool) => drop(sqlx::query(AssertSqlSafe(sql)).execute(pool).await.unwrap()),
     }
 }

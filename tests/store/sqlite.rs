@@ -62,8 +62,8 @@ async fn the_writer_survives_power_cuts() {
     let folder = Folder::new();
     let opened = ready(&folder.url()).await;
     let Db::Sqlite { write, .. } = &opened.db else { panic!("it is SQLite") };
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(write).await.unwrap();
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(write).await.unwrap();
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&*write.turn()).await.unwrap();
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&*write.turn()).await.unwrap();
     assert_eq!((journal.as_str(), synchronous), ("wal", 2), "2 is FULL: each commit is synced");
 }
 

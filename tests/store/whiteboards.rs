@@ -84,7 +84,7 @@ impl Drawing {
         let sql = "SELECT (SELECT count(*) FROM whiteboard_heads), (SELECT count(*) FROM whiteboard_updates), \
                    (SELECT count(*) FROM whiteboard_states), (SELECT count(*) FROM whiteboard_snapshots)";
         let (heads, updates, states, snapshots) = match &self.opened.db {
-            Db::Sqlite { write, .. } => sqlx::query_as(sql).fetch_one(write).await.unwrap(),
+            Db::Sqlite { write, .. } => sqlx::query_as(sql).fetch_one(&*write.turn()).await.unwrap(),
             Db::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
         };
         [heads, updates, states, snapshots]
@@ -267,7 +267,7 @@ async fn a_log_with_a_gap_is_not_given_out() {
             }
             assert_eq!(it.log(board).await, log(Some((1, "A")), &["b", "c"]), "{name}");
             match &it.opened.db {
-                Db::Sqlite { write, .. } => drop(sqlx::query(sql).bind(board.0).execute(write).await.unwrap()),
+                Db::Sqlite { write, .. } => drop(sqlx::query(sql).bind(board.0).execute(&*write.turn()).await.unwrap()),
                 Db::Postgres(pool) => drop(sqlx::query(sql).bind(board.0).execute(pool).await.unwrap()),
             }
             let outcome = it.store().board(&it.key, board).await;

@@ -86,7 +86,7 @@ macro_rules! common_store {
                 ))
                 .bind(node)
                 .bind(millis(lease))
-                .fetch_one(&self.write)
+                .fetch_one(&*self.writing())
                 .await
                 .map_err(unavailable)?;
                 Ok(NodeLife { node: node.to_owned(), epoch })
@@ -103,7 +103,7 @@ macro_rules! common_store {
                 .bind(&life.node)
                 .bind(life.epoch)
                 .bind(millis(lease))
-                .execute(&self.write)
+                .execute(&*self.writing())
                 .await
                 .map_err(unavailable)?;
                 Ok(done.rows_affected() == 1)
@@ -113,7 +113,7 @@ macro_rules! common_store {
                 query("UPDATE nodes SET lease_until = 0 WHERE node = $1 AND epoch = $2")
                     .bind(&life.node)
                     .bind(life.epoch)
-                    .execute(&self.write)
+                    .execute(&*self.writing())
                     .await
                     .map_err(unavailable)?;
                 Ok(())
@@ -125,7 +125,7 @@ macro_rules! common_store {
                     .bind(life.epoch)
                     .bind(i64::from(meetings))
                     .bind(i64::from(is_draining))
-                    .execute(&self.write)
+                    .execute(&*self.writing())
                     .await
                     .map_err(unavailable)?;
                 Ok(())
@@ -247,7 +247,7 @@ macro_rules! common_store {
                 .bind(&key.tenant.0)
                 .bind(key.meeting.0)
                 .bind(to_i64(term.0))
-                .execute(&self.write)
+                .execute(&*self.writing())
                 .await
                 .map_err(unavailable)?;
                 if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
@@ -456,7 +456,7 @@ macro_rules! common_store {
                 .bind(key.meeting.0)
                 .bind(cause.session.0)
                 .bind(to_i64(cause.id))
-                .fetch_one(&self.write)
+                .fetch_one(&*self.writing())
                 .await
                 .map_err(unavailable)?;
                 Ok(u32::try_from(deaths).unwrap_or(u32::MAX))
@@ -483,7 +483,7 @@ macro_rules! common_store {
                     .bind(&key.tenant.0)
                     .bind(key.meeting.0)
                     .bind(reason)
-                    .execute(&self.write)
+                    .execute(&*self.writing())
                     .await
                     .map_err(unavailable)?;
                 Ok(())

@@ -8,6 +8,7 @@ mod common;
 mod postgres;
 pub(crate) mod secrets;
 mod sqlite;
+pub(crate) mod writer;
 
 pub(crate) use common::{LogRow, event_of};
 
@@ -16,11 +17,12 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgPool, SqlSafeStr, SqlitePool};
 use std::borrow::Cow;
 use std::sync::Arc;
+use writer::Writer;
 
 /// The database, for everything that is not the log.
 #[derive(Clone)]
 pub enum Db {
-    Sqlite { write: SqlitePool, read: SqlitePool },
+    Sqlite { write: Writer, read: SqlitePool },
     Postgres(PgPool),
 }
 
@@ -83,7 +85,7 @@ impl Db {
         let failed = |error: sqlx::migrate::MigrateError| StoreError::Unavailable(format!("migration: {error}"));
         match self {
             Self::Sqlite { write, .. } => {
-                Migrator::with_migrations(migrations!("sqlite")).run(write).await.map_err(failed)
+                Migrator::with_migrations(migrations!("sqlite")).run(&*write.turn()).await.map_err(failed)
             }
             Self::Postgres(pool) => {
                 let mut connection = pool.acquire().await.map_err(unavailable)?;

@@ -56,6 +56,10 @@ async fn unreachable(options: &PgConnectOptions) -> StoreError {
 }
 
 impl PostgresStore {
+    pub(super) fn writing(&self) -> &PgPool {
+        &self.write
+    }
+
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         self.write.begin().await.map_err(unavailable)
     }

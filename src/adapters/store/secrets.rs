@@ -11,7 +11,11 @@ use sqlx::{query, query_as, query_scalar};
 macro_rules! on_pool {
     ($db:expr, $pool:ident => $body:expr) => {
         match $db {
-            Db::Sqlite { write: $pool, .. } => $body,
+            Db::Sqlite { write, .. } => {
+                let turn = write.turn();
+                let $pool = &*turn;
+                $body
+            }
             Db::Postgres($pool) => $body,
         }
     };

@@ -5,6 +5,7 @@
 use super::boards;
 use super::bounded::Bounded;
 use super::common::{HeadRow, LogRow, common_store, event_of, head_of, key_of, may_take, millis, seq_bind};
+use super::writer::{Turn, Writer};
 use super::{Db, Opened, to_i64, to_u64, unavailable};
 use convoke_actors::ports::{
     BoardCommit, BoardLog, BoardSnapshot, Commit, EventRow, Head, MeetingKey, NodeLife, Peer, Snapshot, Store,
@@ -69,7 +70,7 @@ const READERS: u32 = 4;
 const ACQUIRE: Duration = Duration::from_secs(3);
 
 pub struct SqliteStore {
-    write: SqlitePool,
+    write: Writer,
     pub(super) read: SqlitePool,
     /// Held as long as the store lives.
     _lock: Option<File>,
@@ -113,6 +114,8 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
         .map_err(unavailable)?;
     let read =
         if is_memory { write.clone() } else { pool(READERS).connect_with(options).await.map_err(unavailable)? };
+    // What reads shares the one connection of a database in memory.
+    let write = if is_memory { Writer::from(write) } else { Writer::of_one(write) };
     let store = Arc::new(Bounded::new(SqliteStore { write: write.clone(), read: read.clone(), _lock: lock }));
     Ok(Opened { store, db: Db::Sqlite { write, read } })
 }
@@ -142,8 +145,12 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 impl SqliteStore {
+    pub(super) fn writing(&self) -> Turn<'_> {
+        self.write.turn()
+    }
+
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.write.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
+        self.writing().begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
     }
 
     async fn heads_of(&self, keys: &[MeetingKey]) -> Result<Vec<(MeetingKey, Term, Seq)>, StoreError> {
@@ -195,8 +202,11 @@ impl SqliteStore {
     async fn write_at_once(&self, mut insert: QueryBuilder<Sqlite>, rows: usize) -> Result<(), StoreError> {
         // A small one is prepared once and kept; a large one is worth preparing anew.
         let insert = insert.build().persistent(rows <= KEPT_ROWS);
+        let mut connection = self.write.take().await.map_err(unavailable)?;
         // The first result is the only one; waiting for the end of them would be woken twice.
-        self.write.fetch_many(insert).try_next().await.map(drop).map_err(failed_commit)
+        connection.fetch_many(insert).try_next().await.map_err(failed_commit)?;
+        self.write.keep(connection);
+        Ok(())
     }
 }
 
