@@ -129,9 +129,9 @@ fn joined(log: &BoardLog) -> Result<(Bytes, Made), Refusal> {
     Ok((state, made))
 }
 
-/// As [`joined`], where it holds nobody up.
+/// As [`joined`], where it holds nobody up, and behind what is waited for.
 pub async fn join(log: BoardLog, place: Place) -> Result<(Bytes, Made), Refusal> {
-    deep::run(place, move || joined(&log)).await?
+    deep::run_behind(place, move || joined(&log)).await?
 }
 
 impl Document {
