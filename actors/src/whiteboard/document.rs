@@ -4,10 +4,11 @@
 
 use super::deep::{self, Broken, Place};
 use super::inspect::{Clocks, Looked, Made, Unfit, inspect, standing};
+use super::log::Log;
 use super::protocol;
 use crate::ports::BoardLog;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Any, Doc, Map, Out, ReadTxn, StateVector, Transact, Update, WriteTxn};
@@ -18,11 +19,14 @@ const FILES: &str = "files";
 /// Types that may stand within each other, and clients of one update, without a deep stack.
 const NESTED_SHALLOW: usize = 256;
 const CLIENTS_SHALLOW: usize = 256;
-/// The least bytes behind a state before it is worth another. Beyond that half of the state's bytes: so a byte
-/// is read and written a few times in all, however old the board is.
+/// The least bytes behind a state before it is worth another. Beyond that as many as the state has, or half where
+/// the board has no room for so many: so a byte is read and written a few times in all, however old the board is.
 const TAIL_BYTES: usize = 1 << 20;
 /// The same of items and deletions.
 const TAIL_WEIGHT: usize = 1 << 16;
+/// Updates may be as many as the state has items and deletions, up to so many times those behind a small state:
+/// each is a row that is read when the board is woken.
+const TAIL_TIMES: usize = 8;
 /// What may still be erased when a board is full: it has this much room more for that.
 const ROOM_TO_ERASE: usize = 16;
 
@@ -45,7 +49,7 @@ pub struct Bounds {
     pub clients_max: usize,
     /// Those in one update. To order many that build on each other takes the square of their number.
     pub update_clients_max: usize,
-    /// Updates behind a state, after which there is another.
+    /// Updates behind a small state, after which there is another; behind a large one up to eight times as many.
     pub tail_updates_max: usize,
 }
 
@@ -90,11 +94,7 @@ pub struct Taken {
 
 pub struct Document {
     doc: Doc,
-    /// The state that the log begins with, as a message, and its number.
-    base: Option<(u64, Bytes)>,
-    /// The updates behind it, as messages.
-    tail: VecDeque<Bytes>,
-    tail_bytes: usize,
+    log: Log,
     /// What the state is made of, and what all is, where nothing behind the state is joined yet.
     base_made: Made,
     made: Made,
@@ -114,15 +114,14 @@ fn apply(doc: &Doc, updates: impl Iterator<Item = Bytes>) -> Result<(Made, Clock
     Ok((made, clocks))
 }
 
-fn doc_of(log: &BoardLog) -> Result<(Doc, (Made, Clocks)), Refusal> {
+fn doc_of(log: &Log) -> Result<(Doc, (Made, Clocks)), Refusal> {
     let doc = Doc::new();
-    let base = log.state.iter().map(|(_, state)| state.clone());
-    let of = apply(&doc, base.chain(log.updates.iter().cloned()))?;
+    let of = apply(&doc, log.state().into_iter().chain(log.updates()))?;
     Ok((doc, of))
 }
 
 /// One state that stands for all of a log; and what it is made of.
-fn joined(log: &BoardLog) -> Result<(Bytes, Made), Refusal> {
+fn joined(log: &Log) -> Result<(Bytes, Made), Refusal> {
     let (doc, _) = doc_of(log)?;
     let state = Bytes::from(doc.transact().encode_state_as_update_v1(&StateVector::default()));
     let made = inspect(&state)?.made;
@@ -130,44 +129,33 @@ fn joined(log: &BoardLog) -> Result<(Bytes, Made), Refusal> {
 }
 
 /// As [`joined`], where it holds nobody up, and behind what is waited for.
-pub async fn join(log: BoardLog, place: Place) -> Result<(Bytes, Made), Refusal> {
+pub async fn join(log: Log, place: Place) -> Result<(Bytes, Made), Refusal> {
     deep::run_behind(place, move || joined(&log)).await?
 }
 
 impl Document {
     /// Reads a board, where it holds nobody up.
-    pub async fn load(log: BoardLog, place: Place) -> Result<Self, Refusal> {
+    pub async fn load(log: Log, place: Place) -> Result<Self, Refusal> {
         deep::run(place, move || Self::of(log)).await?
     }
 
-    fn of(log: BoardLog) -> Result<Self, Refusal> {
+    fn of(mut log: Log) -> Result<Self, Refusal> {
         let (doc, (made, clocks)) = doc_of(&log)?;
-        let tail: VecDeque<Bytes> = log.updates.iter().map(|update| protocol::update(update)).collect();
-        let tail_bytes = tail.iter().map(Bytes::len).sum();
-        let base_made = match &log.state {
-            Some((_, state)) => inspect(state)?.made,
+        let base_made = match log.state() {
+            Some(state) => inspect(&state)?.made,
             None => Made::default(),
         };
-        let base = log.state.map(|(upto, state)| (upto, protocol::update(&state)));
-        Ok(Self { doc, base, tail, tail_bytes, base_made, made, clocks })
-    }
-
-    /// The number up to which the state that the log begins with holds everything.
-    fn begins(&self) -> u64 {
-        self.base.as_ref().map_or(0, |(upto, _)| *upto)
+        log.merge_all();
+        Ok(Self { doc, log, base_made, made, clocks })
     }
 
     /// The number of the last update.
     pub fn number(&self) -> u64 {
-        self.begins().saturating_add(u64::try_from(self.tail.len()).unwrap_or(u64::MAX))
-    }
-
-    fn base_bytes(&self) -> usize {
-        self.base.as_ref().map_or(0, |(_, state)| state.len())
+        self.log.number()
     }
 
     pub fn bytes(&self) -> usize {
-        self.base_bytes().saturating_add(self.tail_bytes)
+        self.log.bytes()
     }
 
     fn is_deep(&self) -> bool {
@@ -177,36 +165,40 @@ impl Document {
     /// Whether a state in the place of the log's beginning is worth its making.
     pub fn is_long(&self, bounds: &Bounds) -> bool {
         let (base, all) = (self.base_made.weight(), self.made.weight());
-        self.tail.len() >= bounds.tail_updates_max
-            || self.tail_bytes >= TAIL_BYTES.min(bounds.board_bytes_max / 2).max(self.base_bytes() / 2)
-            || all.saturating_sub(base) >= TAIL_WEIGHT.max(base / 2)
+        let bytes = self.log.base_bytes();
+        let half_of_the_room = bounds.board_bytes_max.saturating_sub(bytes) / 2;
+        let most = bytes.min(half_of_the_room).max(bytes / 2);
+        let updates = bounds.tail_updates_max;
+        self.log.tail_updates() >= base.clamp(updates, updates.saturating_mul(TAIL_TIMES))
+            || self.log.tail_bytes() >= TAIL_BYTES.min(bounds.board_bytes_max / 2).max(most)
+            || all.saturating_sub(base) >= TAIL_WEIGHT.max(base)
     }
 
     /// Bytes behind the state: what joining may make room of.
     pub fn tail_bytes(&self) -> usize {
-        self.tail_bytes
+        self.log.tail_bytes()
     }
 
-    /// The log up to a number, to be joined.
-    pub fn log_upto(&self, number: u64) -> BoardLog {
-        let some = usize::try_from(number.saturating_sub(self.begins())).unwrap_or(usize::MAX);
-        let updates = self.tail.iter().take(some).map(part_of).collect();
-        let state = self.base.as_ref().map(|(upto, state)| (*upto, part_of(state)));
-        BoardLog { state, updates, ..BoardLog::default() }
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The number up to which the state that the log begins with holds everything.
+    pub fn begins(&self) -> u64 {
+        self.log.begins()
+    }
+
+    /// What is durable is held in few messages.
+    pub fn merge(&mut self, durable: u64) {
+        self.log.merge(durable);
     }
 
     /// The log begins with this state from now on. What was written behind it stays as it is.
     pub fn begins_with(&mut self, upto: u64, state: &Bytes, made: Made) {
-        let over = usize::try_from(upto.saturating_sub(self.begins())).unwrap_or(0).min(self.tail.len());
-        self.tail.drain(..over);
-        self.tail_bytes = self.tail.iter().map(Bytes::len).sum();
+        self.log.begin_with(upto, state);
         // What is counted of the updates behind it is more than it will be when they are joined.
-        self.made = self
-            .tail
-            .iter()
-            .filter_map(|update| inspect(&part_of(update)).ok())
-            .fold(made, |made, looked| made.and(looked.made));
-        self.base = Some((upto, protocol::update(state)));
+        let tail = self.log.updates().filter_map(|update| inspect(&update).ok());
+        self.made = tail.fold(made, |made, looked| made.and(looked.made));
         self.base_made = made;
     }
 
@@ -265,7 +257,7 @@ impl Document {
             let made = inspect(new).map_err(|error| Broken(error.to_string()))?.made;
             self.made = self.made.and(made);
             self.clocks.take(looked);
-            self.push(new);
+            self.log.push(new);
         }
         Ok(Taken { update, lacks: false })
     }
@@ -284,15 +276,9 @@ impl Document {
         self.take(&part, &looked, bounds)
     }
 
-    fn push(&mut self, update: &Bytes) {
-        let message = protocol::update(update);
-        self.tail_bytes = self.tail_bytes.saturating_add(message.len());
-        self.tail.push_back(message);
-    }
-
     /// The last message of the log.
     pub fn last(&self) -> Option<&Bytes> {
-        self.tail.back()
+        self.log.last()
     }
 
     /// Whether somebody draws what is not here.
@@ -319,8 +305,7 @@ impl Document {
     pub fn since(&self, theirs: &StateVector) -> Result<Vec<Bytes>, Refusal> {
         if theirs.is_empty() {
             // The rest, which is nothing, comes last: a client takes itself for synced when it has that.
-            let base = self.base.iter().map(|(_, state)| state);
-            let all = base.chain(&self.tail).cloned();
+            let all = self.log.messages().cloned();
             return Ok(all.chain([protocol::step_2(&[0, 0])]).collect());
         }
         let doc = &self.doc;
@@ -351,16 +336,9 @@ impl Document {
             let looked = inspect(update)?;
             self.made = self.made.and(looked.made);
             self.clocks.take(&looked);
-            self.push(update);
+            self.log.push(update);
         }
         Ok(restored)
-    }
-}
-
-fn part_of(message: &Bytes) -> Bytes {
-    match protocol::read(message).ok().and_then(|messages| messages.into_iter().next()) {
-        Some(protocol::Message::Update(part)) => part,
-        _ => Bytes::new(),
     }
 }
 
@@ -373,7 +351,7 @@ fn values(txn: &impl ReadTxn, root: &str) -> BTreeMap<String, Any> {
 /// once is for whoever asks.
 pub async fn shown(log: BoardLog) -> Result<Shown, Refusal> {
     deep::aside(move || {
-        let (doc, _) = doc_of(&log)?;
+        let (doc, _) = doc_of(&Log::from(log))?;
         let txn = doc.transact();
         let json = |root| {
             let values = values(&txn, root).into_iter();

@@ -119,6 +119,34 @@ impl Looked {
     pub fn has_deletions(&self) -> bool {
         !self.deletions.is_empty()
     }
+
+    fn drawn(&self) -> impl Iterator<Item = (u64, u32, u32)> {
+        self.blocks.iter().filter(|block| !block.is_gap).map(|block| (block.client, block.clock, block.end()))
+    }
+
+    fn erased(&self) -> impl Iterator<Item = (u64, u32, u32)> {
+        self.deletions.iter().map(|(client, clock, length)| (*client, *clock, clock.saturating_add(*length)))
+    }
+
+    /// Whether it has all that these have, and nothing else.
+    pub fn is_made_of(&self, parts: &[Self]) -> bool {
+        together(self.drawn()) == together(parts.iter().flat_map(Self::drawn))
+            && together(self.erased()) == together(parts.iter().flat_map(Self::erased))
+    }
+}
+
+/// Ranges of clients' clocks in their order; those that touch are one.
+fn together(ranges: impl Iterator<Item = (u64, u32, u32)>) -> Vec<(u64, u32, u32)> {
+    let mut ranges: Vec<_> = ranges.collect();
+    ranges.sort_unstable();
+    ranges.dedup_by(|(client, from, upto), (before, _, end)| {
+        let touches = client == before && *from <= *end;
+        if touches {
+            *end = (*end).max(*upto);
+        }
+        touches
+    });
+    ranges
 }
 
 /// How far each client's clock is known, without a gap.

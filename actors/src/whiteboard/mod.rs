@@ -8,6 +8,7 @@ pub mod deep;
 pub mod document;
 pub mod hub;
 mod inspect;
+pub mod log;
 mod presence;
 pub mod protocol;
 mod talk;
@@ -26,6 +27,7 @@ use convoke_domain::whiteboard::BoardRight;
 use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
 use deep::Place;
 use document::{Bounds, Document, Refusal};
+use log::Log;
 use presence::Everybody;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,7 +112,7 @@ enum Leaving {
     All(Bytes),
     To(Desk, Shown),
     Reply(Reply),
-    /// The state as of this number is to be kept.
+    /// The state is to be kept, as soon as it holds all up to this number.
     Keep(BoardSnapshot, Reply),
 }
 
@@ -134,7 +136,7 @@ pub struct BoardActor {
     queue: VecDeque<(u64, Leaving)>,
     is_keeping: bool,
     /// What is to be kept when that is done.
-    keeps: VecDeque<(u64, BoardSnapshot, Reply)>,
+    keeps: VecDeque<(BoardSnapshot, Reply)>,
     guests: BTreeMap<SocketId, Guest>,
     /// Who was sent away and may not have heard it: nothing more is taken of them.
     dismissed: BTreeMap<SocketId, HubId>,
@@ -200,7 +202,7 @@ impl BoardActor {
             Ok(log) => {
                 (this.durable, this.sent) = (log.head(), log.head());
                 this.restored = log.restored;
-                this.rebuild(log, ctx);
+                this.rebuild(log.into(), ctx);
             }
             Err(error) => {
                 tracing::warn!(whiteboard = %this.board, %error, "a board could not be read");
@@ -209,7 +211,7 @@ impl BoardActor {
         });
     }
 
-    fn rebuild(&mut self, log: BoardLog, ctx: &mut Context<Self>) {
+    fn rebuild(&mut self, log: Log, ctx: &mut Context<Self>) {
         let place = self.env.whiteboards.place;
         restart::wait(ctx, Document::load(log, place), |this: &mut Self, ctx, loaded| match loaded {
             Ok(document) => {
@@ -234,6 +236,9 @@ impl BoardActor {
             return self.over(CloseCode::GoingAway, ctx);
         }
         self.release(ctx);
+        if let Some(document) = &mut self.document {
+            document.merge(self.durable);
+        }
         if self.everybody.has_news() && !std::mem::replace(&mut self.is_telling, true) {
             restart::later(ctx, PRESENCE, |this: &mut Self, ctx| {
                 this.is_telling = false;
@@ -286,7 +291,7 @@ impl BoardActor {
                 Some((_, Leaving::To(desk, item))) => shown.entry(desk).or_default().push(item),
                 // Whoever asked may have gone.
                 Some((_, Leaving::Reply(reply))) => drop(reply.send(Ok(()))),
-                Some((number, Leaving::Keep(snapshot, reply))) => self.keep(number, snapshot, reply, ctx),
+                Some((_, Leaving::Keep(snapshot, reply))) => self.keep(snapshot, reply, ctx),
                 None => break,
             }
         }
@@ -313,26 +318,26 @@ impl BoardActor {
         }
     }
 
-    /// Puts a state in the place of what is durable, where the log has grown long. It is made of what is kept,
-    /// elsewhere, while the board goes on.
+    /// Puts a state in the place of what is durable, where the log has grown long. It is made of what is kept, as
+    /// it is kept, and elsewhere, while the board goes on.
     fn join(&mut self, ctx: &mut Context<Self>) {
         let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
         let is_worth_it = !self.held.is_empty() || document.is_long(&self.env.whiteboards.bounds);
         if !is_worth_it || at > Instant::now() {
             return;
         }
-        let upto = self.durable;
-        let log = document.log_upto(upto);
-        if log.updates.is_empty() {
+        if document.begins() >= self.durable {
             return;
         }
         self.joined_at = None;
         let began = Instant::now();
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
         let joining = async move {
+            let log = Log::from(env.store.board(&key, board).await?);
+            let upto = log.number();
             let (state, made) = document::join(log, env.whiteboards.place).await?;
             env.store.compact_board(&key, term, board, upto, &state).await?;
-            Ok::<_, NotJoined>((state, made))
+            Ok::<_, NotJoined>((upto, state, made))
         };
         restart::spawn(ctx, joining, move |this: &mut Self, ctx, joined| {
             let rest = began.elapsed().saturating_mul(2).max(JOIN_REST);
@@ -340,7 +345,7 @@ impl BoardActor {
             restart::later(ctx, rest, |this: &mut Self, ctx| this.turn(ctx, |_| {}));
             let is_joined = joined.is_ok();
             match (joined, &mut this.document) {
-                (Ok((state, made)), Some(document)) => document.begins_with(upto, &state, made),
+                (Ok((upto, state, made)), Some(document)) => document.begins_with(upto, &state, made),
                 (Ok(_), None) => {}
                 (Err(NotJoined::Store(StoreError::Fenced)), _) => this.over(CloseCode::GoingAway, ctx),
                 (Err(error), _) => tracing::warn!(whiteboard = %this.board, %error, "a board's log stays long"),
@@ -354,24 +359,23 @@ impl BoardActor {
         });
     }
 
-    /// Keeps the state as of a number: one at a time, and those that come meanwhile in their turn.
-    fn keep(&mut self, number: u64, mut snapshot: BoardSnapshot, reply: Reply, ctx: &mut Context<Self>) {
+    /// Keeps the state that is durable: one at a time, and those that come meanwhile in their turn.
+    fn keep(&mut self, mut snapshot: BoardSnapshot, reply: Reply, ctx: &mut Context<Self>) {
         if self.is_keeping && self.keeps.len() < KEEPS_WAITING_MAX {
-            return self.keeps.push_back((number, snapshot, reply));
+            return self.keeps.push_back((snapshot, reply));
         }
         if self.is_keeping {
             let busy = Rejection::unavailable("too many snapshots of the whiteboard are being made");
             return drop(reply.send(Err(busy.into())));
         }
-        let Some(document) = &self.document else { return };
         self.is_keeping = true;
-        let log = document.log_upto(number);
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
         let keeping = async move {
-            let upto = log.head();
-            let state = match log.state {
-                Some((_, state)) if log.updates.is_empty() => state,
-                state => document::join(BoardLog { state, ..log }, env.whiteboards.place).await?.0,
+            let log = Log::from(env.store.board(&key, board).await?);
+            let upto = log.number();
+            let state = match log.state() {
+                Some(state) if log.tail_updates() == 0 => state,
+                _ => document::join(log, env.whiteboards.place).await?.0,
             };
             snapshot.bytes = u64::try_from(state.len()).unwrap_or(u64::MAX);
             env.store.keep_board(&key, term, board, &snapshot, (upto, &state), SNAPSHOTS_MAX).await?;
@@ -381,9 +385,9 @@ impl BoardActor {
             let _ = reply.send(kept.map_err(|error| refused(&error)));
             this.is_keeping = false;
             while !this.is_keeping
-                && let Some((number, snapshot, reply)) = this.keeps.pop_front()
+                && let Some((snapshot, reply)) = this.keeps.pop_front()
             {
-                this.keep(number, snapshot, reply, ctx);
+                this.keep(snapshot, reply, ctx);
             }
         });
     }

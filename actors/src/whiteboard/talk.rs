@@ -238,8 +238,7 @@ impl BoardActor {
     /// The document broke over something. That is not in the log; everybody else goes on with what is.
     fn mend(&mut self, ctx: &mut Context<Self>) {
         if let Some(document) = self.document.take() {
-            let log = document.log_upto(document.number());
-            self.rebuild(log, ctx);
+            self.rebuild(document.log().clone(), ctx);
         }
     }
 

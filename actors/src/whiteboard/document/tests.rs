@@ -54,7 +54,7 @@ impl Client {
 }
 
 fn empty() -> Document {
-    Document::of(BoardLog::default()).unwrap()
+    Document::of(Log::default()).unwrap()
 }
 
 fn take(document: &mut Document, update: &Bytes) -> Result<Taken, Refusal> {
@@ -92,21 +92,20 @@ fn what_builds_on_something_else_is_not_kept_for_later() {
 #[test]
 fn a_log_is_read_as_it_was_written_and_joined_without_a_loss() {
     let (mut document, mut one, mut two) = (empty(), Client::new(1), Client::new(2));
+    let mut updates = Vec::new();
     for n in 0..50 {
         let update = if n % 2 == 0 { one.draws("a", n) } else { two.draws(&format!("b{n}"), n) };
-        take(&mut document, &update).unwrap();
+        updates.extend(take(&mut document, &update).unwrap().update);
     }
-    take(&mut document, &one.erases("a")).unwrap();
-    let whole = document.log_upto(document.number());
-    assert_eq!(sees(&Document::of(whole.clone()).unwrap()), sees(&document));
-    let (state, made) = joined(&document.log_upto(30)).unwrap();
+    updates.extend(take(&mut document, &one.erases("a")).unwrap().update);
     let before = sees(&document);
+    assert_eq!(sees(&Document::of(document.log().clone()).unwrap()), before);
+    let first = BoardLog { updates: updates[..30].to_vec(), ..BoardLog::default() };
+    let (state, made) = joined(&first.into()).unwrap();
     document.begins_with(30, &state, made);
-    assert_eq!((document.number(), document.tail.len()), (51, 21));
-    let log = document.log_upto(51);
-    assert_eq!((log.state.clone(), log.updates.len()), (Some((30, state)), 21));
-    assert_eq!(sees(&Document::of(log).unwrap()), before);
-    assert_eq!(document.log_upto(30).updates.len(), 0);
+    assert_eq!((document.number(), document.begins(), document.log().tail_updates()), (51, 30, 21));
+    assert_eq!(document.log().state(), Some(state));
+    assert_eq!(sees(&Document::of(document.log().clone()).unwrap()), before);
     let mut late = Client::new(9);
     late.hears(&document.since(&late.vector()).unwrap());
     assert_eq!(late.sees(), before, "whoever comes anew is given the log as it stands");
@@ -198,7 +197,7 @@ fn from_a_full_board_something_can_be_erased() {
     other.hears(&document.since(&other.vector()).unwrap());
     assert!(take(&mut document, &other.erases("large")).unwrap().update.is_some());
     let number = document.number();
-    let (state, made) = joined(&document.log_upto(number)).unwrap();
+    let (state, made) = joined(document.log()).unwrap();
     document.begins_with(number, &state, made);
     take(&mut document, &more).unwrap();
     assert_eq!(sees(&document).len(), 1);
@@ -251,7 +250,7 @@ fn many_clients_in_one_update_are_taken_in_time() {
     let mut document = empty();
     assert!(take(&mut document, &Bytes::from(update)).unwrap().update.is_some());
     assert_eq!(document.clocks.count_with(&Looked::default()), usize::from(count));
-    let log = document.log_upto(1);
+    let log = document.log().clone();
     assert_eq!(Document::of(log).unwrap().number(), 1);
 }
 
@@ -272,7 +271,7 @@ fn the_deepest_board_breaks_nothing() {
     // As a client would erase it, which this one cannot on the stack that it has.
     let erasure = Bytes::from(vec![0, 1, 5, 1, 0, 1]);
     assert!(take(&mut document, &erasure).unwrap().update.is_some());
-    let log = document.log_upto(document.number());
+    let log = document.log().clone();
     let (joined, again) = deep::here(true, || (joined(&log), Document::of(log.clone()).map(|d| d.number()))).unwrap();
     assert!(joined.unwrap().0.len() < 100, "what was erased is gone");
     assert_eq!(again.unwrap(), 2);
@@ -285,7 +284,7 @@ fn what_was_kept_is_drawn_again() {
     take(&mut document, &client.draws("stays", 1)).unwrap();
     take(&mut document, &client.draws("changes", any!({ "x": [1, 2] }))).unwrap();
     take(&mut document, &client.draws("goes", 1)).unwrap();
-    let (kept, _) = joined(&document.log_upto(document.number())).unwrap();
+    let (kept, _) = joined(document.log()).unwrap();
     let before = sees(&document);
     take(&mut document, &client.draws("changes", 2)).unwrap();
     take(&mut document, &client.erases("goes")).unwrap();
@@ -313,11 +312,11 @@ fn a_garbled_update_leaves_no_trace() {
             match document.take(&bad, &looked, &Bounds::default()) {
                 // It became another update, which is as good as any.
                 Ok(_) | Err(Refusal::Unfit(_) | Refusal::Full(_) | Refusal::TooLarge(_)) => {}
-                Err(Refusal::Broken(_)) => document = Document::of(document.log_upto(document.number())).unwrap(),
+                Err(Refusal::Broken(_)) => document = Document::of(document.log().clone()).unwrap(),
             }
             assert_eq!(sees(&document).get("a"), before.get("a"), "byte {at}, bit {bit}");
         }
     }
-    let again = Document::of(document.log_upto(document.number())).unwrap();
+    let again = Document::of(document.log().clone()).unwrap();
     assert_eq!(sees(&again), sees(&document), "the log says what the document shows");
 }
