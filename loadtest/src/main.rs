@@ -39,7 +39,7 @@ enum Scenario {
     /// A person's client in the terminal
     Join(terminal::Arguments),
     #[command(hide = true)]
-    FloorServer,
+    FloorServer(scenarios::floor::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             Scenario::Whiteboard(arguments) => whiteboard::run(arguments).await,
             Scenario::Idle(arguments) => idle::run(arguments).await,
             Scenario::Join(arguments) => terminal::run(arguments).await,
-            Scenario::FloorServer => scenarios::floor::serve().await,
+            Scenario::FloorServer(arguments) => scenarios::floor::serve(&arguments).await,
         }
     });
     match outcome {

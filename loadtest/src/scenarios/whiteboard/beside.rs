@@ -200,6 +200,12 @@ fn judge(medians: &[(String, Shown)]) -> bool {
         aim("p50 above the relay's, ms", convoke.p50 - relay.p50, P50_ABOVE_RELAY_MS);
         aim("CPU an update, of the relay's", convoke.cpu / relay.cpu, CPU_OF_RELAY);
     }
+    if let (Some(relay), Some(syncing)) = (of("relay"), of("syncing-relay")) {
+        let (theirs, ours) = (syncing.cpu / relay.cpu, convoke.cpu / syncing.cpu);
+        println!(
+            "       a relay that syncs before it sends takes {theirs:.2} of the relay's CPU; Convoke {ours:.2} of that"
+        );
+    }
     let others: Vec<Shown> = ["y-websocket", "hocuspocus"].into_iter().filter_map(of).collect();
     let best = |figure: fn(&Shown) -> f64| others.iter().map(figure).min_by(f64::total_cmp);
     if let Some(p99) = best(|shown| shown.p99) {

@@ -60,7 +60,7 @@ pub struct Arguments {
     #[arg(long)]
     beside: bool,
     /// With --beside: which; each may be left out
-    #[arg(long, value_delimiter = ',', default_value = "relay,convoke,y-websocket,hocuspocus")]
+    #[arg(long, value_delimiter = ',', default_value = "relay,syncing-relay,convoke,y-websocket,hocuspocus")]
     servers: Vec<String>,
     /// Where Yjs's servers are, or are installed
     #[arg(long, env = "CONVOKE_LOADTEST_YJS", default_value = "target/tools/yjs-servers")]

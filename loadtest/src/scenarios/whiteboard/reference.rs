@@ -10,6 +10,8 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+/// They have no documents. The second writes and syncs before it sends: the least of what loses nothing.
+const RELAYS: [&str; 2] = ["relay", "syncing-relay"];
 const PACKAGES: &str = include_str!("../../../yjs/package.json");
 const SCRIPTS: [(&str, &str); 2] = [
     ("y-websocket", include_str!("../../../yjs/y-websocket.mjs")),
@@ -21,6 +23,23 @@ pub struct Contender {
     pub pid: u32,
     way: Way,
     _child: Option<Child>,
+    _kept: Option<Kept>,
+}
+
+/// What the relay that syncs has written.
+struct Kept(PathBuf);
+
+impl Kept {
+    fn of(name: &str) -> Option<Self> {
+        let file = || std::env::temp_dir().join(format!("convoke-relay-{}", std::process::id()));
+        (name == "syncing-relay").then(|| Self(file()))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 enum Way {
@@ -34,11 +53,21 @@ impl Contender {
         if name == "convoke" {
             let place = Place::open(arguments).await?;
             let pid = place.pid().ok_or("name the server's process with --pid, or use --spawn")?;
-            return Ok(Self { name: name.to_owned(), pid, way: Way::Convoke(Box::new(place)), _child: None });
+            return Ok(Self {
+                name: name.to_owned(),
+                pid,
+                way: Way::Convoke(Box::new(place)),
+                _child: None,
+                _kept: None,
+            });
         }
-        let mut command = if name == "relay" {
+        let kept = Kept::of(name);
+        let mut command = if RELAYS.contains(&name) {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("floor-server");
+            if let Some(Kept(file)) = &kept {
+                command.arg("--keep").arg(file);
+            }
             command
         } else {
             let (_, script) = SCRIPTS.into_iter().find(|(other, _)| *other == name).ok_or("no such server")?;
@@ -55,11 +84,17 @@ impl Contender {
         if port.trim().is_empty() {
             return Err(format!("{name} did not start").into());
         }
-        Ok(Self { name: name.to_owned(), pid, way: Way::Port(port.trim().to_owned()), _child: Some(child) })
+        Ok(Self {
+            name: name.to_owned(),
+            pid,
+            way: Way::Port(port.trim().to_owned()),
+            _child: Some(child),
+            _kept: kept,
+        })
     }
 
     pub fn has_documents(&self) -> bool {
-        self.name != "relay"
+        !RELAYS.contains(&self.name.as_str())
     }
 
     pub async fn board(&self, name: &str) -> Result<String, Failure> {
