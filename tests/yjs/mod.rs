@@ -26,16 +26,25 @@ pub struct Yjs {
 impl Yjs {
     /// Connects at once. `url` is of the board, as `whiteboard.open` tells it. None, said aloud: there is no Yjs.
     pub fn start(url: &str, token: &str, name: &str) -> Option<Self> {
+        let (server, board) = url.rsplit_once('/').unwrap();
+        Self::run("client.mjs", &[server, board, token, name])
+    }
+
+    /// The example of the documentation.
+    pub fn example(url: &str, board: &str, token: &str) -> Option<Self> {
+        Self::run("example.mjs", &[url, board, token])
+    }
+
+    fn run(script: &str, arguments: &[&str]) -> Option<Self> {
         let Ok(folder) = std::env::var("CONVOKE_TEST_YJS") else {
             println!(
                 "SKIPPED: there is no Yjs: CONVOKE_TEST_YJS is not set; `cargo xtask test` brings it where it can"
             );
             return None;
         };
-        let (server, board) = url.rsplit_once('/').unwrap();
         let mut child = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/yjs/client.mjs"))
-            .args([server, board, token, name])
+            .arg(format!("{}/tests/yjs/{script}", env!("CARGO_MANIFEST_DIR")))
+            .args(arguments)
             .env("CONVOKE_TEST_YJS", folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -135,7 +135,8 @@ pub async fn join(log: Log, place: Place) -> Result<(Bytes, Made), Refusal> {
 
 impl Document {
     /// Reads a board, where it holds nobody up.
-    pub async fn load(log: Log, place: Place) -> Result<Self, Refusal> {
+    pub async fn load(log: impl Into<Log>, place: Place) -> Result<Self, Refusal> {
+        let log = log.into();
         deep::run(place, move || Self::of(log)).await?
     }
 

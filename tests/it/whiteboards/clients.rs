@@ -3,7 +3,7 @@
 use super::painter::Painter;
 use super::{Way, person};
 use crate::yjs::{Yjs, converged};
-use crate::{meeting, server};
+use crate::{meeting, ok, server};
 use convoke_loadtest::board::door::make_board;
 use convoke_loadtest::client::Client;
 use convoke_loadtest::server::Server;
@@ -48,6 +48,20 @@ fn element(id: &str, says: &str) -> serde_json::Value {
 async fn agree(ada: &mut Yjs, bob: &mut Yjs, eve: &Painter) {
     let document = converged(&mut [ada, bob]).await;
     eve.until("what the others have", |seen| (seen.document() == document).then_some(())).await;
+}
+
+/// Whoever copies it from the documentation has a client that draws, sees, and is told of the end.
+#[tokio::test]
+async fn the_example_of_the_documentation_is_a_client() {
+    let Some(Two { server: _server, host, guest, board, mut ada, .. }) = two().await else { return };
+    let Way { url, token, .. } = Way::ask(&guest, &board).await;
+    let mut example = Yjs::example(&url, &board, &token).unwrap();
+    example.synced().await;
+    ada.sees("example", json!({ "type": "rectangle" })).await;
+    ada.set(element("answer", "ada's")).await;
+    example.until("sees", |line| line["element"] == "answer").await;
+    ok(&host, "whiteboard.delete", json!({ "whiteboard": board })).await;
+    assert_eq!(example.until("lost", |_| true).await["code"], 4505);
 }
 
 #[tokio::test]
