@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 
 /// Room for as many types within types as a board may hold, with a margin; a test fills it.
@@ -51,6 +52,23 @@ pub async fn run<T: Send + 'static>(place: Place, work: impl FnOnce() -> T + Sen
     .await
 }
 
+/// As [`run`], with no more at once than a room of its own has places for.
+pub async fn run_in<T: Send + 'static>(
+    room: Arc<Semaphore>,
+    place: Place,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Broken> {
+    let room = room.acquire_owned().await.map_err(|error| Broken(error.to_string()))?;
+    let work = move || {
+        let _room = room;
+        work()
+    };
+    match place {
+        Place::Here => here(true, work),
+        Place::Aside => aside(work).await,
+    }
+}
+
 /// Does long work on a thread of its own. Whoever asks sees to it that not too much is done at once.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
     let (sender, receiver) = oneshot::channel();
@@ -72,4 +90,26 @@ pub fn here<T: Send>(is_deep: bool, work: impl FnOnce() -> T + Send) -> Result<T
         let begun = thread().spawn_scoped(scope, work).map_err(|error| Broken(error.to_string()))?;
         begun.join().map_err(|panic| broken(&panic))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use std::time::Duration;
+
+    /// The work waits for something that is done on this thread meanwhile.
+    #[tokio::test]
+    async fn what_is_done_aside_holds_nobody_up() {
+        let room = Arc::new(Semaphore::new(1));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let work = run_in(Arc::clone(&room), Place::Aside, move || receiver.recv_timeout(Duration::from_secs(20)));
+        let meanwhile = async {
+            assert_eq!(room.available_permits(), 0, "it has its place until it is done");
+            sender.send(7).unwrap();
+        };
+        let (done, ()) = tokio::join!(work, meanwhile);
+        assert_eq!((done.unwrap(), room.available_permits()), (Ok(7), 1));
+    }
 }
