@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use yrs::{Array, ArrayPrelim, MapPrelim, Text, any};
 
 struct Client {
@@ -366,13 +368,14 @@ fn a_list_is_drawn_and_read_a_little_at_a_time() {
     assert!(taken.updates.iter().all(|part| !inspect(part).unwrap().made.is_dear()));
     assert_eq!(document.number(), u64::try_from(taken.updates.len()).unwrap());
     let transactions = |updates: Vec<Bytes>| {
-        let (doc, count) = (Doc::new(), std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)));
-        let counted = std::sync::Arc::clone(&count);
-        let count_one =
-            move |_: &mut TransactionMut<'_>| drop(counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        let (doc, count) = (Doc::new(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&count);
+        let count_one = move |_: &mut TransactionMut<'_>| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
         doc.observe_after_transaction("count", count_one).unwrap();
         apply(&doc, updates.into_iter()).unwrap();
-        count.load(std::sync::atomic::Ordering::SeqCst)
+        count.load(Ordering::SeqCst)
     };
     assert!(transactions(vec![update]) >= 5, "one that is long");
     assert!(transactions(taken.updates) >= 5, "many that are short");
@@ -405,8 +408,8 @@ fn what_is_drawn_in_parts_is_what_was_drawn() {
 fn what_takes_too_long_is_given_up_halfway() {
     let (mut document, mut client) = (empty(), Client::new(9));
     take(&mut document, &client.draws("a", 1)).unwrap();
-    let (update, looks) = (awkward(2_000), std::sync::atomic::AtomicUsize::new(0));
-    let is_late = || looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1;
+    let (update, looks) = (awkward(2_000), AtomicUsize::new(0));
+    let is_late = || looks.fetch_add(1, Ordering::SeqCst) == 1;
     let refused = document.take_until(&update, &inspect(&update).unwrap(), &Bounds::default(), &is_late);
     assert!(matches!(refused, Err(Refusal::TooCostly)), "{refused:?}");
     assert_eq!(looks.into_inner(), 2, "it was not drawn to the end");
