@@ -1,5 +1,7 @@
 //! What is costly to draw: it is drawn aside, given up when it takes too long, and nobody draws more than their share.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 mod common;
 
 use bytes::Bytes;
@@ -29,7 +31,7 @@ impl World {
     }
 
     async fn updates(&self, board: WhiteboardId) -> Vec<Bytes> {
-        self.store.board(&self.key, board).await.unwrap().updates.into()
+        self.store.board(&self.key, board).await.unwrap().updates
     }
 }
 
