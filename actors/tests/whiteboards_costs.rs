@@ -113,6 +113,12 @@ fn a_large_update_is_drawn_and_what_comes_behind_it_comes_behind_it() {
             assert_eq!(painter.closed, None, "{:?}", painter.denied);
         }
         assert_eq!(one.vector(), two.vector());
+        world.store.forecast(&[Weather::Stalled]);
+        let alone = sends(&two, vec![awkward()]);
+        two.hears_for(Duration::from_millis(100)).await;
+        assert!(!alone.is_finished(), "it is not kept yet, and nothing comes behind it");
+        world.store.forecast(&[]);
+        alone.await.unwrap();
         let mut late = world.painter(board, &host, 3).await;
         late.until(|painter| painter.sees().len() == 20_002).await;
     });

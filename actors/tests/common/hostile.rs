@@ -30,15 +30,22 @@ fn blocks(client: u32, count: u32, block: impl Fn(u32, &mut Vec<u8>)) -> Vec<u8>
     bytes
 }
 
-/// A client's values in a list, one behind the other, each an item of its own: a document joins them.
-pub fn values(client: u32, count: u32) -> Vec<u8> {
-    blocks(client, count, |at, bytes| match at.checked_sub(1) {
-        None => bytes.extend([8, 1, 1, b'l', 1, 126]),
+/// A client's values in a list, so many in each of its items, which a document joins.
+pub fn values(client: u32, count: u32, each: u8) -> Vec<u8> {
+    let content = |bytes: &mut Vec<u8>| {
+        bytes.push(each);
+        bytes.extend(std::iter::repeat_n(126, each.into()));
+    };
+    blocks(client, count, |at, bytes| match (at * u32::from(each)).checked_sub(1) {
+        None => {
+            bytes.extend([8, 1, 1, b'l']);
+            content(bytes);
+        }
         Some(before) => {
             bytes.push(0x88);
             bytes.write_var(client);
             bytes.write_var(before);
-            bytes.extend([1, 126]);
+            content(bytes);
         }
     })
 }

@@ -353,7 +353,7 @@ fn what_may_take_long_is_told_by_its_size_and_the_boards() {
     Text::push(&text, &mut txn, &"x".repeat(1_000_000));
     take(&mut document, &txn.encode_update_v1().into()).unwrap();
     assert!(!is_costly(&document, &few(4)) && is_costly(&document, &few(5)), "a text is passed over to be split");
-    assert!(is_costly(&empty(), &hostile::update(&[hostile::values(1, 2_000)]).into()), "a list that is joined");
+    assert!(is_costly(&empty(), &hostile::update(&[hostile::values(1, 200, 50)]).into()), "a list that is joined");
     let crowd: Vec<_> = (1..=300).map(|client| hostile::firsts(client, 1)).collect();
     assert!(is_costly(&empty(), &hostile::update(&crowd).into()), "many clients");
 }
@@ -361,7 +361,7 @@ fn what_may_take_long_is_told_by_its_size_and_the_boards() {
 /// Drawn in one transaction, these would take gigabytes.
 #[test]
 fn a_list_is_drawn_and_read_a_little_at_a_time() {
-    let update = Bytes::from(hostile::update(&[hostile::values(1, 5_000)]));
+    let update = Bytes::from(hostile::update(&[hostile::values(1, 5_000, 1)]));
     let mut document = empty();
     let taken = take(&mut document, &update).unwrap();
     assert!(taken.updates.len() >= 5, "{}", taken.updates.len());
