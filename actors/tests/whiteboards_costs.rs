@@ -16,6 +16,7 @@ use convoke_domain::{CloseCode, WhiteboardId};
 use serde_json::json;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
 use yrs::{Map, Transact};
 
 /// Two clients of whom each item of the one passes by all of the other.
@@ -252,5 +253,57 @@ fn what_has_no_room_when_it_is_drawn_aside_waits_for_it() {
         let mut late = world.painter(board, &host, 2).await;
         late.until(|painter| painter.sees().len() == 1_002).await;
         assert_eq!(one.closed, None, "{:?}", one.denied);
+    });
+}
+
+/// What is drawn aside takes as long there, and counts.
+#[test]
+fn what_is_drawn_aside_is_of_the_sessions_share() {
+    let share = Duration::from_micros(2);
+    let bounds = Bounds { session_time_max: share, session_time_per_s: Duration::ZERO, ..board_bounds() };
+    run_with(bounds, |world| async move {
+        let (host, board) = world.with_board().await;
+        let mut bad = world.easel(board, &host, 2);
+        bad.is_mute = true;
+        bad.comes_again().await.unwrap();
+        bad.says(awkward()).await.unwrap();
+        bad.says(awkward()).await.unwrap();
+        bad.draws("more", 1).await;
+        bad.until_closed(CloseCode::Flooding).await;
+        assert_eq!(world.updates(board).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_state_is_put_back_aside() {
+    run(|world| async move {
+        let (mut host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        one.draws("a", 1).await;
+        one.until(|painter| painter.shown.len() == 1).await;
+        let before = one.sees();
+        let ask = |ask: AskBoard| {
+            let (meetings, key) = (world.meetings.clone(), world.key.clone());
+            actix::spawn(async move { meetings.ask_board(&key, board, ask).await.unwrap() })
+        };
+        let snapshot = Uuid::now_v7();
+        ask(AskBoard::Keep { id: snapshot, name: "As it was".into(), by: None }).await.unwrap();
+        one.draws("b", 2).await;
+        one.until(|painter| painter.shown.len() == 2).await;
+        let places = world.nothing_is_drawn_aside().await;
+        let restored = ask(AskBoard::Restore { request: Uuid::now_v7(), snapshot });
+        let other = host.board(json!({ "name": "Other" })).await;
+        let mut two = world.painter(other, &host, 2).await;
+        two.draws("c", 1).await;
+        two.until(|painter| painter.shown.len() == 1).await;
+        let stroke = sends(&one, vec![protocol::update(&one.paints("d", 1))]);
+        two.hears_for(Duration::from_millis(100)).await;
+        assert!(!restored.is_finished() && !stroke.is_finished());
+        drop(places);
+        restored.await.unwrap();
+        stroke.await.unwrap();
+        one.until(|painter| painter.shown.len() == 4).await;
+        assert_eq!(one.sees().len(), before.len() + 1, "what was drawn meanwhile comes behind it");
+        assert!(one.sees().contains_key("d") && !one.sees().contains_key("b"));
     });
 }

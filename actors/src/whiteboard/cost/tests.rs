@@ -61,3 +61,13 @@ async fn sessions_that_have_gone_are_forgotten() {
     }
     assert!(spent.sessions.len() <= TIDY_AT, "{}", spent.sessions.len());
 }
+
+#[test]
+fn where_time_is_simulated_everything_takes_the_same() {
+    let (simulated, real) = (Watch::new(Place::Here), Watch::new(Place::Aside));
+    (0..1_000_000).for_each(|n| {
+        std::hint::black_box(n);
+    });
+    assert_eq!(simulated.elapsed(), SIMULATED);
+    assert!(real.elapsed() > SIMULATED);
+}
