@@ -150,9 +150,10 @@ impl Clocks {
         self.0.get(&client).copied().unwrap_or(0)
     }
 
-    /// How far each client of an update gets, and the blocks that get it there, each behind those that it builds
-    /// on: each stands on what is known, or on one that stands before it. A client whose next block waits for another's is looked at again when that is there: so each block is
-    /// looked at once, and once for each that it builds on, whatever the order.
+    /// How far each client of an update gets, and the blocks that get it there, each behind those that it builds on:
+    /// it stands on what is known, or on one that stands before it. A client whose next block waits for another's is
+    /// looked at again when that is there: so each block is looked at once, and once for each that it builds on,
+    /// whatever the order.
     fn reach<'a>(&self, looked: &'a Looked) -> (BTreeMap<u64, u32>, Vec<&'a Block>) {
         let mut runs: HashMap<u64, &[Block]> = HashMap::new();
         for run in looked.blocks.chunk_by(|a, b| a.client == b.client) {

@@ -70,7 +70,7 @@ pub const DRAWN_ASIDE_AT_ONCE: usize = 2;
 #[derive(Clone)]
 pub struct Whiteboards {
     pub bounds: Bounds,
-    /// Where boards are read and joined.
+    /// Where boards are read and joined, and drawn on where that may take long.
     pub place: Place,
     /// Places for what is drawn aside. Nobody who reads or joins a board waits for them.
     pub drawing: Arc<Semaphore>,
