@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 
 /// Room for as many types within types as a board may hold, with a margin; a test fills it.
@@ -80,6 +81,23 @@ fn give_way() {
 #[cfg(not(target_os = "linux"))]
 fn give_way() {}
 
+/// As [`run`], with no more at once than a room of its own has places for.
+pub async fn run_in<T: Send + 'static>(
+    room: Arc<Semaphore>,
+    place: Place,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Broken> {
+    let room = room.acquire_owned().await.map_err(|error| Broken(error.to_string()))?;
+    let work = move || {
+        let _room = room;
+        work()
+    };
+    match place {
+        Place::Here => here(true, work),
+        Place::Aside => aside(work).await,
+    }
+}
+
 /// Does long work on a thread of its own. Whoever asks sees to it that not too much is done at once.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
     let (sender, receiver) = oneshot::channel();
@@ -108,6 +126,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use std::time::Duration;
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
@@ -118,5 +137,19 @@ mod tests {
         assert_eq!(run(Place::Aside, priority).await.unwrap(), own);
         assert_eq!(run_behind(Place::Here, priority).await.unwrap(), own);
         assert_eq!(priority(), own);
+    }
+
+    /// The work waits for something that is done on this thread meanwhile.
+    #[tokio::test]
+    async fn what_is_done_aside_holds_nobody_up() {
+        let room = Arc::new(Semaphore::new(1));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let work = run_in(Arc::clone(&room), Place::Aside, move || receiver.recv_timeout(Duration::from_secs(20)));
+        let meanwhile = async {
+            assert_eq!(room.available_permits(), 0, "it has its place until it is done");
+            sender.send(7).unwrap();
+        };
+        let (done, ()) = tokio::join!(work, meanwhile);
+        assert_eq!((done.unwrap(), room.available_permits()), (Ok(7), 1));
     }
 }

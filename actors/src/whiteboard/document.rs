@@ -2,16 +2,18 @@
 //! Whoever comes anew is given the log's state and the updates behind it, as they stand; the document is
 //! asked only by those who were there before.
 
+use super::cost::{self, Watch};
 use super::deep::{self, Broken, Place};
-use super::inspect::{Clocks, Looked, Made, Unfit, inspect, standing};
+use super::inspect::{Clocks, Looked, Made, Unfit, inspect, parts, standing};
 use super::log::Log;
 use super::protocol;
 use crate::ports::BoardLog;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
-use yrs::{Any, Doc, Map, Out, ReadTxn, StateVector, Transact, Update, WriteTxn};
+use yrs::{Any, Doc, Map, Out, ReadTxn, StateVector, Transact, TransactionMut, Update, WriteTxn};
 
 /// The root maps of a board that are its own: what is drawn, and the pictures in it.
 const ELEMENTS: &str = "elements";
@@ -51,6 +53,12 @@ pub struct Bounds {
     pub update_clients_max: usize,
     /// Updates behind a small state, after which there is another; behind a large one up to eight times as many.
     pub tail_updates_max: usize,
+    /// How long one update may take that is drawn aside. Its board says nothing meanwhile: less than a hub waits for
+    /// a word of it, with what may be left of a tick.
+    pub update_time_max: Duration,
+    /// How long all that a session draws may take, at once; and so much more in each second.
+    pub session_time_max: Duration,
+    pub session_time_per_s: Duration,
 }
 
 impl Default for Bounds {
@@ -65,6 +73,9 @@ impl Default for Bounds {
             clients_max: 50_000,
             update_clients_max: 4_096,
             tail_updates_max: 4_096,
+            update_time_max: Duration::from_secs(3),
+            session_time_max: Duration::from_secs(5),
+            session_time_per_s: Duration::from_millis(200),
         }
     }
 }
@@ -78,6 +89,9 @@ pub enum Refusal {
     TooLarge(String),
     #[error("the board is full: it has at most {0}")]
     Full(String),
+    /// It was given up halfway: the document has to be read from the log again.
+    #[error("the update takes too long to draw")]
+    TooCostly,
     /// The document broke over it: it has to be read from the log again.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -86,8 +100,8 @@ pub enum Refusal {
 /// What came of an update.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// What is new by it, if anything is.
-    pub update: Option<Bytes>,
+    /// What is new by it: if it is large, in parts.
+    pub updates: Vec<Bytes>,
     /// It builds on what is not there: its sender is asked for that.
     pub lacks: bool,
 }
@@ -101,17 +115,64 @@ pub struct Document {
     clocks: Clocks,
 }
 
+/// An update, so divided that no part takes long to draw or to join.
+fn divided(update: &Bytes, looked: &Looked, clocks: &Clocks, most: usize) -> Vec<Bytes> {
+    match looked.made.weight() > most || looked.made.is_dear() {
+        true => parts(update, looked, clocks, most),
+        false => vec![update.clone()],
+    }
+}
+
 fn apply(doc: &Doc, updates: impl Iterator<Item = Bytes>) -> Result<(Made, Clocks), Refusal> {
     let (mut made, mut clocks) = (Made::default(), Clocks::default());
-    let mut txn = doc.transact_mut();
+    let mut strokes = Strokes::new(doc, None);
     for update in updates {
         let looked = inspect(&update)?;
         made = made.and(looked.made);
+        for part in divided(&update, &looked, &clocks, usize::MAX) {
+            strokes.draw(&part).map_err(|_| Unfit::Malformed)?;
+        }
         clocks.take(&looked);
-        let update = Update::decode_v1(&update).map_err(Unfit::from)?;
-        txn.apply_update(update).map_err(|_| Unfit::Malformed)?;
     }
     Ok((made, clocks))
+}
+
+/// What is drawn in one transaction is joined when that ends. There are as many as keep that from costing much, and
+/// not one for each stroke.
+struct Strokes<'a> {
+    doc: &'a Doc,
+    txn: Option<TransactionMut<'a>>,
+    made: Made,
+    /// What was new by each, where that is asked for.
+    new: Option<Vec<Bytes>>,
+}
+
+impl<'a> Strokes<'a> {
+    fn new(doc: &'a Doc, new: Option<Vec<Bytes>>) -> Self {
+        Self { doc, txn: None, made: Made::default(), new }
+    }
+
+    fn draw(&mut self, update: &Bytes) -> Result<(), Refusal> {
+        let made = inspect(update)?.made;
+        let update = Update::decode_v1(update).map_err(Unfit::from)?;
+        if self.made.and(made).is_dear() {
+            self.end();
+        }
+        self.made = self.made.and(made);
+        let txn = self.txn.get_or_insert_with(|| self.doc.transact_mut());
+        // Refused halfway, it may have left something of itself.
+        txn.apply_update(update).map_err(|error| Broken(error.to_string()))?;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if let (Some(txn), Some(new)) = (self.txn.take(), &mut self.new)
+            && txn.has_changes()
+        {
+            new.push(Bytes::from(txn.encode_update_v1()));
+        }
+        self.made = Made::default();
+    }
 }
 
 fn doc_of(log: &Log) -> Result<(Doc, (Made, Clocks)), Refusal> {
@@ -228,58 +289,98 @@ impl Document {
         Ok(())
     }
 
-    /// Takes an update. What is new by it gets the next number.
+    /// Whether an update may take long, so that it is to be drawn where that holds nobody up.
+    pub fn is_costly(&self, looked: &Looked) -> bool {
+        self.needs_depth(looked) || looked.made.is_dear() || cost::steps(looked.made, self.made) > cost::STEPS_SHARED
+    }
+
+    fn needs_depth(&self, looked: &Looked) -> bool {
+        self.made.and(looked.made).nested > NESTED_SHALLOW || looked.clients().count() > CLIENTS_SHALLOW
+    }
+
+    /// Takes an update, however long it takes. What is new by it gets the next number.
     pub fn take(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
+        self.take_until(update, looked, bounds, &|| false)
+    }
+
+    /// As [`Self::take`], and gives up when it is too late.
+    fn take_until(
+        &mut self,
+        update: &Bytes,
+        looked: &Looked,
+        bounds: &Bounds,
+        is_late: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Taken, Refusal> {
         let clients = looked.clients().count();
         if clients > bounds.update_clients_max {
             return Err(Refusal::TooLarge(format!("{} clients", bounds.update_clients_max)));
         }
         // What is not known would be held back by some, and by others not: nobody is shown it.
         if !self.clocks.allow(looked) {
-            return Ok(Taken { update: None, lacks: true });
+            return Ok(Taken { updates: Vec::new(), lacks: true });
         }
         self.has_room(update, looked, bounds)?;
-        let nested = self.made.and(looked.made).nested;
-        let (doc, is_deep) = (&self.doc, nested > NESTED_SHALLOW || clients > CLIENTS_SHALLOW);
-        let update = deep::here(is_deep, || -> Result<Option<Bytes>, Refusal> {
-            let decoded = Update::decode_v1(update).map_err(Unfit::from)?;
-            let mut txn = doc.transact_mut();
-            // Refused halfway, it may have left something of itself.
-            txn.apply_update(decoded).map_err(|error| Broken(error.to_string()))?;
+        let parts = divided(update, looked, &self.clocks, cost::at_once(looked.made, self.made));
+        let doc = &self.doc;
+        let updates = deep::here(self.needs_depth(looked), || -> Result<Vec<Bytes>, Refusal> {
+            let mut strokes = Strokes::new(doc, Some(Vec::new()));
+            for (number, part) in parts.iter().enumerate() {
+                match strokes.draw(part) {
+                    // Something of it is drawn already.
+                    Err(error) if number > 0 => return Err(Broken(error.to_string()).into()),
+                    outcome => outcome?,
+                }
+                if is_late() {
+                    return Err(Refusal::TooCostly);
+                }
+            }
             // What waits for something else would be in memory only, and for as long as anybody likes.
-            if txn.has_missing_updates() {
+            if strokes.txn.as_ref().is_some_and(|txn| txn.has_missing_updates()) {
                 return Err(Broken("an update was not taken whole".to_owned()).into());
             }
             // As it was drawn, and not as it came: what is known stays as it is, whatever else somebody says of it.
-            Ok(txn.has_changes().then(|| Bytes::from(txn.encode_update_v1())))
+            strokes.end();
+            Ok(strokes.new.unwrap_or_default())
         })??;
-        if let Some(new) = &update {
-            // Counted is what came of it, and not what it said; and it is seen that it can be read again.
-            let made = inspect(new).map_err(|error| Broken(error.to_string()))?.made;
-            self.made = self.made.and(made);
-            self.clocks.take(looked);
-            self.log.push(new);
+        // Counted is what came of it, and not what it said; and it is seen that it can be read again.
+        let mut made = self.made;
+        for new in &updates {
+            made = made.and(inspect(new).map_err(|error| Broken(error.to_string()))?.made);
         }
-        Ok(Taken { update, lacks: false })
+        if !updates.is_empty() {
+            self.made = made;
+            self.clocks.take(looked);
+        }
+        updates.iter().for_each(|new| self.log.push(new));
+        Ok(Taken { updates, lacks: false })
     }
 
-    /// As [`Self::take`], of all that somebody has: what hangs in the air is left out.
-    pub fn take_standing(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
-        let taken = self.take(update, looked, bounds)?;
-        if !taken.lacks {
+    /// Takes an update, or all that somebody has: what hangs in the air of that is left out. None: it may take as long
+    /// as it takes.
+    pub fn draw(
+        &mut self,
+        update: &Bytes,
+        looked: &Looked,
+        is_rest: bool,
+        bounds: &Bounds,
+        watch: Option<Watch>,
+    ) -> Result<Taken, Refusal> {
+        let is_late = || watch.is_some_and(|watch| watch.elapsed() > bounds.update_time_max);
+        let taken = self.take_until(update, looked, bounds, &is_late)?;
+        if !is_rest || !taken.lacks {
             return Ok(taken);
         }
         let part = Bytes::from(standing(update, &self.clocks)?);
         let looked = inspect(&part)?;
         if looked.made.is_empty() {
-            return Ok(Taken { update: None, lacks: false });
+            return Ok(Taken { updates: Vec::new(), lacks: false });
         }
-        self.take(&part, &looked, bounds)
+        self.take_until(&part, &looked, bounds, &is_late)
     }
 
-    /// The last message of the log.
-    pub fn last(&self) -> Option<&Bytes> {
-        self.log.last()
+    /// The last messages of the log, in order.
+    pub fn last(&self, count: usize) -> impl Iterator<Item = &Bytes> {
+        self.log.last(count)
     }
 
     /// Whether somebody draws what is not here.

@@ -2,6 +2,7 @@
 //! follows nested values as deep as they go; here every length is held against what is really there, and depth
 //! has an end. So a few bytes cannot ask for gigabytes, and no update reaches the end of a stack.
 
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use yrs::encoding::read::{Cursor, Read};
@@ -24,6 +25,9 @@ const XML_ELEMENT: u8 = 3;
 /// A type whose name is written by Yjs and not read by the decoder here: what one can read the other cannot.
 const XML_HOOK: u8 = 5;
 const TYPES_MAX: u8 = 6;
+
+/// What is copied at most where items are joined, some 16 bytes each.
+const JOINED_MAX: usize = 1 << 20;
 
 /// Clients' ids are whole numbers of JavaScript.
 pub const CLIENT_MAX: u64 = (1 << 53) - 1;
@@ -59,6 +63,8 @@ pub struct Made {
     pub deletions: usize,
     /// Values within items, each of which takes memory of its own.
     pub values: usize,
+    /// Positions within items, beyond the first of each: of texts and lists, where an item can be split in two.
+    pub positions: usize,
 }
 
 impl Made {
@@ -68,6 +74,7 @@ impl Made {
             nested: self.nested.saturating_add(other.nested),
             deletions: self.deletions.saturating_add(other.deletions),
             values: self.values.saturating_add(other.values),
+            positions: self.positions.saturating_add(other.positions),
         }
     }
 
@@ -87,6 +94,8 @@ struct Block {
     client: u64,
     clock: u32,
     length: u32,
+    /// What a document copies of it when it joins it with its neighbour.
+    positions: usize,
     is_gap: bool,
     bytes: Range<usize>,
     needs: Range<usize>,
@@ -169,10 +178,11 @@ impl Clocks {
         self.0.get(&client).copied().unwrap_or(0)
     }
 
-    /// How far each client of an update gets: each block stands on what is known, or on one that stands before
-    /// it. A client whose next block waits for another's is looked at again when that is there: so each block is
-    /// looked at once, and once for each that it builds on, whatever the order.
-    fn reach(&self, looked: &Looked) -> BTreeMap<u64, u32> {
+    /// How far each client of an update gets, and the blocks that get it there, each behind those that it builds on:
+    /// it stands on what is known, or on one that stands before it. A client whose next block waits for another's is
+    /// looked at again when that is there: so each block is looked at once, and once for each that it builds on,
+    /// whatever the order.
+    fn reach<'a>(&self, looked: &'a Looked) -> (BTreeMap<u64, u32>, Vec<&'a Block>) {
         let mut runs: HashMap<u64, &[Block]> = HashMap::new();
         for run in looked.blocks.chunk_by(|a, b| a.client == b.client) {
             if let Some(first) = run.first() {
@@ -180,6 +190,7 @@ impl Clocks {
             }
         }
         let mut ends: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut order = Vec::with_capacity(looked.blocks.len());
         let mut waiting: BTreeMap<(u64, u32), Vec<u64>> = BTreeMap::new();
         let mut to_look_at: Vec<u64> = looked.clients().collect();
         while let Some(client) = to_look_at.pop() {
@@ -198,6 +209,7 @@ impl Clocks {
                     break;
                 }
                 ends.insert(client, reached(client).max(if next.is_gap { 0 } else { next.end() }));
+                order.push(next);
                 *run = rest;
             }
             let upto = (client, ends.get(&client).copied().unwrap_or(0));
@@ -205,13 +217,13 @@ impl Clocks {
                 to_look_at.extend(waiting.remove(&ready).unwrap_or_default());
             }
         }
-        ends
+        (ends, order)
     }
 
     /// Whether all that an update builds on is known, or comes with it. What is not would be held back by some,
     /// and by others not: it is not taken by anybody.
     pub fn allow(&self, looked: &Looked) -> bool {
-        let ends = self.reach(looked);
+        let (ends, _) = self.reach(looked);
         let reached = |client: u64| ends.get(&client).copied().unwrap_or_else(|| self.of(client));
         let stands = |block: &Block| block.end() <= reached(block.client);
         let is_there = |(client, clock, length): &(u64, u32, u32)| clock.saturating_add(*length) <= reached(*client);
@@ -231,12 +243,61 @@ impl Clocks {
 /// until something else has come; that comes to them from here, and nothing of theirs is behind it.
 pub fn standing(update: &[u8], clocks: &Clocks) -> Result<Vec<u8>, Unfit> {
     let looked = inspect(update)?;
-    let ends = clocks.reach(&looked);
+    let (ends, _) = clocks.reach(&looked);
     let reached = |client: u64| ends.get(&client).copied().unwrap_or_else(|| clocks.of(client));
-    let stand = |block: &&Block| !block.is_gap && block.end() <= reached(block.client);
-    let mut part = Vec::with_capacity(update.len());
+    // A gap that is known stays: what is behind it would be taken for what is in it.
+    let blocks = looked.blocks.iter().filter(|block| block.end() <= reached(block.client));
+    let rest =
+        |(client, clock, length): (u64, u32, u32)| (client, clock, length.min(reached(client).saturating_sub(clock)));
+    let deletions = looked.deletions.iter().copied().map(rest).filter(|(_, _, length)| *length > 0);
+    Ok(part(update, blocks, deletions))
+}
+
+/// The same update in parts of so many blocks or ranges at most, none of which costs much to join. Each builds on what
+/// is known, or is in those before it; what does not is left out.
+pub fn parts(update: &[u8], looked: &Looked, clocks: &Clocks, most: usize) -> Vec<Bytes> {
+    let (_, order) = clocks.reach(looked);
+    let mut some: Vec<&Block> = Vec::new();
+    let mut positions = 0_usize;
+    let mut parts = Vec::new();
+    for block in order {
+        let with = positions.saturating_add(block.positions);
+        let is_full = some.len() >= most || is_dear(some.len().saturating_add(1), with);
+        if is_full && !some.is_empty() {
+            parts.push(part(update, some.drain(..), [].into_iter()));
+            positions = 0;
+        }
+        positions = positions.saturating_add(block.positions);
+        some.push(block);
+    }
+    parts.push(part(update, some.into_iter(), [].into_iter()));
+    let deletions = looked.deletions.chunks(most.max(1));
+    parts.extend(deletions.map(|some| part(update, [].into_iter(), some.iter().copied())));
+    parts.into_iter().map(Bytes::from).collect()
+}
+
+/// Whether it takes much time and memory to join items that are drawn together, of so many positions: the document
+/// joins the last two, and then the one before with what came of them, and keeps all of it until it is done.
+fn is_dear(items: usize, positions: usize) -> bool {
+    items.saturating_mul(positions) > JOINED_MAX
+}
+
+impl Made {
+    /// Whether it is to be drawn in parts.
+    pub fn is_dear(self) -> bool {
+        is_dear(self.items, self.items.saturating_add(self.positions))
+    }
+}
+
+/// These blocks and deletions of an update, as an update. Those of a client follow each other.
+fn part<'a>(
+    update: &[u8],
+    blocks: impl Iterator<Item = &'a Block>,
+    deletions: impl Iterator<Item = (u64, u32, u32)>,
+) -> Vec<u8> {
+    let mut part = Vec::new();
     let mut kept: BTreeMap<u64, Vec<&Block>> = BTreeMap::new();
-    looked.blocks.iter().filter(stand).for_each(|block| kept.entry(block.client).or_default().push(block));
+    blocks.for_each(|block| kept.entry(block.client).or_default().push(block));
     part.write_var(u32::try_from(kept.len()).unwrap_or(u32::MAX));
     for (client, blocks) in kept.iter().rev() {
         part.write_var(u32::try_from(blocks.len()).unwrap_or(u32::MAX));
@@ -245,12 +306,7 @@ pub fn standing(update: &[u8], clocks: &Clocks) -> Result<Vec<u8>, Unfit> {
         blocks.iter().for_each(|block| part.extend_from_slice(update.get(block.bytes.clone()).unwrap_or_default()));
     }
     let mut gone: BTreeMap<u64, Vec<(u32, u32)>> = BTreeMap::new();
-    for (client, clock, length) in &looked.deletions {
-        let length = (*length).min(reached(*client).saturating_sub(*clock));
-        if length > 0 {
-            gone.entry(*client).or_default().push((*clock, length));
-        }
-    }
+    deletions.for_each(|(client, clock, length)| gone.entry(client).or_default().push((clock, length)));
     part.write_var(u32::try_from(gone.len()).unwrap_or(u32::MAX));
     for (client, ranges) in gone.iter().rev() {
         part.write_var(*client);
@@ -260,7 +316,7 @@ pub fn standing(update: &[u8], clocks: &Clocks) -> Result<Vec<u8>, Unfit> {
             part.write_var(*length);
         }
     }
-    Ok(part)
+    part
 }
 
 struct Walk<'a> {
@@ -313,6 +369,10 @@ impl<'a> Walk<'a> {
 
     fn value(&mut self) {
         self.looked.made.values = self.looked.made.values.saturating_add(1);
+    }
+
+    fn positions(&mut self, length: usize) {
+        self.looked.made.positions = self.looked.made.positions.saturating_add(length.saturating_sub(1));
     }
 
     fn clock(&mut self) -> Result<u32, Unfit> {
@@ -368,10 +428,12 @@ impl<'a> Walk<'a> {
             }
             for _ in 0..blocks {
                 let (from, needs) = (self.cursor.next, self.looked.needs.len());
+                let before = self.looked.made.positions;
                 let is_gap = self.cursor.buf.get(from) == Some(&SKIP);
                 let length = self.block()?;
                 let (bytes, needs) = (from..self.cursor.next, needs..self.looked.needs.len());
-                self.looked.blocks.push(Block { client, clock, length, is_gap, bytes, needs });
+                let positions = self.looked.made.positions.saturating_sub(before).saturating_add(1);
+                self.looked.blocks.push(Block { client, clock, length, positions, is_gap, bytes, needs });
                 // Clocks have 32 bits; one that runs over would begin anew.
                 clock = clock.checked_add(length).ok_or(Unfit::Malformed)?;
             }
@@ -413,8 +475,9 @@ impl<'a> Walk<'a> {
             STRING => {
                 let text = self.cursor.read_string()?;
                 // Positions in texts are counted as JavaScript does.
-                let length = u32::try_from(text.encode_utf16().count()).map_err(|_| Unfit::Malformed)?;
-                return some(length);
+                let length = text.encode_utf16().count();
+                self.positions(length);
+                return some(u32::try_from(length).map_err(|_| Unfit::Malformed)?);
             }
             EMBED => self.json()?,
             FORMAT => {
@@ -436,6 +499,7 @@ impl<'a> Walk<'a> {
                 for _ in 0..values {
                     self.any(0)?;
                 }
+                self.positions(usize::try_from(values).unwrap_or(usize::MAX));
                 return some(values);
             }
             // Documents within documents, and the lists of JSON texts of before Yjs 13.

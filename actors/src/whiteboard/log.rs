@@ -2,7 +2,7 @@
 //! it what was drawn since; of that, what is durable is merged a little at a time. So a board that is opened
 //! comes in few messages, however much was drawn since its last state, and a state need not be made often.
 
-use super::inspect::{Looked, inspect};
+use super::inspect::{Looked, Made, inspect};
 use super::{deep, protocol};
 use crate::ports::BoardLog;
 use bytes::Bytes;
@@ -72,9 +72,9 @@ impl Log {
         self.base.iter().map(|(_, state)| state).chain(self.tail.iter().map(|part| &part.message))
     }
 
-    /// The last message.
-    pub fn last(&self) -> Option<&Bytes> {
-        self.tail.back().map(|part| &part.message)
+    /// The last messages, in order: updates that are not merged yet.
+    pub fn last(&self, count: usize) -> impl Iterator<Item = &Bytes> {
+        self.tail.iter().skip(self.tail.len().saturating_sub(count)).map(|part| &part.message)
     }
 
     pub fn state(&self) -> Option<Bytes> {
@@ -154,9 +154,13 @@ impl Log {
 /// One update in the place of these. None: they are better left as they are.
 fn merged(updates: Vec<Bytes>) -> Option<Bytes> {
     let [_, _, ..] = updates.as_slice() else { return None };
+    let parts: Vec<Looked> = updates.iter().map(|update| inspect(update).ok()).collect::<Option<_>>()?;
+    // What was drawn in parts would have to be drawn at once.
+    if parts.iter().fold(Made::default(), |made, part| made.and(part.made)).is_dear() {
+        return None;
+    }
     let whole = deep::here(false, || yrs::merge_updates_v1(updates.iter().map(|update| update.to_vec())));
     let whole = Bytes::from(whole.ok()?.ok()?);
-    let parts: Vec<Looked> = updates.iter().map(|update| inspect(update).ok()).collect::<Option<_>>()?;
     let is_whole = inspect(&whole).ok()?.is_made_of(&parts);
     if !is_whole {
         tracing::error!("updates of a board were not merged: something would be lost");

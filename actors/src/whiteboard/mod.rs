@@ -4,6 +4,8 @@
 //! A board can be lost at any time: its clients come again, and the sync protocol brings together what the
 //! log has and what they have.
 
+mod aside;
+pub mod cost;
 pub mod deep;
 pub mod document;
 pub mod hub;
@@ -22,9 +24,11 @@ use crate::restart::{self, Restart};
 use crate::room::calls::Leash;
 use crate::supervisor::Env;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use aside::Heard;
 use bytes::Bytes;
 use convoke_domain::whiteboard::BoardRight;
 use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
+use cost::Spent;
 use deep::Place;
 use document::{Bounds, Document, Refusal};
 use log::Log;
@@ -32,7 +36,7 @@ use presence::Everybody;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 use words::{AskBoard, Desk, FromMeeting, Guest, Show, Shown};
@@ -61,18 +65,33 @@ pub const SNAPSHOTS_MAX: u32 = 50;
 /// States that may wait to be kept while another is.
 const KEEPS_WAITING_MAX: usize = 4;
 
+/// Boards of a node that are drawn on at once, aside.
+pub const DRAWN_ASIDE_AT_ONCE: usize = 2;
+
 /// What the boards of a node share.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Whiteboards {
     pub bounds: Bounds,
-    /// Where boards are read and joined.
+    /// Where boards are read and joined, and drawn on where that may take long.
     pub place: Place,
+    /// Places for what is drawn aside. Nobody who reads or joins a board waits for them.
+    pub drawing: Arc<Semaphore>,
+    spent: Arc<Mutex<Spent>>,
     addresses: Arc<Mutex<HashMap<WhiteboardId, Addr<BoardActor>>>>,
 }
 
 impl Whiteboards {
     pub fn new(bounds: Bounds, place: Place) -> Self {
-        Self { bounds, place, ..Self::default() }
+        let drawing = Arc::new(Semaphore::new(DRAWN_ASIDE_AT_ONCE));
+        Self { bounds, place, drawing, spent: Arc::default(), addresses: Arc::default() }
+    }
+
+    fn spend(&self, session: SessionId, cost: Duration) {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).add(session, cost, &self.bounds);
+    }
+
+    fn has_spent(&self, session: SessionId) -> bool {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).is_over(session, &self.bounds)
     }
 
     /// The board's actor, if it is awake here.
@@ -101,13 +120,6 @@ pub struct Told(pub FromMeeting);
 
 type Reply = oneshot::Sender<Result<(), Refused>>;
 
-/// What a full board has no room for, until its log is joined.
-struct Held {
-    socket: SocketId,
-    frames: Vec<Bytes>,
-    reply: Reply,
-}
-
 enum Leaving {
     All(Bytes),
     To(Desk, Shown),
@@ -131,7 +143,10 @@ pub struct BoardActor {
     /// The request of the last restore.
     restored: Option<Uuid>,
     unsent_restore: Option<Uuid>,
-    held: Vec<Held>,
+    /// What a full board has no room for, until its log is joined.
+    held: Vec<Heard>,
+    /// What came while something was drawn aside, and what is left of that.
+    unheard: VecDeque<Heard>,
     /// What waits to leave, each with the number that has to be durable first.
     queue: VecDeque<(u64, Leaving)>,
     is_keeping: bool,
@@ -172,6 +187,7 @@ impl BoardActor {
             restored: None,
             unsent_restore: None,
             held: Vec::new(),
+            unheard: VecDeque::new(),
             queue: VecDeque::new(),
             is_keeping: false,
             keeps: VecDeque::new(),
@@ -213,10 +229,19 @@ impl BoardActor {
 
     fn rebuild(&mut self, log: Log, ctx: &mut Context<Self>) {
         let place = self.env.whiteboards.place;
-        restart::wait(ctx, Document::load(log, place), |this: &mut Self, ctx, loaded| match loaded {
+        let broken = self.document.take();
+        let loading = async move {
+            if let Some(broken) = broken {
+                // A large one takes its time to be put away, too.
+                let _ = deep::run(place, move || drop(broken)).await;
+            }
+            Document::load(log, place).await
+        };
+        restart::wait(ctx, loading, |this: &mut Self, ctx, loaded| match loaded {
             Ok(document) => {
                 this.document = Some(document);
                 this.turn(ctx, |_| {});
+                this.hear_on(ctx);
             }
             Err(error) => {
                 metrics::counter!("convoke_whiteboards_failed_total").increment(1);
@@ -261,11 +286,12 @@ impl BoardActor {
     }
 
     /// Something new is drawn: it is to be kept, and then to be shown.
-    fn drawn(&mut self, update: Bytes) {
-        let Some(message) = self.document.as_ref().and_then(Document::last).cloned() else { return };
-        metrics::counter!("convoke_whiteboard_updates_total").increment(1);
-        self.unsent.push(update);
-        self.leave(Leaving::All(message));
+    fn drawn(&mut self, updates: Vec<Bytes>) {
+        let Some(document) = &self.document else { return };
+        let messages: Vec<Bytes> = document.last(updates.len()).cloned().collect();
+        metrics::counter!("convoke_whiteboard_updates_total").increment(u64::from(!updates.is_empty()));
+        self.unsent.extend(updates);
+        messages.into_iter().for_each(|message| self.leave(Leaving::All(message)));
     }
 
     fn leave(&mut self, leaving: Leaving) {
@@ -350,10 +376,10 @@ impl BoardActor {
                 (Err(NotJoined::Store(StoreError::Fenced)), _) => this.over(CloseCode::GoingAway, ctx),
                 (Err(error), _) => tracing::warn!(whiteboard = %this.board, %error, "a board's log stays long"),
             }
-            for Held { socket, frames, reply } in std::mem::take(&mut this.held) {
+            for heard in std::mem::take(&mut this.held) {
                 match is_joined {
-                    true => this.hear(socket, frames, true, reply, ctx),
-                    false => drop(reply.send(Err(Rejection::unavailable("the board has no room just now").into()))),
+                    true => this.hear(heard.after_waiting(), ctx),
+                    false => heard.refuse(Rejection::unavailable("the board has no room just now").into()),
                 }
             }
         });

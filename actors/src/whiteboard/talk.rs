@@ -1,11 +1,14 @@
 //! What sockets say to a board, and what it makes of it. Every message is held against what its session may do
 //! now: the meeting's word that it may do less stands before what comes after it.
 
-use super::document::{Document, Refusal};
+use super::aside::{Heard, Stroke};
+use super::cost::Watch;
+use super::document::{Document, Refusal, Taken};
+use super::inspect::Looked;
 use super::protocol::{self, Message};
 use super::words::{AskBoard, Guest, Shown, Visit, Wants};
 use super::{ANSWER_REST, GUESTS_MAX, OFFENCES_MAX, PRESENT_MARGIN_MS, SESSION_GUESTS_MAX};
-use super::{BoardActor, Held, Leaving, NotJoined, Reply, inspect, refused};
+use super::{BoardActor, Leaving, NotJoined, Reply, deep, inspect, refused};
 use crate::meeting::Refused;
 use crate::ports::{BoardSnapshot, StoreError};
 use crate::release::{HubId, SocketId};
@@ -18,15 +21,33 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Why a socket is sent away, in a word for the metrics and a sentence for whoever looks at the client.
-struct Offence {
+pub(super) struct Offence {
     reason: &'static str,
     said: String,
+    harm: Harm,
+}
+
+/// What it did beside that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Harm {
+    None,
+    /// The document is not to be used any more.
+    Broke,
+    /// What its session draws has taken more time than it has.
+    Spent,
 }
 
 impl Offence {
     fn new(reason: &'static str, said: impl Into<String>) -> Self {
-        Self { reason, said: said.into() }
+        Self { reason, said: said.into(), harm: Harm::None }
     }
+}
+
+/// What came of a message that draws.
+enum Drawn {
+    Done,
+    /// It may take long.
+    Aside(Looked),
 }
 
 impl From<inspect::Unfit> for Offence {
@@ -37,13 +58,14 @@ impl From<inspect::Unfit> for Offence {
 
 impl From<Refusal> for Offence {
     fn from(refusal: Refusal) -> Self {
-        let reason = match &refusal {
-            Refusal::Unfit(_) => "bad_request",
-            Refusal::TooLarge(_) => "too_large",
-            Refusal::Full(_) => "capacity",
-            Refusal::Broken(_) => "internal",
+        let (reason, harm) = match &refusal {
+            Refusal::Unfit(_) => ("bad_request", Harm::None),
+            Refusal::TooLarge(_) => ("too_large", Harm::None),
+            Refusal::Full(_) => ("capacity", Harm::None),
+            Refusal::TooCostly => ("too_costly", Harm::Broke),
+            Refusal::Broken(_) => ("internal", Harm::Broke),
         };
-        Self::new(reason, refusal.to_string())
+        Self { reason, said: refusal.to_string(), harm }
     }
 }
 
@@ -120,7 +142,7 @@ impl BoardActor {
             return done(reply, Err(Refused::Elsewhere));
         }
         match ask {
-            AskBoard::Frames { socket, frames } => self.hear(socket, frames, false, reply, ctx),
+            AskBoard::Frames { socket, frames } => self.hear(Heard::new(socket, frames, reply), ctx),
             AskBoard::Gone { socket } => {
                 self.turn(ctx, |this| this.gone(socket));
                 done(reply, Ok(()));
@@ -150,47 +172,56 @@ impl BoardActor {
         gone.into_iter().for_each(|socket| self.gone(socket));
     }
 
-    /// What a socket sent. It is answered when what was drawn is durable: so nothing more is read of whoever draws
-    /// faster than that, and what came meanwhile comes together.
-    pub(super) fn hear(
-        &mut self,
-        socket: SocketId,
-        mut frames: Vec<Bytes>,
-        has_waited: bool,
-        reply: Reply,
-        ctx: &mut Context<Self>,
-    ) {
+    /// What a socket sent, and what is left of it. It is answered when what was drawn is durable: so nothing more is
+    /// read of whoever draws faster than that, and what came meanwhile comes together.
+    pub(super) fn go_on(&mut self, mut heard: Heard, ctx: &mut Context<Self>) {
+        let socket = heard.socket;
         // The word that sends it away is on its way, and says why.
         if self.dismissed.contains_key(&socket) {
-            return drop(reply.send(Ok(())));
+            return heard.answer(Ok(()));
         }
         if !self.guests.contains_key(&socket) {
-            return drop(reply.send(Err(Rejection::unavailable("the board does not know the socket").into())));
+            return heard.refuse(Rejection::unavailable("the board does not know the socket").into());
         }
-        let mut is_broken = false;
+        let (mut costly, mut is_broken) = (None, false);
         self.turn(ctx, |this| {
             let before = this.number();
-            for at in 0..frames.len() {
-                let Some(Err(offence)) = frames.get(at).map(|frame| this.frame(socket, frame)) else { continue };
-                if offence.reason == "capacity" && this.may_get_room(has_waited) {
-                    return this.held.push(Held { socket, frames: frames.split_off(at), reply });
+            let outcome = this.listen(&mut heard);
+            heard.has_drawn |= this.number() > before;
+            match outcome {
+                Ok(Some(stroke)) => costly = Some((heard, stroke)),
+                Ok(None) => this.heard(heard),
+                Err(offence) => {
+                    is_broken = offence.harm == Harm::Broke;
+                    this.object(heard, &offence);
                 }
-                is_broken = offence.reason == "internal";
-                this.offend(socket, &offence);
-                break;
-            }
-            if this.number() > before {
-                this.leave(Leaving::Reply(reply));
-            } else {
-                // Whoever asked may have gone.
-                let _ = reply.send(Ok(()));
             }
         });
+        if let Some((heard, stroke)) = costly {
+            return self.draw_aside(heard, stroke, ctx);
+        }
         if is_broken {
             return self.mend(ctx);
         }
         self.turn(ctx, |this| this.answer(socket));
         self.answer_later(socket, ctx);
+    }
+
+    /// All of it is taken: it is answered when that is durable.
+    fn heard(&mut self, heard: Heard) {
+        match heard.has_drawn {
+            true => self.leave(Leaving::Reply(heard.reply)),
+            false => heard.answer(Ok(())),
+        }
+    }
+
+    /// The first of what is left is not taken.
+    pub(super) fn object(&mut self, heard: Heard, offence: &Offence) {
+        if offence.reason == "capacity" && self.may_get_room(heard.has_waited) {
+            return self.held.push(heard);
+        }
+        self.offend(heard.socket, offence);
+        self.heard(heard);
     }
 
     /// Whether a full board may have room when its log is joined; for whoever has waited for that once, if there
@@ -237,38 +268,61 @@ impl BoardActor {
 
     /// The document broke over something. That is not in the log; everybody else goes on with what is.
     fn mend(&mut self, ctx: &mut Context<Self>) {
-        if let Some(document) = self.document.take() {
+        if let Some(document) = &self.document {
             self.rebuild(document.log().clone(), ctx);
         }
     }
 
     fn offend(&mut self, socket: SocketId, offence: &Offence) {
         metrics::counter!("convoke_whiteboard_refused_total", "reason" => offence.reason).increment(1);
-        if offence.reason == "internal"
-            && let Some(guest) = self.guests.get(&socket)
+        let session = self.guests.get(&socket).map(|guest| guest.session);
+        if let Some(session) = session
+            && offence.harm != Harm::None
         {
-            let count = self.offences.entry(guest.session).or_default();
+            let count = self.offences.entry(session).or_default();
             *count = count.saturating_add(1);
         }
+        let (sockets, code) = match offence.harm {
+            Harm::Spent => (self.guests_where(|guest| Some(guest.session) == session), CloseCode::Flooding),
+            _ => (vec![socket], CloseCode::ProtocolError),
+        };
         let why = protocol::denied(&format!("{}: {}", offence.reason, offence.said));
-        self.leave_to(socket, Shown::One { socket, messages: vec![why] });
-        self.send_away(socket, CloseCode::ProtocolError);
+        for socket in sockets {
+            self.leave_to(socket, Shown::One { socket, messages: vec![why.clone()] });
+            self.send_away(socket, code);
+        }
     }
 
-    fn frame(&mut self, socket: SocketId, frame: &Bytes) -> Result<(), Offence> {
-        let bounds = self.env.whiteboards.bounds;
-        if frame.len() > bounds.frame_bytes_max {
-            return Err(Refusal::TooLarge(format!("{} bytes", bounds.frame_bytes_max)).into());
-        }
-        for message in protocol::read(frame)? {
+    /// Takes up what a socket said, in order, up to what is to be drawn aside.
+    fn listen(&mut self, heard: &mut Heard) -> Result<Option<Stroke>, Offence> {
+        let socket = heard.socket;
+        loop {
+            let Some(message) = heard.messages.pop_front() else {
+                let Some(frame) = heard.frames.pop_front() else { return Ok(None) };
+                let most = self.env.whiteboards.bounds.frame_bytes_max;
+                if frame.len() > most {
+                    return Err(Refusal::TooLarge(format!("{most} bytes")).into());
+                }
+                heard.messages = protocol::read(&frame)?.into();
+                continue;
+            };
             match message {
                 Message::Step1(theirs) => {
                     self.guests.entry(socket).and_modify(|guest| guest.wants.beyond = Some(theirs));
                 }
-                Message::Step2(update) => self.draw(socket, &update, true)?,
-                Message::Update(update) => self.draw(socket, &update, false)?,
+                Message::Step2(ref update) | Message::Update(ref update) => {
+                    let is_rest = matches!(message, Message::Step2(_));
+                    match self.draw(socket, update, is_rest) {
+                        Ok(Drawn::Done) => {}
+                        Ok(Drawn::Aside(looked)) => return Ok(Some(Stroke { message, looked })),
+                        Err(offence) => {
+                            heard.messages.push_front(message);
+                            return Err(offence);
+                        }
+                    }
+                }
                 Message::Awareness(said) => {
-                    let Some(session) = self.guests.get(&socket).map(|guest| guest.session) else { return Ok(()) };
+                    let Some(session) = self.guests.get(&socket).map(|guest| guest.session) else { return Ok(None) };
                     if !self.everybody.hear(said, socket, session, self.env.clock.now()) {
                         return Err(Offence::new("too_large", "what a client says of itself is too long, or too much"));
                     }
@@ -278,11 +332,27 @@ impl BoardActor {
                 }
             }
         }
-        Ok(())
+    }
+
+    /// Draws, at the cost of its session.
+    fn draw(&mut self, socket: SocketId, update: &Bytes, is_rest: bool) -> Result<Drawn, Offence> {
+        let Some(session) = self.guests.get(&socket).map(|guest| guest.session) else { return Ok(Drawn::Done) };
+        let whiteboards = self.env.whiteboards.clone();
+        if whiteboards.has_spent(session) {
+            return Err(Offence {
+                reason: "too_costly",
+                said: "what you draw takes too much time".to_owned(),
+                harm: Harm::Spent,
+            });
+        }
+        let watch = Watch::new(whiteboards.place);
+        let drawn = self.draw_here(socket, update, is_rest);
+        whiteboards.spend(session, watch.elapsed());
+        drawn
     }
 
     /// `is_rest`: it is all that the client has and the board had not when it was asked.
-    fn draw(&mut self, socket: SocketId, update: &Bytes, is_rest: bool) -> Result<(), Offence> {
+    fn draw_here(&mut self, socket: SocketId, update: &Bytes, is_rest: bool) -> Result<Drawn, Offence> {
         let bounds = &self.env.whiteboards.bounds;
         let bytes_max = if is_rest { bounds.frame_bytes_max } else { bounds.update_bytes_max };
         if update.len() > bytes_max {
@@ -290,10 +360,10 @@ impl BoardActor {
         }
         let looked = inspect::inspect(update)?;
         let (Some(guest), Some(document)) = (self.guests.get_mut(&socket), &mut self.document) else {
-            return Ok(());
+            return Ok(Drawn::Done);
         };
         if looked.made.is_empty() {
-            return Ok(());
+            return Ok(Drawn::Done);
         }
         if self.rights.get(&guest.session) != Some(&BoardRight::Draw) {
             // Whoever looks has what they were shown, and says so when they are asked. Whether they erase something
@@ -307,27 +377,30 @@ impl BoardActor {
             };
             return match is_drawn || is_erased {
                 true => Err(Offence::new("not_permitted", "you may not draw on this board")),
-                false => Ok(()),
+                false => Ok(Drawn::Done),
             };
         }
+        if document.is_costly(&looked) {
+            return Ok(Drawn::Aside(looked));
+        }
+        let taken = document.draw(update, &looked, is_rest, bounds, None)?;
+        self.taken(socket, taken, is_rest);
+        Ok(Drawn::Done)
+    }
+
+    pub(super) fn taken(&mut self, socket: SocketId, taken: Taken, is_rest: bool) {
+        self.drawn(taken.updates);
         if is_rest {
             self.asked.remove(&socket);
-            let taken = document.take_standing(update, &looked, bounds)?;
-            taken.update.into_iter().for_each(|new| self.drawn(new));
-            return Ok(());
-        }
-        let taken = document.take(update, &looked, bounds)?;
-        if let Some(new) = taken.update {
-            self.drawn(new);
+            return;
         }
         // It builds on what its sender has and did not send. That is asked for once; what comes before the answer
         // is in the answer.
         if !taken.lacks || !self.asked.insert(socket) {
-            return Ok(());
+            return;
         }
         let ours = self.document.as_ref().map(|document| protocol::step_1(&document.state_vector()));
         self.leave_to(socket, Shown::One { socket, messages: ours.into_iter().collect() });
-        Ok(())
     }
 
     fn restore(&mut self, request: Uuid, snapshot: Uuid, reply: Reply, ctx: &mut Context<Self>) {
@@ -349,29 +422,24 @@ impl BoardActor {
                 Ok(None) => return drop(reply.send(Err(Rejection::not_found("no such snapshot").into()))),
                 Err(error) => return drop(reply.send(Err(refused(&NotJoined::Store(error))))),
             };
-            let mut is_broken = false;
-            this.turn(ctx, |this| {
-                // Asked twice, it may have been drawn while the state was read.
-                let is_drawn = this.restored == Some(request);
-                let draw = |document: &mut Document| if is_drawn { Ok(None) } else { document.restore(&state) };
-                match this.document.as_mut().map(draw) {
-                    Some(Ok(restored)) => {
-                        if !is_drawn {
-                            (this.restored, this.unsent_restore) = (Some(request), Some(request));
-                        }
-                        restored.into_iter().for_each(|update| this.drawn(update));
-                    }
-                    Some(Err(error)) => {
-                        is_broken = true;
-                        return drop(reply.send(Err(refused(&NotJoined::Document(error)))));
-                    }
-                    None => return,
-                }
-                this.leave(Leaving::Reply(reply));
-            });
-            if is_broken {
-                this.mend(ctx);
+            // Asked twice, it may have been drawn while the state was read.
+            if this.restored == Some(request) {
+                return this.turn(ctx, |this| this.leave(Leaving::Reply(reply)));
             }
+            // Halfway through a state that cannot be read, something of it may be drawn.
+            let draw = move |document: &mut Document, _| {
+                document.restore(&state).map_err(|error| Refusal::from(deep::Broken(error.to_string())))
+            };
+            this.aside(ctx, draw, move |this, ctx, restored, _| {
+                this.turn(ctx, |this| match restored {
+                    Ok(restored) => {
+                        (this.restored, this.unsent_restore) = (Some(request), Some(request));
+                        this.drawn(restored.into_iter().collect());
+                        this.leave(Leaving::Reply(reply));
+                    }
+                    Err(error) => drop(reply.send(Err(refused(&NotJoined::Document(error))))),
+                });
+            });
         });
     }
 }

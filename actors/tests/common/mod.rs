@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod boards;
+pub mod hostile;
 mod painter;
 mod ports;
 mod socket;
@@ -57,10 +58,15 @@ pub struct World {
 
 /// Runs a test on the thread's own actor runtime, its clock paused.
 pub fn run<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    run_with(board_bounds(), test);
+}
+
+/// As [`run`], with boards that bear so much.
+pub fn run_with<F: Future<Output = ()>>(boards: document::Bounds, test: impl FnOnce(World) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let world = World::new().await;
+        let world = World::new(boards).await;
         test(world).await;
     });
 }
@@ -71,7 +77,7 @@ pub fn board_bounds() -> document::Bounds {
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn new(boards: document::Bounds) -> Self {
         let store = Arc::new(FakeStore::default());
         let clock = Arc::new(FakeClock { began: tokio::time::Instant::now(), panics: AtomicU32::new(0) });
         let media = Arc::new(FakeMedia { panics: AtomicU32::new(0), lifetime: Mutex::default() });
@@ -91,7 +97,7 @@ impl World {
             limits: Arc::new(Limits::default()),
             life: life.clone(),
             timing: Timing::default(),
-            whiteboards: Whiteboards::new(board_bounds(), Place::Here),
+            whiteboards: Whiteboards::new(boards, Place::Here),
         };
         let meetings = Meetings::new(env, &[]);
         let (_, hub) = Hub::start_here(0, bus.clone(), clock.clone(), Duration::from_secs(10));

@@ -161,6 +161,14 @@ impl Painter {
         actix::spawn(async move { drop(meetings.ask_board(&key, board, ask).await) });
     }
 
+    pub fn meetings(&self) -> Meetings {
+        self.meetings.clone()
+    }
+
+    pub fn key(&self) -> MeetingKey {
+        self.key.clone()
+    }
+
     pub fn paints(&self, key: &str, value: impl Into<Any>) -> Bytes {
         let elements = self.doc.get_or_insert_map("elements");
         let mut txn = self.doc.transact_mut();

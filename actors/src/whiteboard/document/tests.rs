@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use yrs::{Array, ArrayPrelim, MapPrelim, any};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use yrs::{Array, ArrayPrelim, MapPrelim, Text, any};
 
 struct Client {
     doc: Doc,
@@ -69,9 +71,9 @@ fn sees(document: &Document) -> BTreeMap<String, Any> {
 fn what_is_taken_is_numbered_once() {
     let (mut document, mut client) = (empty(), Client::new(1));
     let update = client.draws("a", any!({ "x": 1 }));
-    assert_eq!(take(&mut document, &update).unwrap(), Taken { update: Some(update.clone()), lacks: false });
+    assert_eq!(take(&mut document, &update).unwrap(), Taken { updates: vec![update.clone()], lacks: false });
     assert_eq!(document.number(), 1);
-    assert_eq!(take(&mut document, &update).unwrap(), Taken { update: None, lacks: false }, "it is known");
+    assert_eq!(take(&mut document, &update).unwrap(), Taken { updates: Vec::new(), lacks: false }, "it is known");
     assert_eq!(document.number(), 1);
     assert_eq!(sees(&document), client.sees());
 }
@@ -81,7 +83,7 @@ fn what_builds_on_something_else_is_not_kept_for_later() {
     let (mut document, mut client) = (empty(), Client::new(1));
     let first = client.draws("a", 1);
     let second = client.draws("b", 2);
-    assert_eq!(take(&mut document, &second).unwrap(), Taken { update: None, lacks: true });
+    assert_eq!(take(&mut document, &second).unwrap(), Taken { updates: Vec::new(), lacks: true });
     assert!(!document.doc.transact().has_missing_updates());
     take(&mut document, &first).unwrap();
     assert_eq!(sees(&document).len(), 1, "the second has to come again");
@@ -95,9 +97,9 @@ fn a_log_is_read_as_it_was_written_and_joined_without_a_loss() {
     let mut updates = Vec::new();
     for n in 0..50 {
         let update = if n % 2 == 0 { one.draws("a", n) } else { two.draws(&format!("b{n}"), n) };
-        updates.extend(take(&mut document, &update).unwrap().update);
+        updates.extend(take(&mut document, &update).unwrap().updates);
     }
-    updates.extend(take(&mut document, &one.erases("a")).unwrap().update);
+    updates.extend(take(&mut document, &one.erases("a")).unwrap().updates);
     let before = sees(&document);
     assert_eq!(sees(&Document::of(document.log().clone()).unwrap()), before);
     let first = BoardLog { updates: updates[..30].to_vec(), ..BoardLog::default() };
@@ -195,7 +197,7 @@ fn from_a_full_board_something_can_be_erased() {
     assert!(matches!(take(&mut document, &more), Err(Refusal::Full(_))));
     let mut other = Client::new(2);
     other.hears(&document.since(&other.vector()).unwrap());
-    assert!(take(&mut document, &other.erases("large")).unwrap().update.is_some());
+    assert!(!take(&mut document, &other.erases("large")).unwrap().updates.is_empty());
     let number = document.number();
     let (state, made) = joined(document.log()).unwrap();
     document.begins_with(number, &state, made);
@@ -216,7 +218,7 @@ fn what_is_told_again_is_not_counted_again() {
     update.extend([0, 1].repeat(100));
     let update = Bytes::from(update);
     assert_eq!(inspect(&update).unwrap().made.deletions, 100);
-    assert!(take(&mut document, &update).unwrap().update.is_some());
+    assert!(!take(&mut document, &update).unwrap().updates.is_empty());
     assert!(document.made.deletions <= before.deletions + 1, "{:?}", document.made);
 }
 
@@ -248,10 +250,10 @@ fn many_clients_in_one_update_are_taken_in_time() {
     }
     update.push(0);
     let mut document = empty();
-    assert!(take(&mut document, &Bytes::from(update)).unwrap().update.is_some());
+    assert!(!take(&mut document, &Bytes::from(update)).unwrap().updates.is_empty());
     assert_eq!(document.clocks.count_with(&Looked::default()), usize::from(count));
     let log = document.log().clone();
-    assert_eq!(Document::of(log).unwrap().number(), 1);
+    assert_eq!(Document::of(log).unwrap().number(), document.number());
 }
 
 /// A list in a list in a list…, as deep as a board may hold, is drawn, erased and read back.
@@ -270,11 +272,11 @@ fn the_deepest_board_breaks_nothing() {
     take(&mut document, &update).unwrap();
     // As a client would erase it, which this one cannot on the stack that it has.
     let erasure = Bytes::from(vec![0, 1, 5, 1, 0, 1]);
-    assert!(take(&mut document, &erasure).unwrap().update.is_some());
+    assert!(!take(&mut document, &erasure).unwrap().updates.is_empty());
     let log = document.log().clone();
     let (joined, again) = deep::here(true, || (joined(&log), Document::of(log.clone()).map(|d| d.number()))).unwrap();
     assert!(joined.unwrap().0.len() < 100, "what was erased is gone");
-    assert_eq!(again.unwrap(), 2);
+    assert_eq!(again.unwrap(), document.number());
     std::mem::forget(doc);
 }
 
@@ -312,11 +314,105 @@ fn a_garbled_update_leaves_no_trace() {
             match document.take(&bad, &looked, &Bounds::default()) {
                 // It became another update, which is as good as any.
                 Ok(_) | Err(Refusal::Unfit(_) | Refusal::Full(_) | Refusal::TooLarge(_)) => {}
-                Err(Refusal::Broken(_)) => document = Document::of(document.log().clone()).unwrap(),
+                Err(Refusal::Broken(_) | Refusal::TooCostly) => {
+                    document = Document::of(document.log().clone()).unwrap()
+                }
             }
             assert_eq!(sees(&document).get("a"), before.get("a"), "byte {at}, bit {bit}");
         }
     }
     let again = Document::of(document.log().clone()).unwrap();
     assert_eq!(sees(&again), sees(&document), "the log says what the document shows");
+}
+
+#[path = "../../../tests/common/hostile.rs"]
+mod hostile;
+
+fn awkward(count: u32) -> Bytes {
+    hostile::update(&[hostile::firsts(2, count), hostile::chain(1, count)]).into()
+}
+
+fn is_costly(document: &Document, update: &Bytes) -> bool {
+    document.is_costly(&inspect(update).unwrap())
+}
+
+#[test]
+fn what_may_take_long_is_told_by_its_size_and_the_boards() {
+    let (mut document, mut client) = (empty(), Client::new(9));
+    assert!(!is_costly(&document, &client.draws("a", any!({ "x": 1, "points": [1, 2, 3] }))));
+    assert!(!is_costly(&document, &awkward(100)) && is_costly(&document, &awkward(300)), "both in one");
+    take(&mut document, &hostile::update(&[hostile::chain(1, 10_000)]).into()).unwrap();
+    let few = |count| Bytes::from(hostile::update(&[hostile::firsts(2, count)]));
+    assert!(!is_costly(&document, &few(10)) && is_costly(&document, &few(20)), "a few on a long list");
+    let erased = |count: u8| Bytes::from([vec![0, 1, 1, count], [7, 1].repeat(count.into())].concat());
+    assert!(!is_costly(&document, &erased(10)) && is_costly(&document, &erased(20)), "ranges, too");
+    let (mut document, doc) = (empty(), Doc::with_client_id(5));
+    let text = doc.get_or_insert_text("text");
+    let mut txn = doc.transact_mut();
+    Text::push(&text, &mut txn, &"x".repeat(1_000_000));
+    take(&mut document, &txn.encode_update_v1().into()).unwrap();
+    assert!(!is_costly(&document, &few(4)) && is_costly(&document, &few(5)), "a text is passed over to be split");
+    assert!(is_costly(&empty(), &hostile::update(&[hostile::values(1, 200, 50)]).into()), "a list that is joined");
+    let crowd: Vec<_> = (1..=300).map(|client| hostile::firsts(client, 1)).collect();
+    assert!(is_costly(&empty(), &hostile::update(&crowd).into()), "many clients");
+}
+
+/// Drawn in one transaction, these would take gigabytes.
+#[test]
+fn a_list_is_drawn_and_read_a_little_at_a_time() {
+    let update = Bytes::from(hostile::update(&[hostile::values(1, 5_000, 1)]));
+    let mut document = empty();
+    let taken = take(&mut document, &update).unwrap();
+    assert!(taken.updates.len() >= 5, "{}", taken.updates.len());
+    assert!(taken.updates.iter().all(|part| !inspect(part).unwrap().made.is_dear()));
+    assert_eq!(document.number(), u64::try_from(taken.updates.len()).unwrap());
+    let transactions = |updates: Vec<Bytes>| {
+        let (doc, count) = (Doc::new(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&count);
+        let count_one = move |_: &mut TransactionMut<'_>| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
+        doc.observe_after_transaction("count", count_one).unwrap();
+        apply(&doc, updates.into_iter()).unwrap();
+        count.load(Ordering::SeqCst)
+    };
+    assert!(transactions(vec![update]) >= 5, "one that is long");
+    assert!(transactions(taken.updates) >= 5, "many that are short");
+    let mut client = Client::new(1);
+    let small: Vec<Bytes> = (0..100).map(|n| client.draws(&n.to_string(), n)).collect();
+    assert!(transactions(small) < 5, "what costs little is drawn together");
+}
+
+#[test]
+fn what_is_drawn_in_parts_is_what_was_drawn() {
+    let mut client = Client::new(3);
+    for n in 0..2_000 {
+        client.draws(&format!("e{}", n % 1_500), n);
+    }
+    client.erases("e7");
+    for update in [client.all(), awkward(1_500)] {
+        let whole = Doc::new();
+        whole.transact_mut().apply_update(Update::decode_v1(&update).unwrap()).unwrap();
+        let wanted = whole.transact().encode_state_as_update_v1(&StateVector::default());
+        let mut document = empty();
+        let taken = take(&mut document, &update).unwrap();
+        assert!(taken.updates.len() > 1);
+        assert_eq!(joined(document.log()).unwrap().0, wanted);
+        assert_eq!(document.doc.transact().encode_state_as_update_v1(&StateVector::default()), wanted);
+        assert_eq!(take(&mut document, &update).unwrap().updates.len(), 0, "it is known");
+    }
+}
+
+#[test]
+fn what_takes_too_long_is_given_up_halfway() {
+    let (mut document, mut client) = (empty(), Client::new(9));
+    take(&mut document, &client.draws("a", 1)).unwrap();
+    let (update, looks) = (awkward(2_000), AtomicUsize::new(0));
+    let is_late = || looks.fetch_add(1, Ordering::SeqCst) == 1;
+    let refused = document.take_until(&update, &inspect(&update).unwrap(), &Bounds::default(), &is_late);
+    assert!(matches!(refused, Err(Refusal::TooCostly)), "{refused:?}");
+    assert_eq!(looks.into_inner(), 2, "it was not drawn to the end");
+    assert_eq!(document.number(), 1);
+    let again = Document::of(document.log().clone()).unwrap();
+    assert_eq!(again.doc.transact().state_vector(), client.vector(), "nothing of it is in the log");
 }

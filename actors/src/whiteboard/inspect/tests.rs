@@ -188,11 +188,54 @@ fn a_long_chain_of_clients_is_followed() {
     for client in 0..count {
         let needs = looked.needs.len()..looked.needs.len() + 1;
         looked.needs.push((u64::from(client) + 1, 1));
-        looked.blocks.push(Block { client: client.into(), clock: 0, length: 1, is_gap: false, bytes: 0..0, needs });
+        looked.blocks.push(Block {
+            client: client.into(),
+            clock: 0,
+            length: 1,
+            positions: 1,
+            is_gap: false,
+            bytes: 0..0,
+            needs,
+        });
     }
     let mut clocks = Clocks::default();
     assert!(!clocks.allow(&looked), "the last stands on nothing");
-    let last = Block { client: count.into(), clock: 0, length: 1, is_gap: false, bytes: 0..0, needs: 0..0 };
+    let last =
+        Block { client: count.into(), clock: 0, length: 1, positions: 1, is_gap: false, bytes: 0..0, needs: 0..0 };
     clocks.take(&Looked { blocks: vec![last], ..Looked::default() });
     assert!(clocks.allow(&looked));
+}
+
+/// What is passed over within an update is known; the clocks behind it stay what they are.
+#[test]
+fn a_gap_that_is_known_shifts_nothing() {
+    let mut clocks = Clocks::default();
+    clocks.take(&inspect(&[1, 1, 7, 0, 8, 1, 1, b'l', 3, 126, 126, 126, 0]).unwrap());
+    // One that is known, a gap of two that is known, one that is new, and one that hangs in the air.
+    let update = [1, 4, 7, 0, 8, 1, 1, b'l', 1, 126, SKIP, 2, 0x88, 7, 2, 1, 121, 0x88, 9, 0, 1, 126, 0];
+    let part = standing(&update, &clocks).unwrap();
+    let looked = inspect(&part).unwrap();
+    let clocks_of: Vec<(u32, bool)> = looked.blocks.iter().map(|block| (block.clock, block.is_gap)).collect();
+    assert_eq!(clocks_of, [(0, false), (1, true), (3, false)]);
+}
+
+#[test]
+fn parts_are_small_and_stand_on_each_other() {
+    let doc = Doc::with_client_id(7);
+    let list = doc.get_or_insert_array("list");
+    for n in 0..40 {
+        list.insert(&mut doc.transact_mut(), 0, n);
+        list.remove_range(&mut doc.transact_mut(), 0, u32::from(n % 3 == 0));
+    }
+    let update = doc.transact().encode_state_as_update_v1(&StateVector::default());
+    let looked = inspect(&update).unwrap();
+    let parts = parts(&update, &looked, &Clocks::default(), 4);
+    let (mut clocks, mut made) = (Clocks::default(), Made::default());
+    for part in &parts {
+        let looked = inspect(part).unwrap();
+        assert!(looked.made.weight() <= 4 && clocks.allow(&looked), "{looked:?}");
+        clocks.take(&looked);
+        made = made.and(looked.made);
+    }
+    assert_eq!((made, parts.len() > 10), (looked.made, true));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use yrs::updates::decoder::Decode;
-use yrs::{Any, Doc, Map, ReadTxn, StateVector, Transact, Update};
+use yrs::{Any, Array, Doc, Map, ReadTxn, StateVector, Transact, Update};
 
 /// Several people, who draw, change and erase by turns; an update of each turn.
 fn drawn(count: u32) -> Vec<Bytes> {
@@ -97,6 +97,30 @@ fn a_large_update_stays_by_itself() {
     let ends: Vec<u64> = log.tail.iter().map(|part| part.upto).collect();
     assert_eq!(ends, [1, 2, 4, 5, 6]);
     assert_eq!(shown(log.updates()), shown(updates.into_iter()));
+}
+
+/// Many values of a list take much to be drawn together.
+#[test]
+fn what_is_dear_to_draw_at_once_stays_in_parts() {
+    let doc = Doc::with_client_id(9);
+    let list = doc.get_or_insert_array("list");
+    let drawn = |count: u32| -> Vec<Bytes> {
+        let update = |_| {
+            let mut txn = doc.transact_mut();
+            (0..count).for_each(|_| drop(list.push_front(&mut txn, 1)));
+            Bytes::from(txn.encode_update_v1())
+        };
+        (0..MERGED).map(update).collect()
+    };
+    let (cheap, dear) = (drawn(1), drawn(100));
+    let made = |updates: &[Bytes]| {
+        updates.iter().fold(Made::default(), |made, update| made.and(inspect(update).unwrap().made))
+    };
+    assert!(!made(&cheap).is_dear() && made(&dear).is_dear());
+    assert!(dear.iter().map(Bytes::len).sum::<usize>() < MERGED_BYTES);
+    let mut log = log(&[cheap, dear].concat());
+    log.merge_all();
+    assert_eq!(log.tail.len(), 1 + MERGED);
 }
 
 #[test]
