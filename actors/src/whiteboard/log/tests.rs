@@ -107,7 +107,9 @@ fn what_is_dear_to_draw_at_once_stays_in_parts() {
     let drawn = |count: u32| -> Vec<Bytes> {
         let update = |_| {
             let mut txn = doc.transact_mut();
-            (0..count).for_each(|_| drop(list.push_front(&mut txn, 1)));
+            for _ in 0..count {
+                list.push_front(&mut txn, 1);
+            }
             Bytes::from(txn.encode_update_v1())
         };
         (0..MERGED).map(update).collect()
