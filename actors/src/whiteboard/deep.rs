@@ -12,9 +12,6 @@ const STACK: usize = 512 << 20;
 
 /// Boards that are worked on at once, wherever that holds nobody up: each may take some hundred megabytes.
 const AT_ONCE: usize = 2;
-/// What still gets a tenth of a processor that somebody else would have whole.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// The work panicked, or there was no thread for it. What it worked on is not to be trusted any more.
@@ -54,32 +51,6 @@ pub async fn run<T: Send + 'static>(place: Place, work: impl FnOnce() -> T + Sen
     })
     .await
 }
-
-/// As [`run`], for what nobody waits for: it gives way to all that is being served.
-pub async fn run_behind<T: Send + 'static>(
-    place: Place,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Broken> {
-    run(place, move || {
-        if place == Place::Aside {
-            give_way();
-        }
-        work()
-    })
-    .await
-}
-
-/// This thread runs where others leave room. Where that cannot be had, it runs as they do.
-#[cfg(target_os = "linux")]
-fn give_way() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "a thread keeps its priority");
-    }
-}
-
-/// Elsewhere a priority is the process's.
-#[cfg(not(target_os = "linux"))]
-fn give_way() {}
 
 /// As [`run`], with no more at once than a room of its own has places for.
 pub async fn run_in<T: Send + 'static>(
@@ -127,17 +98,6 @@ mod tests {
 
     use super::*;
     use std::time::Duration;
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn what_runs_behind_gives_way_and_nothing_else_does() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let own = priority();
-        assert_eq!(run_behind(Place::Aside, priority).await.unwrap(), own.max(NICE));
-        assert_eq!(run(Place::Aside, priority).await.unwrap(), own);
-        assert_eq!(run_behind(Place::Here, priority).await.unwrap(), own);
-        assert_eq!(priority(), own);
-    }
 
     /// The work waits for something that is done on this thread meanwhile.
     #[tokio::test]

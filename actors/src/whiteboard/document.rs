@@ -189,9 +189,9 @@ fn joined(log: &Log) -> Result<(Bytes, Made), Refusal> {
     Ok((state, made))
 }
 
-/// As [`joined`], where it holds nobody up, and behind what is waited for.
+/// As [`joined`], where it holds nobody up.
 pub async fn join(log: Log, place: Place) -> Result<(Bytes, Made), Refusal> {
-    deep::run_behind(place, move || joined(&log)).await?
+    deep::run(place, move || joined(&log)).await?
 }
 
 impl Document {
