@@ -54,7 +54,7 @@ fn while_something_is_drawn_aside_its_thread_serves_others() {
                 _ => {
                     one.says(protocol::update(&hostile::update(&[hostile::chain(901, 3_000)]))).await.unwrap();
                     one.until(|painter| !painter.shown.is_empty()).await;
-                    protocol::update(&hostile::update(&[hostile::firsts(902, 60)]))
+                    protocol::update(&hostile::update(&[hostile::firsts(902, 120)]))
                 }
             };
             let before = world.updates(board).await.len();

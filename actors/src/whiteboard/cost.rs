@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Steps that are taken on the thread that a board shares with others. One takes up to 300 ns: some 30 ms, at worst.
-pub const STEPS_SHARED: usize = 1 << 17;
+/// Steps that are taken on the thread that a board shares with others. One takes up to 300 ns: some 80 ms, at worst.
+pub const STEPS_SHARED: usize = 1 << 18;
 /// Steps after which it is looked how long an update takes already: some half a second, at worst.
 const STEPS_UNSEEN: usize = 1 << 21;
 /// To split a text or a list is to pass over its positions, so many in the time of a step.
@@ -20,9 +20,9 @@ const SIMULATED: Duration = Duration::from_micros(1);
 /// Sessions whose drawing is looked after before it is looked who of them needs no looking after any more.
 const TIDY_AT: usize = 1_024;
 
-/// What a board has to step over for each item that is drawn.
+/// What a board has to step over for each item that is drawn: what is deleted of it is among its items.
 fn length(all: Made) -> usize {
-    all.weight().saturating_add(all.positions / POSITIONS_A_STEP)
+    all.items.saturating_add(all.positions / POSITIONS_A_STEP)
 }
 
 /// Steps that an update may take at worst, on a board that is made of this.

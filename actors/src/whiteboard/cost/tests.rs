@@ -11,7 +11,8 @@ fn of(items: usize) -> Made {
 fn steps_go_with_what_is_drawn_and_what_is_there() {
     assert_eq!(steps(of(10), of(90)), 1_000);
     assert_eq!(steps(of(10), Made::default()), 100, "an update may be awkward to itself");
-    assert_eq!(steps(Made { deletions: 10, ..Made::default() }, of(90)), 1_000);
+    assert_eq!(steps(Made { deletions: 10, ..Made::default() }, of(90)), 900);
+    assert_eq!(steps(of(1), Made { deletions: 90, ..of(9) }), 10, "what is deleted is among the items");
     assert_eq!(steps(of(1), Made { items: 99, positions: 3_200, ..Made::default() }), 200);
     assert_eq!(steps(of(usize::MAX), of(1)), usize::MAX);
 }

@@ -343,15 +343,15 @@ fn what_may_take_long_is_told_by_its_size_and_the_boards() {
     assert!(!is_costly(&document, &awkward(100)) && is_costly(&document, &awkward(300)), "both in one");
     take(&mut document, &hostile::update(&[hostile::chain(1, 10_000)]).into()).unwrap();
     let few = |count| Bytes::from(hostile::update(&[hostile::firsts(2, count)]));
-    assert!(!is_costly(&document, &few(10)) && is_costly(&document, &few(20)), "a few on a long list");
+    assert!(!is_costly(&document, &few(10)) && is_costly(&document, &few(30)), "a few on a long list");
     let erased = |count: u8| Bytes::from([vec![0, 1, 1, count], [7, 1].repeat(count.into())].concat());
-    assert!(!is_costly(&document, &erased(10)) && is_costly(&document, &erased(20)), "ranges, too");
+    assert!(!is_costly(&document, &erased(10)) && is_costly(&document, &erased(30)), "ranges, too");
     let (mut document, doc) = (empty(), Doc::with_client_id(5));
     let text = doc.get_or_insert_text("text");
     let mut txn = doc.transact_mut();
     Text::push(&text, &mut txn, &"x".repeat(1_000_000));
     take(&mut document, &txn.encode_update_v1().into()).unwrap();
-    assert!(!is_costly(&document, &few(4)) && is_costly(&document, &few(5)), "a text is passed over to be split");
+    assert!(!is_costly(&document, &few(8)) && is_costly(&document, &few(9)), "a text is passed over to be split");
     assert!(is_costly(&empty(), &hostile::update(&[hostile::values(1, 200, 50)]).into()), "a list that is joined");
     let crowd: Vec<_> = (1..=300).map(|client| hostile::firsts(client, 1)).collect();
     assert!(is_costly(&empty(), &hostile::update(&crowd).into()), "many clients");
