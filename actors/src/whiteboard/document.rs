@@ -115,12 +115,13 @@ pub struct Document {
     clocks: Clocks,
 }
 
-/// An update, so divided that no part takes long to draw or to join.
-fn divided(update: &Bytes, looked: &Looked, clocks: &Clocks, most: usize) -> Vec<Bytes> {
-    match looked.made.weight() > most || looked.made.is_dear() {
-        true => parts(update, looked, clocks, most),
-        false => vec![update.clone()],
+/// An update, so divided that no part takes long to draw or to join; and what each is made of.
+fn divided(update: &Bytes, looked: &Looked, clocks: &Clocks, most: usize) -> Result<Vec<(Bytes, Made)>, Unfit> {
+    if looked.made.weight() <= most && !looked.made.is_dear() {
+        return Ok(vec![(update.clone(), looked.made)]);
     }
+    let parts = parts(update, looked, clocks, most).into_iter();
+    parts.map(|part| inspect(&part).map(|looked| (part, looked.made))).collect()
 }
 
 fn apply(doc: &Doc, updates: impl Iterator<Item = Bytes>) -> Result<(Made, Clocks), Refusal> {
@@ -129,8 +130,8 @@ fn apply(doc: &Doc, updates: impl Iterator<Item = Bytes>) -> Result<(Made, Clock
     for update in updates {
         let looked = inspect(&update)?;
         made = made.and(looked.made);
-        for part in divided(&update, &looked, &clocks, usize::MAX) {
-            strokes.draw(&part).map_err(|_| Unfit::Malformed)?;
+        for (part, made) in divided(&update, &looked, &clocks, usize::MAX)? {
+            strokes.draw(&part, made).map_err(|_| Unfit::Malformed)?;
         }
         clocks.take(&looked);
     }
@@ -152,8 +153,7 @@ impl<'a> Strokes<'a> {
         Self { doc, txn: None, made: Made::default(), new }
     }
 
-    fn draw(&mut self, update: &Bytes) -> Result<(), Refusal> {
-        let made = inspect(update)?.made;
+    fn draw(&mut self, update: &Bytes, made: Made) -> Result<(), Refusal> {
         let update = Update::decode_v1(update).map_err(Unfit::from)?;
         if self.made.and(made).is_dear() {
             self.end();
@@ -298,13 +298,8 @@ impl Document {
         self.made.and(looked.made).nested > NESTED_SHALLOW || looked.clients().count() > CLIENTS_SHALLOW
     }
 
-    /// Takes an update, however long it takes. What is new by it gets the next number.
-    pub fn take(&mut self, update: &Bytes, looked: &Looked, bounds: &Bounds) -> Result<Taken, Refusal> {
-        self.take_until(update, looked, bounds, &|| false)
-    }
-
-    /// As [`Self::take`], and gives up when it is too late.
-    fn take_until(
+    /// Takes an update, unless it gets too late meanwhile. What is new by it gets the next numbers.
+    fn take(
         &mut self,
         update: &Bytes,
         looked: &Looked,
@@ -320,12 +315,12 @@ impl Document {
             return Ok(Taken { updates: Vec::new(), lacks: true });
         }
         self.has_room(update, looked, bounds)?;
-        let parts = divided(update, looked, &self.clocks, cost::at_once(looked.made, self.made));
+        let parts = divided(update, looked, &self.clocks, cost::at_once(looked.made, self.made))?;
         let doc = &self.doc;
         let updates = deep::here(self.needs_depth(looked), || -> Result<Vec<Bytes>, Refusal> {
             let mut strokes = Strokes::new(doc, Some(Vec::new()));
-            for (number, part) in parts.iter().enumerate() {
-                match strokes.draw(part) {
+            for (number, (part, made)) in parts.iter().enumerate() {
+                match strokes.draw(part, *made) {
                     // Something of it is drawn already.
                     Err(error) if number > 0 => return Err(Broken(error.to_string()).into()),
                     outcome => outcome?,
@@ -366,7 +361,7 @@ impl Document {
         watch: Option<Watch>,
     ) -> Result<Taken, Refusal> {
         let is_late = || watch.is_some_and(|watch| watch.elapsed() > bounds.update_time_max);
-        let taken = self.take_until(update, looked, bounds, &is_late)?;
+        let taken = self.take(update, looked, bounds, &is_late)?;
         if !is_rest || !taken.lacks {
             return Ok(taken);
         }
@@ -375,7 +370,7 @@ impl Document {
         if looked.made.is_empty() {
             return Ok(Taken { updates: Vec::new(), lacks: false });
         }
-        self.take_until(&part, &looked, bounds, &is_late)
+        self.take(&part, &looked, bounds, &is_late)
     }
 
     /// The last messages of the log, in order.

@@ -60,7 +60,7 @@ fn empty() -> Document {
 }
 
 fn take(document: &mut Document, update: &Bytes) -> Result<Taken, Refusal> {
-    document.take(update, &inspect(update).unwrap(), &Bounds::default())
+    document.draw(update, &inspect(update).unwrap(), false, &Bounds::default(), None)
 }
 
 fn sees(document: &Document) -> BTreeMap<String, Any> {
@@ -148,7 +148,7 @@ fn a_board_has_bounds() {
     let (mut document, mut client) = (empty(), Client::new(1));
     let bounds = Bounds { board_bytes_max: 2_000, items_max: 12, nested_max: 3, ..Bounds::default() };
     let take = |document: &mut Document, update: &Bytes| {
-        document.take(update, &inspect(update).unwrap(), &bounds).map_err(|refusal| refusal.to_string())
+        document.draw(update, &inspect(update).unwrap(), false, &bounds, None).map_err(|refusal| refusal.to_string())
     };
     let large = client.draws("large", "x".repeat(2_000));
     assert!(take(&mut document, &large).unwrap_err().contains("2000 bytes"));
@@ -161,7 +161,7 @@ fn a_board_has_bounds() {
     let mut document = empty();
     let bounds = Bounds { values_max: 20, clients_max: 3, update_clients_max: 2, ..Bounds::default() };
     let take_few = |document: &mut Document, update: &Bytes| {
-        document.take(update, &inspect(update).unwrap(), &bounds).map_err(|refusal| refusal.to_string())
+        document.draw(update, &inspect(update).unwrap(), false, &bounds, None).map_err(|refusal| refusal.to_string())
     };
     let list =
         Client::new(4).draws("list", any!([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]));
@@ -192,7 +192,9 @@ fn from_a_full_board_something_can_be_erased() {
     take(&mut document, &client.draws("large", "x".repeat(3_900))).unwrap();
     // Not a byte is left.
     let bounds = Bounds { board_bytes_max: document.bytes(), ..Bounds::default() };
-    let take = |document: &mut Document, update: &Bytes| document.take(update, &inspect(update).unwrap(), &bounds);
+    let take = |document: &mut Document, update: &Bytes| {
+        document.draw(update, &inspect(update).unwrap(), false, &bounds, None)
+    };
     let more = client.draws("more", "x".repeat(100));
     assert!(matches!(take(&mut document, &more), Err(Refusal::Full(_))));
     let mut other = Client::new(2);
@@ -311,7 +313,7 @@ fn a_garbled_update_leaves_no_trace() {
             bad[at] ^= 1 << bit;
             let bad = Bytes::from(bad);
             let Ok(looked) = inspect(&bad) else { continue };
-            match document.take(&bad, &looked, &Bounds::default()) {
+            match document.draw(&bad, &looked, false, &Bounds::default(), None) {
                 // It became another update, which is as good as any.
                 Ok(_) | Err(Refusal::Unfit(_) | Refusal::Full(_) | Refusal::TooLarge(_)) => {}
                 Err(Refusal::Broken(_) | Refusal::TooCostly) => {
@@ -409,7 +411,7 @@ fn what_takes_too_long_is_given_up_halfway() {
     take(&mut document, &client.draws("a", 1)).unwrap();
     let (update, looks) = (awkward(2_000), AtomicUsize::new(0));
     let is_late = || looks.fetch_add(1, Ordering::SeqCst) == 1;
-    let refused = document.take_until(&update, &inspect(&update).unwrap(), &Bounds::default(), &is_late);
+    let refused = document.take(&update, &inspect(&update).unwrap(), &Bounds::default(), &is_late);
     assert!(matches!(refused, Err(Refusal::TooCostly)), "{refused:?}");
     assert_eq!(looks.into_inner(), 2, "it was not drawn to the end");
     assert_eq!(document.number(), 1);
