@@ -2,9 +2,10 @@
 //! Whoever comes anew is given the log's state and the updates behind it, as they stand; the document is
 //! asked only by those who were there before.
 
+use super::clocks::{Clocks, parts, standing};
 use super::cost::{self, Watch};
 use super::deep::{self, Broken, Place};
-use super::inspect::{Clocks, Looked, Made, Unfit, inspect, parts, standing};
+use super::inspect::{Looked, Made, Unfit, inspect};
 use super::log::Log;
 use super::protocol;
 use crate::ports::BoardLog;

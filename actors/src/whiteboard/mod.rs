@@ -5,6 +5,7 @@
 //! log has and what they have.
 
 mod aside;
+mod clocks;
 pub mod cost;
 pub mod deep;
 pub mod document;
