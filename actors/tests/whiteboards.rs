@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::{Weather, run};
+use common::{Weather, board_bounds, run, run_with};
 use convoke_actors::ports::Store;
+use convoke_actors::whiteboard::document::Bounds;
 use convoke_actors::whiteboard::protocol;
 use convoke_actors::whiteboard::words::AskBoard;
 use convoke_domain::CloseCode;
@@ -196,7 +197,7 @@ fn nobody_speaks_for_another() {
 /// An edit that comes while a state is made of the log is behind it.
 #[test]
 fn nothing_is_lost_while_the_log_is_joined() {
-    run(|world| async move {
+    run_with(Bounds { tail_updates_max: 1_024, ..board_bounds() }, |world| async move {
         let (mut host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         for n in 0..9_000_i64 {
@@ -209,7 +210,7 @@ fn nothing_is_lost_while_the_log_is_joined() {
         one.until(|painter| painter.shown.len() == 9_000).await;
         let log = world.store.board(&world.key, board).await.unwrap();
         let (upto, _) = log.state.clone().expect("it was joined");
-        assert!(upto >= 4_096 && log.head() == 9_000, "{upto} {}", log.head());
+        assert!(upto >= 1_024 && log.head() == 9_000, "{upto} {}", log.head());
         let mut two = world.painter(board, &host, 2).await;
         two.until(|painter| painter.sees() == one.sees()).await;
         assert_eq!(two.vector(), one.vector());
@@ -232,6 +233,55 @@ fn a_board_that_nobody_has_open_is_put_away_and_read_again() {
         assert!(world.meetings.env().whiteboards.find(board).is_none());
         let mut two = world.painter(board, &host, 2).await;
         two.until(|painter| painter.sees().len() == 1).await;
+    });
+}
+
+/// So it is soon read when it is woken. What is little stays as it is.
+#[test]
+fn a_board_that_is_put_away_is_joined_first() {
+    run_with(Bounds { tail_updates_max: 80, ..board_bounds() }, |world| async move {
+        let (mut host, little) = world.with_board().await;
+        let much = host.board(json!({ "name": "Much" })).await;
+        for (board, strokes) in [(little, 9_i64), (much, 10)] {
+            let mut one = world.painter(board, &host, 1).await;
+            for n in 0..strokes {
+                one.draws("a", n).await;
+            }
+            one.until(|painter| painter.shown.len() == usize::try_from(strokes).unwrap()).await;
+            assert_eq!(world.store.board(&world.key, board).await.unwrap().state, None);
+            one.goes().await;
+        }
+        for _ in 0..9 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            host.ask("participants.list", json!({})).await;
+        }
+        for (board, upto) in [(little, None), (much, Some(10))] {
+            assert!(world.meetings.env().whiteboards.find(board).is_none());
+            let log = world.store.board(&world.key, board).await.unwrap();
+            assert_eq!(log.state.map(|(upto, _)| upto), upto);
+            let mut two = world.painter(board, &host, 2).await;
+            two.until(|painter| painter.sees().len() == 1).await;
+        }
+    });
+}
+
+/// While the database is away it is put away as it is.
+#[test]
+fn a_board_that_cannot_be_joined_is_put_away_all_the_same() {
+    run_with(Bounds { tail_updates_max: 8, ..board_bounds() }, |world| async move {
+        let (mut host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        one.draws("a", 1).await;
+        one.until(|painter| painter.shown.len() == 1).await;
+        one.goes().await;
+        world.store.forecast(&[Weather::Away]);
+        for _ in 0..9 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            host.ask("participants.list", json!({})).await;
+        }
+        assert!(world.meetings.env().whiteboards.find(board).is_none());
+        world.store.forecast(&[]);
+        assert_eq!(world.store.board(&world.key, board).await.unwrap().state, None);
     });
 }
 

@@ -21,7 +21,11 @@ use yrs::{Map, Transact};
 
 /// Two clients of whom each item of the one passes by all of the other.
 fn awkward() -> Bytes {
-    protocol::update(&hostile::update(&[hostile::firsts(902, 300), hostile::chain(901, 300)]))
+    awkward_of(901, 800)
+}
+
+fn awkward_of(client: u32, count: u32) -> Bytes {
+    protocol::update(&hostile::update(&[hostile::firsts(client + 1, count), hostile::chain(client, count)]))
 }
 
 impl World {
@@ -54,7 +58,7 @@ fn while_something_is_drawn_aside_its_thread_serves_others() {
                 _ => {
                     one.says(protocol::update(&hostile::update(&[hostile::chain(901, 3_000)]))).await.unwrap();
                     one.until(|painter| !painter.shown.is_empty()).await;
-                    protocol::update(&hostile::update(&[hostile::firsts(902, 120)]))
+                    protocol::update(&hostile::update(&[hostile::firsts(902, 700)]))
                 }
             };
             let before = world.updates(board).await.len();
@@ -75,6 +79,32 @@ fn while_something_is_drawn_aside_its_thread_serves_others() {
             assert_eq!(one.closed, None, "{:?}", one.denied);
         });
     }
+}
+
+/// Where time is simulated whatever is drawn takes longer than this, and a board is careful for a minute.
+#[test]
+fn a_board_that_was_kept_long_draws_aside_what_may_take_as_long() {
+    run_with(Bounds { update_time_shared: Duration::ZERO, ..board_bounds() }, |world| async move {
+        let (mut host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        let places = world.nothing_is_drawn_aside().await;
+        for n in 0..2 {
+            for _ in 0..7 {
+                one.hears_for(Duration::from_secs(10)).await;
+                host.ask("participants.list", json!({})).await;
+            }
+            one.says(awkward_of(100 * n + 1, 300)).await.unwrap();
+        }
+        assert_eq!(world.updates(board).await.len(), 2, "drawn where the board is");
+        let sent = sends(&one, vec![awkward_of(901, 300)]);
+        one.hears_for(Duration::from_millis(100)).await;
+        assert!(!sent.is_finished());
+        drop(places);
+        sent.await.unwrap();
+        assert_eq!(world.updates(board).await.len(), 3);
+        one.draws("a", 1).await;
+        one.until(|painter| painter.sees().len() == 1).await;
+    });
 }
 
 /// Twenty thousand shapes in one update, and what comes behind it.
@@ -270,7 +300,7 @@ fn what_is_drawn_aside_is_of_the_sessions_share() {
         bad.says(awkward()).await.unwrap();
         bad.draws("more", 1).await;
         bad.until_closed(CloseCode::Flooding).await;
-        assert_eq!(world.updates(board).await.len(), 1);
+        assert_eq!(world.updates(board).await.len(), 2, "the first, in two parts");
     });
 }
 

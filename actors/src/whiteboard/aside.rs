@@ -83,7 +83,7 @@ impl BoardActor {
         let draw = move |document: &mut Document, watch| document.draw(&update, &looked, is_rest, &bounds, Some(watch));
         self.aside(ctx, draw, move |this, ctx, taken, took| {
             if let Some(session) = this.guests.get(&heard.socket).map(|guest| guest.session) {
-                this.env.whiteboards.spend(session, took);
+                this.spend(session, took);
             }
             this.turn(ctx, |this| match taken {
                 Ok(taken) => {

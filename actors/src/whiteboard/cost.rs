@@ -9,10 +9,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Steps that are taken on the thread that a board shares with others. One takes up to 300 ns: some 80 ms, at worst.
-pub const STEPS_SHARED: usize = 1 << 18;
-/// Steps after which it is looked how long an update takes already: some half a second, at worst.
+/// Steps after which it is looked how long an update takes already. One takes up to 300 ns: some half a second, at
+/// worst; and nearly nothing where nobody means harm.
 const STEPS_UNSEEN: usize = 1 << 21;
+/// Steps that are taken on the thread that a board shares with others, when they have taken long: 80 ms, at worst.
+const STEPS_CAREFUL: usize = 1 << 18;
+/// How long a board is careful.
+const CAREFUL: Duration = Duration::from_secs(60);
 /// To split a text or a list is to pass over its positions, so many in the time of a step.
 const POSITIONS_A_STEP: usize = 32;
 /// What drawing costs where time is simulated.
@@ -33,6 +36,27 @@ pub fn steps(new: Made, board: Made) -> usize {
 /// Items and ranges of an update that are drawn before it is looked how long it takes.
 pub fn at_once(new: Made, board: Made) -> usize {
     (STEPS_UNSEEN / length(board.and(new)).max(1)).max(1)
+}
+
+/// How much a board may draw on the thread that it shares. What an update takes at worst says little of what it takes;
+/// so that is tried, until one takes long.
+#[derive(Debug, Default)]
+pub struct Caution {
+    until: Option<Instant>,
+}
+
+impl Caution {
+    pub fn learn(&mut self, took: Duration, bounds: &Bounds) {
+        if took > bounds.update_time_shared {
+            self.until = Instant::now().checked_add(CAREFUL);
+        }
+    }
+
+    /// Steps that may be taken there.
+    pub fn steps(&self) -> usize {
+        let is_careful = self.until.is_some_and(|until| Instant::now() < until);
+        if is_careful { STEPS_CAREFUL } else { STEPS_UNSEEN }
+    }
 }
 
 /// How long something takes; where time is simulated it is always the same.

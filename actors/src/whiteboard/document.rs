@@ -24,12 +24,14 @@ const NESTED_SHALLOW: usize = 256;
 const CLIENTS_SHALLOW: usize = 256;
 /// The least bytes behind a state before it is worth another. Beyond that as many as the state has, or half where
 /// the board has no room for so many: so a byte is read and written a few times in all, however old the board is.
-const TAIL_BYTES: usize = 1 << 20;
+const TAIL_BYTES: usize = 4 << 20;
 /// The same of items and deletions.
 const TAIL_WEIGHT: usize = 1 << 16;
 /// Updates may be as many as the state has items and deletions, up to so many times those behind a small state:
 /// each is a row that is read when the board is woken.
-const TAIL_TIMES: usize = 8;
+const TAIL_TIMES: usize = 2;
+/// A board that nobody looks at any more is not drawn on meanwhile: this part of all that is worth a state then.
+const ASLEEP: usize = 8;
 /// What may still be erased when a board is full: it has this much room more for that.
 const ROOM_TO_ERASE: usize = 16;
 
@@ -52,8 +54,10 @@ pub struct Bounds {
     pub clients_max: usize,
     /// Those in one update. To order many that build on each other takes the square of their number.
     pub update_clients_max: usize,
-    /// Updates behind a small state, after which there is another; behind a large one up to eight times as many.
+    /// Updates behind a small state, after which there is another; behind a large one up to twice as many.
     pub tail_updates_max: usize,
+    /// An update that takes longer makes its board draw aside what may take as long, for a while.
+    pub update_time_shared: Duration,
     /// How long one update may take that is drawn aside. Its board says nothing meanwhile: less than a hub waits for
     /// a word of it, with what may be left of a tick.
     pub update_time_max: Duration,
@@ -73,7 +77,8 @@ impl Default for Bounds {
             nested_max: 100_000,
             clients_max: 50_000,
             update_clients_max: 4_096,
-            tail_updates_max: 4_096,
+            tail_updates_max: 16_384,
+            update_time_shared: Duration::from_millis(50),
             update_time_max: Duration::from_secs(3),
             session_time_max: Duration::from_secs(5),
             session_time_per_s: Duration::from_millis(200),
@@ -227,14 +232,23 @@ impl Document {
 
     /// Whether a state in the place of the log's beginning is worth its making.
     pub fn is_long(&self, bounds: &Bounds) -> bool {
+        self.is_longer_than(1, bounds)
+    }
+
+    /// The same, of a board that goes to sleep: so it is soon read when it is woken.
+    pub fn is_long_to_wake(&self, bounds: &Bounds) -> bool {
+        self.is_longer_than(ASLEEP, bounds)
+    }
+
+    fn is_longer_than(&self, part: usize, bounds: &Bounds) -> bool {
         let (base, all) = (self.base_made.weight(), self.made.weight());
         let bytes = self.log.base_bytes();
         let half_of_the_room = bounds.board_bytes_max.saturating_sub(bytes) / 2;
         let most = bytes.min(half_of_the_room).max(bytes / 2);
         let updates = bounds.tail_updates_max;
-        self.log.tail_updates() >= base.clamp(updates, updates.saturating_mul(TAIL_TIMES))
-            || self.log.tail_bytes() >= TAIL_BYTES.min(bounds.board_bytes_max / 2).max(most)
-            || all.saturating_sub(base) >= TAIL_WEIGHT.max(base)
+        self.log.tail_updates() >= base.clamp(updates, updates.saturating_mul(TAIL_TIMES)) / part
+            || self.log.tail_bytes() >= TAIL_BYTES.min(bounds.board_bytes_max / 2).max(most) / part
+            || all.saturating_sub(base) >= TAIL_WEIGHT.max(base) / part
     }
 
     /// Bytes behind the state: what joining may make room of.
@@ -290,9 +304,9 @@ impl Document {
         Ok(())
     }
 
-    /// Whether an update may take long, so that it is to be drawn where that holds nobody up.
-    pub fn is_costly(&self, looked: &Looked) -> bool {
-        self.needs_depth(looked) || looked.made.is_dear() || cost::steps(looked.made, self.made) > cost::STEPS_SHARED
+    /// Whether an update may take long, or more steps than these, so that it is to be drawn where that holds nobody up.
+    pub fn is_costly(&self, looked: &Looked, steps: usize) -> bool {
+        self.needs_depth(looked) || looked.made.is_dear() || cost::steps(looked.made, self.made) > steps
     }
 
     fn needs_depth(&self, looked: &Looked) -> bool {

@@ -29,7 +29,7 @@ use aside::Heard;
 use bytes::Bytes;
 use convoke_domain::whiteboard::BoardRight;
 use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
-use cost::Spent;
+use cost::{Caution, Spent};
 use deep::Place;
 use document::{Bounds, Document, Refusal};
 use log::Log;
@@ -160,6 +160,7 @@ pub struct BoardActor {
     asked: BTreeSet<SocketId>,
     rights: BTreeMap<SessionId, BoardRight>,
     offences: BTreeMap<SessionId, u32>,
+    caution: Caution,
     everybody: Everybody,
     /// The number of the last word to each hub.
     desks: BTreeMap<Desk, u64>,
@@ -168,6 +169,8 @@ pub struct BoardActor {
     joined_at: Option<Instant>,
     is_telling: bool,
     left_at: Instant,
+    /// Nobody has looked at it for long.
+    is_leaving: bool,
     is_over: bool,
 }
 
@@ -197,12 +200,14 @@ impl BoardActor {
             asked: BTreeSet::new(),
             rights: BTreeMap::new(),
             offences: BTreeMap::new(),
+            caution: Caution::default(),
             everybody: Everybody::default(),
             desks: BTreeMap::new(),
             heard: BTreeMap::new(),
             joined_at: Some(now),
             is_telling: false,
             left_at: now,
+            is_leaving: false,
             is_over: false,
         }
     }
@@ -349,11 +354,10 @@ impl BoardActor {
     /// it is kept, and elsewhere, while the board goes on.
     fn join(&mut self, ctx: &mut Context<Self>) {
         let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
-        let is_worth_it = !self.held.is_empty() || document.is_long(&self.env.whiteboards.bounds);
-        if !is_worth_it || at > Instant::now() {
-            return;
-        }
-        if document.begins() >= self.durable {
+        let bounds = &self.env.whiteboards.bounds;
+        let is_long = if self.is_leaving { document.is_long_to_wake(bounds) } else { document.is_long(bounds) };
+        let is_worth_it = is_long || !self.held.is_empty();
+        if !is_worth_it || at > Instant::now() || document.begins() >= self.durable {
             return;
         }
         self.joined_at = None;
@@ -443,11 +447,13 @@ impl BoardActor {
         self.dismissed.retain(|_, hub| !silent.contains(hub));
         self.everybody.tidy(self.env.clock.now());
         if !self.guests.is_empty() {
-            self.left_at = now;
+            (self.left_at, self.is_leaving) = (now, false);
         } else if now.duration_since(self.left_at) >= self.env.timing.passivate
             && self.queue.is_empty()
             && !self.is_keeping
             && self.joined_at.is_some()
+            // Once it had the time for a last state.
+            && std::mem::replace(&mut self.is_leaving, true)
         {
             return self.over(CloseCode::GoingAway, ctx);
         }

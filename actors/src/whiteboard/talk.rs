@@ -17,6 +17,7 @@ use actix::Context;
 use bytes::Bytes;
 use convoke_domain::whiteboard::BoardRight;
 use convoke_domain::{CloseCode, Rejection, SessionId};
+use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -347,8 +348,14 @@ impl BoardActor {
         }
         let watch = Watch::new(whiteboards.place);
         let drawn = self.draw_here(socket, update, is_rest);
-        whiteboards.spend(session, watch.elapsed());
+        self.spend(session, watch.elapsed());
         drawn
+    }
+
+    pub(super) fn spend(&mut self, session: SessionId, took: Duration) {
+        let whiteboards = &self.env.whiteboards;
+        whiteboards.spend(session, took);
+        self.caution.learn(took, &whiteboards.bounds);
     }
 
     /// `is_rest`: it is all that the client has and the board had not when it was asked.
@@ -380,7 +387,7 @@ impl BoardActor {
                 false => Ok(Drawn::Done),
             };
         }
-        if document.is_costly(&looked) {
+        if document.is_costly(&looked, self.caution.steps()) {
             return Ok(Drawn::Aside(looked));
         }
         let taken = document.draw(update, &looked, is_rest, bounds, None)?;

@@ -28,6 +28,28 @@ fn what_is_drawn_unseen_is_no_more_than_so_many_steps() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_board_is_careful_for_a_while_when_something_took_long() {
+    let (mut caution, bounds) = (Caution::default(), Bounds::default());
+    caution.learn(bounds.update_time_shared, &bounds);
+    assert_eq!(caution.steps(), STEPS_UNSEEN);
+    caution.learn(bounds.update_time_shared.saturating_add(Duration::from_nanos(1)), &bounds);
+    caution.learn(Duration::ZERO, &bounds);
+    assert_eq!(caution.steps(), STEPS_CAREFUL);
+    tokio::time::advance(CAREFUL.saturating_sub(Duration::from_millis(1))).await;
+    assert_eq!(caution.steps(), STEPS_CAREFUL);
+    tokio::time::advance(Duration::from_millis(2)).await;
+    assert_eq!(caution.steps(), STEPS_UNSEEN);
+}
+
+/// However many items a board has: whoever sets an element of it does so where the board is.
+#[test]
+fn a_stroke_on_a_full_board_is_not_much_at_worst() {
+    let stroke = Made { items: 1, deletions: 1, ..Made::default() };
+    assert!(steps(stroke, of(Bounds::default().items_max)) <= STEPS_UNSEEN);
+    assert!(steps(stroke, of(Bounds::default().items_max)) > STEPS_CAREFUL);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_session_has_spent_is_forgotten_little_by_little() {
     let bounds = Bounds {
         session_time_max: Duration::from_secs(5),

@@ -335,7 +335,7 @@ fn awkward(count: u32) -> Bytes {
 }
 
 fn is_costly(document: &Document, update: &Bytes) -> bool {
-    document.is_costly(&inspect(update).unwrap())
+    document.is_costly(&inspect(update).unwrap(), 1 << 18)
 }
 
 #[test]
