@@ -144,7 +144,7 @@ fn nothing_that_comes_breaks_a_board() {
 
 /// Whether the log, read again, gives somebody who has nothing what this painter sees.
 async fn is_whole(log: BoardLog, painter: &Painter) -> bool {
-    let document = Document::load(log, Place::Here).await.unwrap();
+    let mut document = Document::load(log, Place::Here).await.unwrap();
     let doc = Doc::new();
     for message in document.since(&StateVector::default()).unwrap() {
         for message in protocol::read(&message).unwrap() {

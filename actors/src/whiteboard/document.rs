@@ -2,12 +2,12 @@
 //! Whoever comes anew is given the log's state and the updates behind it, as they stand; the document is
 //! asked only by those who were there before.
 
+use super::answers::Answers;
 use super::clocks::{Clocks, parts, standing};
 use super::cost::{self, Watch};
 use super::deep::{self, Broken, Place};
 use super::inspect::{Looked, Made, Unfit, inspect};
 use super::log::Log;
-use super::protocol;
 use crate::ports::BoardLog;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -119,6 +119,7 @@ pub struct Document {
     base_made: Made,
     made: Made,
     clocks: Clocks,
+    answers: Answers,
 }
 
 /// An update, so divided that no part takes long to draw or to join; and what each is made of.
@@ -214,7 +215,7 @@ impl Document {
             None => Made::default(),
         };
         log.merge_all();
-        Ok(Self { doc, log, base_made, made, clocks })
+        Ok(Self { doc, log, base_made, made, clocks, answers: Answers::default() })
     }
 
     /// The number of the last update.
@@ -398,15 +399,10 @@ impl Document {
         self.clocks.lack(looked)
     }
 
-    /// Whether somebody erases what is here. All that is erased is gathered for it.
-    pub fn erases(&self, update: &Bytes) -> Result<bool, Refusal> {
-        let doc = &self.doc;
-        let erases = deep::here(self.is_deep(), || -> Result<bool, Unfit> {
-            let mut deleted = Update::decode_v1(update)?.delete_set().clone();
-            deleted.diff_with(&doc.transact().snapshot().delete_set);
-            Ok(!deleted.is_empty())
-        });
-        Ok(erases??)
+    /// Whether somebody erases what is here.
+    pub fn erases(&mut self, update: &Bytes) -> Result<bool, Refusal> {
+        let is_deep = self.is_deep();
+        self.answers.erases(update, &self.doc, is_deep)
     }
 
     pub fn state_vector(&self) -> Vec<u8> {
@@ -414,15 +410,9 @@ impl Document {
     }
 
     /// What somebody lacks who has this much, in messages. It may hold what is not durable yet.
-    pub fn since(&self, theirs: &StateVector) -> Result<Vec<Bytes>, Refusal> {
-        if theirs.is_empty() {
-            // The rest, which is nothing, comes last: a client takes itself for synced when it has that.
-            let all = self.log.messages().cloned();
-            return Ok(all.chain([protocol::step_2(&[0, 0])]).collect());
-        }
-        let doc = &self.doc;
-        let missing = deep::here(self.is_deep(), || doc.transact().encode_state_as_update_v1(theirs))?;
-        Ok(vec![protocol::step_2(&missing)])
+    pub fn since(&mut self, theirs: &StateVector) -> Result<Vec<Bytes>, Refusal> {
+        let is_deep = self.is_deep();
+        Ok(self.answers.since(theirs, &self.doc, &self.log, is_deep)?)
     }
 
     /// Draws what a state shows, in the place of what is here. None: it is the same.

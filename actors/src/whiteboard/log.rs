@@ -72,6 +72,12 @@ impl Log {
         self.base.iter().map(|(_, state)| state).chain(self.tail.iter().map(|part| &part.message))
     }
 
+    /// What holds all that is behind this number. None: that is in the state.
+    pub fn behind(&self, number: u64) -> Option<impl Iterator<Item = &Bytes>> {
+        let tail = self.tail.iter().skip_while(move |part| part.upto <= number).map(|part| &part.message);
+        (self.begins() <= number).then_some(tail)
+    }
+
     /// The last messages, in order: updates that are not merged yet.
     pub fn last(&self, count: usize) -> impl Iterator<Item = &Bytes> {
         self.tail.iter().skip(self.tail.len().saturating_sub(count)).map(|part| &part.message)

@@ -4,6 +4,7 @@
 //! A board can be lost at any time: its clients come again, and the sync protocol brings together what the
 //! log has and what they have.
 
+mod answers;
 mod aside;
 mod clocks;
 pub mod cost;

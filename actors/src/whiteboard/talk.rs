@@ -234,7 +234,7 @@ impl BoardActor {
 
     /// Gives a socket what it asked for, unless it was given that a moment ago.
     fn answer(&mut self, socket: SocketId) {
-        let (Some(guest), Some(document)) = (self.guests.get_mut(&socket), &self.document) else { return };
+        let (Some(guest), Some(document)) = (self.guests.get_mut(&socket), &mut self.document) else { return };
         let now = Instant::now();
         if guest.wants.is_empty() || guest.answered_at.is_some_and(|at| now.duration_since(at) < ANSWER_REST) {
             return;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use super::super::protocol;
 use super::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -133,14 +134,114 @@ fn only_what_is_not_here_is_new() {
     take(&mut document, &one.draws("b", 1)).unwrap();
     take(&mut document, &one.erases("a")).unwrap();
     two.hears(&document.since(&two.vector()).unwrap());
-    let is_new = |update: &Bytes| document.is_new(&inspect(update).unwrap());
-    assert!(!is_new(&two.all()) && !document.erases(&two.all()).unwrap(), "all of it, and what was erased");
+    let is_new = |document: &Document, update: &Bytes| document.is_new(&inspect(update).unwrap());
+    assert!(!is_new(&document, &two.all()) && !document.erases(&two.all()).unwrap(), "all of it, and what was erased");
     let erased = two.erases("b");
-    assert!(!is_new(&erased) && document.erases(&erased).unwrap());
+    assert!(!is_new(&document, &erased) && document.erases(&erased).unwrap());
+    assert!(document.erases(&erased).unwrap(), "asked again, too");
+    take(&mut document, &one.erases("b")).unwrap();
+    assert!(!document.erases(&erased).unwrap(), "somebody else did");
     let mut three = Client::new(3);
     three.hears(&document.since(&three.vector()).unwrap());
     three.draws("mine", 1);
-    assert!(is_new(&three.all()));
+    assert!(is_new(&document, &three.all()));
+}
+
+/// After a failure many come at once who have the same, and each something of their own.
+#[test]
+fn what_many_lack_is_found_out_once() {
+    let (mut document, mut author) = (empty(), Client::new(1));
+    take(&mut document, &author.draws("a", 1)).unwrap();
+    take(&mut document, &author.draws("b", 1)).unwrap();
+    let mut many: Vec<Client> = (2..22).map(Client::new).collect();
+    for client in &mut many {
+        client.hears(&document.since(&client.vector()).unwrap());
+    }
+    take(&mut document, &author.draws("while they were away", 1)).unwrap();
+    take(&mut document, &author.erases("a")).unwrap();
+    let found_at = document.number();
+    for (n, client) in many.iter_mut().enumerate() {
+        let own = client.draws(&format!("own {n}"), 1);
+        client.hears(&document.since(&client.vector()).unwrap());
+        take(&mut document, &own).unwrap();
+        assert_eq!(client.sees(), sees(&document), "what others drew before it, too");
+        assert_eq!(document.answers.numbers(), [found_at]);
+    }
+    // Too much came since, or all of it is in a state.
+    take(&mut document, &author.draws("large", "x".repeat(100_000))).unwrap();
+    let mut late = Client::new(99);
+    late.hears(&[protocol::update(&author.said[0]), protocol::update(&author.said[1])]);
+    let vector = late.vector();
+    late.hears(&document.since(&vector).unwrap());
+    assert_eq!(
+        (late.sees(), document.answers.numbers()),
+        (sees(&document), vec![found_at]),
+        "it is too large to be kept"
+    );
+    take(&mut document, &author.erases("large")).unwrap();
+    late.hears(&document.since(&late.vector()).unwrap());
+    let kept = BoardLog { updates: document.log().updates().collect(), ..BoardLog::default() };
+    let (state, made) = joined(&kept.into()).unwrap();
+    document.begins_with(document.number(), &state, made);
+    let mut again = Client::new(98);
+    again.hears(&[protocol::update(&author.said[0]), protocol::update(&author.said[1])]);
+    again.hears(&document.since(&again.vector()).unwrap());
+    assert_eq!(again.sees(), sees(&document));
+    for n in 0..20 {
+        take(&mut document, &author.draws("a", n)).unwrap();
+        document.since(&author.vector()).unwrap();
+    }
+    assert_eq!(document.answers.numbers().len(), 8, "no more is kept");
+}
+
+/// Whoever comes back after any time, with what they drew meanwhile, has all of it then: also while the log is merged
+/// and joined, and others come back.
+#[test]
+fn whoever_comes_back_at_any_time_has_all_of_it() {
+    let (mut document, mut earlier, mut again) = (empty(), Bytes::from_static(&[0, 0]), 0);
+    let mut clients: Vec<Client> = (1..7).map(Client::new).collect();
+    let mut dice = 7_u32;
+    let mut roll = |sides: u32| {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (dice >> 16) % sides
+    };
+    for n in 0..3_000 {
+        let client = &mut clients[usize::try_from(roll(6)).unwrap()];
+        let key = format!("{}", roll(9));
+        let update = if roll(4) == 0 { client.erases(&key) } else { client.draws(&key, n) };
+        match roll(8) {
+            0 => {
+                client.hears(&document.since(&client.vector()).unwrap());
+                take(&mut document, &client.all()).unwrap();
+                assert_eq!(client.sees(), sees(&document), "{n}");
+                assert!(!document.erases(&client.all()).unwrap(), "{n}");
+                if roll(10) == 0 {
+                    earlier = client.all();
+                }
+            }
+            // Others who all went away at the same time.
+            5 => {
+                let mut twin = Client::new(50);
+                twin.hears(&[protocol::update(&earlier)]);
+                twin.hears(&document.since(&twin.vector()).unwrap());
+                assert_eq!(twin.sees(), sees(&document), "{n}");
+                again += usize::from(document.answers.numbers().iter().all(|number| *number < document.number()));
+            }
+            1 => {
+                let upto = document.number();
+                document.merge(upto);
+                if roll(20) == 0 {
+                    let (state, made) = joined(document.log()).unwrap();
+                    document.begins_with(upto, &state, made);
+                }
+            }
+            // It may hang in the air, and comes again.
+            2..5 => drop(take(&mut document, &update).unwrap()),
+            _ => {}
+        }
+    }
+    assert!(document.number() > 500 && document.begins() > 0, "{} {}", document.number(), document.begins());
+    assert!(again > 10, "{again} answers of before");
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! What a document is asked by those who come back: what they lack, and whether they erase something. To say that it
+//! is walked from end to end; and after a failure many come at once who lack the same. So what was found is kept, and
+//! what came since is in the log.
+
+use super::document::Refusal;
+use super::inspect::Unfit;
+use super::log::Log;
+use super::{deep, protocol};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use yrs::updates::decoder::Decode;
+use yrs::{Doc, IdSet, ReadTxn, StateVector, Transact, Update};
+
+/// Answers that are kept of a board, and the bytes of each.
+const KEPT_MAX: usize = 8;
+const BYTES_MAX: usize = 64 << 10;
+
+/// What whoever had this much lacked when the log had so many updates.
+struct Answer {
+    theirs: StateVector,
+    number: u64,
+    rest: Bytes,
+}
+
+#[derive(Default)]
+pub struct Answers {
+    /// The last that was found comes last.
+    kept: VecDeque<Answer>,
+    /// What was erased when that was looked for last. It stays so.
+    erased: IdSet,
+}
+
+impl Answers {
+    /// What somebody lacks who has this much, in messages; `is_deep`: on a deep stack.
+    pub fn since(
+        &mut self,
+        theirs: &StateVector,
+        doc: &Doc,
+        log: &Log,
+        is_deep: bool,
+    ) -> Result<Vec<Bytes>, deep::Broken> {
+        let ours = doc.transact().state_vector();
+        // What somebody has drawn meanwhile is not known here. In everything else they are like others.
+        let clocks = theirs.iter().map(|(client, clock)| (*client, (*clock).min(ours.get(client))));
+        let theirs: StateVector = clocks.filter(|(_, clock)| *clock > 0).collect();
+        if theirs.is_empty() {
+            return Ok(log.messages().cloned().chain([nothing_more()]).collect());
+        }
+        if let Some(messages) = self.kept.iter().find_map(|kept| kept.again(&theirs, log)) {
+            return Ok(messages);
+        }
+        let rest = Bytes::from(deep::here(is_deep, || doc.transact().encode_state_as_update_v1(&theirs))?);
+        let message = protocol::step_2(&rest);
+        if rest.len() <= BYTES_MAX {
+            self.kept.retain(|kept| kept.theirs != theirs);
+            if self.kept.len() >= KEPT_MAX {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(Answer { theirs, number: log.number(), rest });
+        }
+        Ok(vec![message])
+    }
+
+    /// Whether somebody erases what is there.
+    pub fn erases(&mut self, update: &Bytes, doc: &Doc, is_deep: bool) -> Result<bool, Refusal> {
+        let known = &mut self.erased;
+        let erases = deep::here(is_deep, || -> Result<bool, Unfit> {
+            let mut erased = Update::decode_v1(update)?.delete_set().clone();
+            erased.diff_with(known);
+            if !erased.is_empty() {
+                *known = doc.transact().snapshot().delete_set;
+                erased.diff_with(known);
+            }
+            Ok(!erased.is_empty())
+        });
+        Ok(erases??)
+    }
+}
+
+impl Answer {
+    /// The same, and what was drawn since. None: it is the answer to something else, or too much was.
+    fn again(&self, theirs: &StateVector, log: &Log) -> Option<Vec<Bytes>> {
+        if self.theirs != *theirs {
+            return None;
+        }
+        if self.number == log.number() {
+            return Some(vec![protocol::step_2(&self.rest)]);
+        }
+        let since: Vec<Bytes> = log.behind(self.number)?.cloned().collect();
+        let is_little = since.iter().map(Bytes::len).sum::<usize>() <= BYTES_MAX;
+        is_little.then(|| [vec![protocol::update(&self.rest)], since, vec![nothing_more()]].concat())
+    }
+}
+
+/// The rest, which is nothing, comes last: a client takes itself for synced when it has that.
+fn nothing_more() -> Bytes {
+    protocol::step_2(&[0, 0])
+}
+
+#[cfg(test)]
+impl Answers {
+    /// The numbers at which the answers that are kept were found.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.kept.iter().map(|kept| kept.number).collect()
+    }
+}
