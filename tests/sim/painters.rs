@@ -218,7 +218,7 @@ pub fn violations(
     let Ok(log) = tables.boards.log(key, board) else { return say("the board has no log".to_owned()) };
     let kept = Doc::with_client_id(2);
     let document = futures_util::FutureExt::now_or_never(Document::load(log, Place::Here)).unwrap();
-    let document = match document {
+    let mut document = match document {
         Ok(document) => document,
         Err(error) => return say(format!("the board cannot be read: {error}")),
     };

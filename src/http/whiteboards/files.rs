@@ -14,7 +14,7 @@ use actix_web::http::header::{
 };
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use convoke_actors::ports::{BoardLog, StoreError};
+use convoke_actors::ports::{BoardLog, MeetingKey, StoreError};
 use convoke_domain::{Code, Rejection};
 use serde::Deserialize;
 use std::fmt::Display;
@@ -56,16 +56,18 @@ pub async fn export(
         return Ok(unchanged);
     }
     let (store, id) = (edge.node.meetings().env().store.clone(), board.id);
-    let Made { file, number } = made(&edge, &board.name, format, async move { store.board(&key, id).await }).await?;
+    let of = key.clone();
+    let read = async move { store.board(&of, id).await };
+    let Made { file, number } = made(&edge, &key, &board.name, format, read).await?;
     Ok(sent(&tag(number, &board.name), format, &board.name, file))
 }
 
 /// A file of what is read. What it takes too much work to paint is refused, and so is more work than is done.
-pub async fn made<R>(edge: &Edge, name: &str, format: Format, read: R) -> Result<Made, Problem>
+pub async fn made<R>(edge: &Edge, key: &MeetingKey, name: &str, format: Format, read: R) -> Result<Made, Problem>
 where
     R: Future<Output = Result<BoardLog, StoreError>> + Send + 'static,
 {
-    let made = edge.exporter.export(name.to_owned(), format, read).await;
+    let made = edge.exporter.export(key, name.to_owned(), format, read).await;
     let outcome = match &made {
         Ok(_) => "made",
         Err(Failure::Busy) => "busy",

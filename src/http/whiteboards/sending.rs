@@ -85,8 +85,14 @@ mod tests {
     use crate::whiteboards::{Exporter, Failure, Format, Made, Pace};
     use actix_web::HttpResponse;
     use actix_web::body::to_bytes;
-    use convoke_actors::ports::BoardLog;
+    use convoke_actors::ports::{BoardLog, MeetingKey};
+    use convoke_domain::{MeetingId, TenantId};
     use std::future::poll_fn;
+    use uuid::Uuid;
+
+    fn key() -> MeetingKey {
+        MeetingKey { tenant: TenantId("t".into()), meeting: MeetingId(Uuid::nil()) }
+    }
 
     /// With room for one file of an empty board.
     fn exporter() -> Exporter {
@@ -96,7 +102,7 @@ mod tests {
 
     async fn answer(exporter: &Exporter) -> Result<HttpResponse, Failure> {
         let read = async { Ok(BoardLog::default()) };
-        let Made { file, .. } = exporter.export("Plan".into(), Format::Json, read).await?;
+        let Made { file, .. } = exporter.export(&key(), "Plan".into(), Format::Json, read).await?;
         Ok(sent("\"1\"", Format::Json, "Plan", file))
     }
 
@@ -115,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_sent_whole_and_in_pieces() {
         let read = async { Ok(BoardLog::default()) };
-        let made = exporter().export("Plan ".repeat(PIECE / 2), Format::Json, read).await.unwrap();
+        let made = exporter().export(&key(), "Plan ".repeat(PIECE / 2), Format::Json, read).await.unwrap();
         let whole = made.file.bytes.clone();
         let mut sending = std::pin::pin!(Sending::new(made.file));
         let mut pieces = Vec::new();

@@ -131,7 +131,7 @@ pub async fn export(
         let state = store.board_snapshot(&key, board, wanted).await?.ok_or(StoreError::NotFound)?;
         Ok(BoardLog { state: Some((1, state.into())), ..BoardLog::default() })
     };
-    let made = made(&edge, name, format, read).await?;
+    let made = made(&edge, &found.key, name, format, read).await?;
     Ok(sent(&tag, format, name, made.file))
 }
 
