@@ -265,6 +265,56 @@ fn a_board_that_is_put_away_is_joined_first() {
     });
 }
 
+/// The meeting goes as soon as the board, and takes it along.
+#[test]
+fn a_board_that_is_left_with_its_meeting_is_joined_first() {
+    run_with(Bounds { tail_updates_max: 80, ..board_bounds() }, |world| async move {
+        let (host, board) = world.with_board().await;
+        let mut one = world.painter(board, &host, 1).await;
+        for n in 0..10 {
+            one.draws("a", n).await;
+        }
+        one.until(|painter| painter.shown.len() == 10).await;
+        one.goes().await;
+        host.hang_up().await;
+        drop(host);
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        assert!(!world.meetings.is_active(&world.key));
+        let log = world.store.board(&world.key, board).await.unwrap();
+        assert_eq!(log.state.map(|(upto, _)| upto), Some(10));
+    });
+}
+
+/// Of many that are left at once, whoever cannot have the place goes without.
+#[test]
+fn boards_that_are_left_are_joined_one_at_a_time() {
+    run_with(Bounds { tail_updates_max: 80, ..board_bounds() }, |world| async move {
+        let (mut host, board) = world.with_board().await;
+        let place = world.meetings.env().whiteboards.leaving.clone().acquire_owned().await.unwrap();
+        let mut one = world.painter(board, &host, 1).await;
+        for n in 0..10 {
+            one.draws("a", n).await;
+        }
+        one.until(|painter| painter.shown.len() == 10).await;
+        one.goes().await;
+        for _ in 0..9 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            host.ask("participants.list", json!({})).await;
+        }
+        assert!(world.meetings.env().whiteboards.find(board).is_none());
+        assert_eq!(world.store.board(&world.key, board).await.unwrap().state, None);
+        // One that somebody looks at needs no such place.
+        let mut two = world.painter(board, &host, 2).await;
+        for n in 0..80 {
+            two.draws("a", n).await;
+        }
+        two.until(|painter| painter.shown.len() >= 80).await;
+        two.hears_for(Duration::from_secs(6)).await;
+        assert!(world.store.board(&world.key, board).await.unwrap().state.is_some());
+        drop(place);
+    });
+}
+
 /// While the database is away it is put away as it is.
 #[test]
 fn a_board_that_cannot_be_joined_is_put_away_all_the_same() {

@@ -84,7 +84,7 @@ fn while_something_is_drawn_aside_its_thread_serves_others() {
 /// Where time is simulated whatever is drawn takes longer than this, and a board is careful for a minute.
 #[test]
 fn a_board_that_was_kept_long_draws_aside_what_may_take_as_long() {
-    run_with(Bounds { update_time_shared: Duration::ZERO, ..board_bounds() }, |world| async move {
+    run_with(Bounds { time_shared: Duration::ZERO, ..board_bounds() }, |world| async move {
         let (mut host, board) = world.with_board().await;
         let mut one = world.painter(board, &host, 1).await;
         let places = world.nothing_is_drawn_aside().await;
@@ -104,6 +104,34 @@ fn a_board_that_was_kept_long_draws_aside_what_may_take_as_long() {
         assert_eq!(world.updates(board).await.len(), 3);
         one.draws("a", 1).await;
         one.until(|painter| painter.sees().len() == 1).await;
+    });
+}
+
+/// Where time is simulated each of them is more than this.
+#[test]
+fn between_strokes_that_are_much_together_others_have_their_turn() {
+    run_with(Bounds { time_shared: Duration::ZERO, ..board_bounds() }, |world| async move {
+        let (mut host, board) = world.with_board().await;
+        let other = host.board(json!({ "name": "Other" })).await;
+        let (mut one, mut same) = (world.painter(board, &host, 1).await, world.painter(board, &host, 3).await);
+        let mut two = world.painter(other, &host, 2).await;
+        let many: Vec<Bytes> = (0..200).map(|n| protocol::update(&one.paints(&format!("{n}"), n))).collect();
+        let sent = sends(&one, many);
+        tokio::task::yield_now().await;
+        let behind = sends(&same, vec![protocol::update(&same.paints("behind", 1))]);
+        two.draws("a", 1).await;
+        two.until(|painter| painter.sees().len() == 1).await;
+        host.ask("participants.list", json!({})).await;
+        assert!(!sent.is_finished() && !behind.is_finished());
+        assert!((1..150).contains(&world.updates(board).await.len()));
+        sent.await.unwrap();
+        behind.await.unwrap();
+        assert_eq!(world.updates(board).await.len(), 201);
+        for painter in [&mut one, &mut same] {
+            painter.until(|painter| painter.shown.len() == 201).await;
+        }
+        assert_eq!(same.vector(), one.vector());
+        assert_eq!(one.closed, None, "{:?}", one.denied);
     });
 }
 

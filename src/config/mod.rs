@@ -227,6 +227,7 @@ impl Config {
             frame_bytes_max: self.whiteboard_frame_bytes_max,
             items_max: self.whiteboard_items_max,
             nested_max: self.whiteboard_nested_max,
+            tail_updates_max: self.whiteboard_log_updates_max,
             ..document::Bounds::default()
         }
     }

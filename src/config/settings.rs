@@ -188,6 +188,8 @@ settings! {
         whiteboard_frame_bytes_max: usize = "4194304", number("bytes", 4_096, 268_435_456);
         /// Items that one board is made of; each takes some 200 bytes of memory.
         whiteboard_items_max: usize = "1000000", number("items", 1_000, 100_000_000);
+        /// Updates of a board that are kept one by one, before a state takes their place; of a large one up to twice as many.
+        whiteboard_log_updates_max: usize = "16384", number("updates", 64, 1_000_000);
         /// Shared types within others, on one board.
         whiteboard_nested_max: usize = "100000", number("types", 100, 200_000);
         /// Messages of one socket of a board; who sends more is read more slowly.

@@ -1,6 +1,6 @@
-//! What a document is asked by those who come back: what they lack, and whether they erase something. To say that it
-//! is walked from end to end; and after a failure many come at once who lack the same. So what was found is kept, and
-//! what came since is in the log.
+//! What a document is asked by those who come back: what they lack, and whether they erase something. To say either,
+//! a document is walked from end to end; and after a failure many come at once who lack the same. So what was found is
+//! kept, and what came since is in the log.
 
 use super::document::Refusal;
 use super::inspect::Unfit;
@@ -11,9 +11,14 @@ use std::collections::VecDeque;
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, IdSet, ReadTxn, StateVector, Transact, Update};
 
-/// Answers that are kept of a board, and the bytes of each.
+/// Answers that are kept of a board, and what they take together. Each says of the whole board what is erased: of one
+/// with 100,000 elements some 500 kB.
 const KEPT_MAX: usize = 8;
-const BYTES_MAX: usize = 64 << 10;
+const BYTES_MAX: usize = 2 << 20;
+/// What came since may have so many bytes; beyond that it is found out again.
+const SINCE_MAX: usize = 64 << 10;
+/// What a clock of somebody takes in memory.
+const CLOCK_BYTES: usize = 32;
 
 /// What whoever had this much lacked when the log had so many updates.
 struct Answer {
@@ -24,9 +29,10 @@ struct Answer {
 
 #[derive(Default)]
 pub struct Answers {
-    /// The last that was found comes last.
+    /// The last that was given comes last.
     kept: VecDeque<Answer>,
-    /// What was erased when that was looked for last. It stays so.
+    /// What was erased when somebody asked last. What is erased never comes back: this may say too little, and not too
+    /// much.
     erased: IdSet,
 }
 
@@ -46,17 +52,18 @@ impl Answers {
         if theirs.is_empty() {
             return Ok(log.messages().cloned().chain([nothing_more()]).collect());
         }
-        if let Some(messages) = self.kept.iter().find_map(|kept| kept.again(&theirs, log)) {
+        let mut kept = self.kept.iter().enumerate();
+        if let Some((at, messages)) = kept.find_map(|(at, kept)| Some((at, kept.again(&theirs, log)?))) {
+            let given = self.kept.remove(at);
+            self.kept.extend(given);
             return Ok(messages);
         }
         let rest = Bytes::from(deep::here(is_deep, || doc.transact().encode_state_as_update_v1(&theirs))?);
         let message = protocol::step_2(&rest);
-        if rest.len() <= BYTES_MAX {
-            self.kept.retain(|kept| kept.theirs != theirs);
-            if self.kept.len() >= KEPT_MAX {
-                self.kept.pop_front();
-            }
-            self.kept.push_back(Answer { theirs, number: log.number(), rest });
+        self.kept.retain(|kept| kept.theirs != theirs);
+        self.kept.push_back(Answer { theirs, number: log.number(), rest });
+        while self.kept.len() > KEPT_MAX || self.kept.iter().map(Answer::bytes).sum::<usize>() > BYTES_MAX {
+            self.kept.pop_front();
         }
         Ok(vec![message])
     }
@@ -78,6 +85,10 @@ impl Answers {
 }
 
 impl Answer {
+    fn bytes(&self) -> usize {
+        self.theirs.len().saturating_mul(CLOCK_BYTES).saturating_add(self.rest.len())
+    }
+
     /// The same, and what was drawn since. None: it is the answer to something else, or too much was.
     fn again(&self, theirs: &StateVector, log: &Log) -> Option<Vec<Bytes>> {
         if self.theirs != *theirs {
@@ -87,7 +98,7 @@ impl Answer {
             return Some(vec![protocol::step_2(&self.rest)]);
         }
         let since: Vec<Bytes> = log.behind(self.number)?.cloned().collect();
-        let is_little = since.iter().map(Bytes::len).sum::<usize>() <= BYTES_MAX;
+        let is_little = since.iter().map(Bytes::len).sum::<usize>() <= SINCE_MAX;
         is_little.then(|| [vec![protocol::update(&self.rest)], since, vec![nothing_more()]].concat())
     }
 }

@@ -1,6 +1,6 @@
 //! What may take long is drawn on a thread of its own. Its board waits, and the thread that the board shares serves
 //! others meanwhile. What comes behind it comes behind whatever else the board was told in the meantime: a right that
-//! was withdrawn is obeyed.
+//! was withdrawn is obeyed. What takes little each, and long together, waits in the same way for others of the thread.
 
 use super::cost::Watch;
 use super::document::{Document, Refusal};
@@ -14,6 +14,9 @@ use actix::{AsyncContext, Context, Handler, Message as ActorMessage};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
+
+/// What a thread has to itself when a board has drawn for long.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a socket said, as far as it is not taken yet.
 pub(super) struct Heard {
@@ -66,6 +69,27 @@ impl BoardActor {
             return self.unheard.push_back(heard);
         }
         self.go_on(heard, ctx);
+    }
+
+    /// Others of the thread have their turn; what is left comes first then.
+    pub(super) fn pause(&mut self, heard: Heard, ctx: &mut Context<Self>) {
+        self.unheard.push_front(heard);
+        if !std::mem::replace(&mut self.is_pausing, true) {
+            restart::later(ctx, PAUSE, |this: &mut Self, ctx| {
+                this.is_pausing = false;
+                this.caution.paused();
+                this.hear_all(ctx);
+            });
+        }
+    }
+
+    fn hear_all(&mut self, ctx: &mut Context<Self>) {
+        while self.document.is_some()
+            && !self.is_pausing
+            && let Some(heard) = self.unheard.pop_front()
+        {
+            self.go_on(heard, ctx);
+        }
     }
 
     /// Behind what is in the mailbox.
@@ -138,12 +162,6 @@ impl Handler<HearOn> for BoardActor {
     type Result = ();
 
     fn handle(&mut self, _: HearOn, ctx: &mut Self::Context) {
-        restart::guarded(self, ctx, |this, ctx| {
-            while this.document.is_some()
-                && let Some(heard) = this.unheard.pop_front()
-            {
-                this.go_on(heard, ctx);
-            }
-        });
+        restart::guarded(self, ctx, Self::hear_all);
     }
 }

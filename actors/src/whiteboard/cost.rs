@@ -39,17 +39,28 @@ pub fn at_once(new: Made, board: Made) -> usize {
 }
 
 /// How much a board may draw on the thread that it shares. What an update takes at worst says little of what it takes;
-/// so that is tried, until one takes long.
+/// so that is tried, until one takes long. Of many that take little each, others get their turn in between.
 #[derive(Debug, Default)]
 pub struct Caution {
     until: Option<Instant>,
+    since_pause: Duration,
 }
 
 impl Caution {
     pub fn learn(&mut self, took: Duration, bounds: &Bounds) {
-        if took > bounds.update_time_shared {
+        self.since_pause = self.since_pause.saturating_add(took);
+        if took > bounds.time_shared {
             self.until = Instant::now().checked_add(CAREFUL);
         }
+    }
+
+    /// Whether others are to go first.
+    pub fn needs_pause(&self, bounds: &Bounds) -> bool {
+        self.since_pause > bounds.time_shared
+    }
+
+    pub fn paused(&mut self) {
+        self.since_pause = Duration::ZERO;
     }
 
     /// Steps that may be taken there.

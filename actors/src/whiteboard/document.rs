@@ -56,8 +56,9 @@ pub struct Bounds {
     pub update_clients_max: usize,
     /// Updates behind a small state, after which there is another; behind a large one up to twice as many.
     pub tail_updates_max: usize,
-    /// An update that takes longer makes its board draw aside what may take as long, for a while.
-    pub update_time_shared: Duration,
+    /// How long a board draws on the thread that it shares before others have their turn. One update that takes longer
+    /// makes it draw aside what may take as long, for a while.
+    pub time_shared: Duration,
     /// How long one update may take that is drawn aside. Its board says nothing meanwhile: less than a hub waits for
     /// a word of it, with what may be left of a tick.
     pub update_time_max: Duration,
@@ -78,7 +79,7 @@ impl Default for Bounds {
             clients_max: 50_000,
             update_clients_max: 4_096,
             tail_updates_max: 16_384,
-            update_time_shared: Duration::from_millis(50),
+            time_shared: Duration::from_millis(50),
             update_time_max: Duration::from_secs(3),
             session_time_max: Duration::from_secs(5),
             session_time_per_s: Duration::from_millis(200),

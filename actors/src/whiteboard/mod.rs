@@ -78,6 +78,8 @@ pub struct Whiteboards {
     pub place: Place,
     /// Places for what is drawn aside. Nobody who reads or joins a board waits for them.
     pub drawing: Arc<Semaphore>,
+    /// The place for joining a board that nobody looks at any more.
+    pub leaving: Arc<Semaphore>,
     spent: Arc<Mutex<Spent>>,
     addresses: Arc<Mutex<HashMap<WhiteboardId, Addr<BoardActor>>>>,
 }
@@ -85,7 +87,8 @@ pub struct Whiteboards {
 impl Whiteboards {
     pub fn new(bounds: Bounds, place: Place) -> Self {
         let drawing = Arc::new(Semaphore::new(DRAWN_ASIDE_AT_ONCE));
-        Self { bounds, place, drawing, spent: Arc::default(), addresses: Arc::default() }
+        let leaving = Arc::new(Semaphore::new(1));
+        Self { bounds, place, drawing, leaving, spent: Arc::default(), addresses: Arc::default() }
     }
 
     fn spend(&self, session: SessionId, cost: Duration) {
@@ -147,7 +150,7 @@ pub struct BoardActor {
     unsent_restore: Option<Uuid>,
     /// What a full board has no room for, until its log is joined.
     held: Vec<Heard>,
-    /// What came while something was drawn aside, and what is left of that.
+    /// What came while something was drawn aside, or others had their turn, and what is left of that.
     unheard: VecDeque<Heard>,
     /// What waits to leave, each with the number that has to be durable first.
     queue: VecDeque<(u64, Leaving)>,
@@ -162,6 +165,8 @@ pub struct BoardActor {
     rights: BTreeMap<SessionId, BoardRight>,
     offences: BTreeMap<SessionId, u32>,
     caution: Caution,
+    /// Others have their turn: what was said is heard then.
+    is_pausing: bool,
     everybody: Everybody,
     /// The number of the last word to each hub.
     desks: BTreeMap<Desk, u64>,
@@ -170,7 +175,7 @@ pub struct BoardActor {
     joined_at: Option<Instant>,
     is_telling: bool,
     left_at: Instant,
-    /// Nobody has looked at it for long.
+    /// Nobody has looked at it for a while.
     is_leaving: bool,
     is_over: bool,
 }
@@ -202,6 +207,7 @@ impl BoardActor {
             rights: BTreeMap::new(),
             offences: BTreeMap::new(),
             caution: Caution::default(),
+            is_pausing: false,
             everybody: Everybody::default(),
             desks: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -355,16 +361,22 @@ impl BoardActor {
     /// it is kept, and elsewhere, while the board goes on.
     fn join(&mut self, ctx: &mut Context<Self>) {
         let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
-        let bounds = &self.env.whiteboards.bounds;
-        let is_long = if self.is_leaving { document.is_long_to_wake(bounds) } else { document.is_long(bounds) };
-        let is_worth_it = is_long || !self.held.is_empty();
-        if !is_worth_it || at > Instant::now() || document.begins() >= self.durable {
+        let whiteboards = &self.env.whiteboards;
+        let is_worth_it = document.is_long(&whiteboards.bounds) || !self.held.is_empty();
+        let is_last = self.is_leaving && document.is_long_to_wake(&whiteboards.bounds);
+        if !(is_worth_it || is_last) || at > Instant::now() || document.begins() >= self.durable {
+            return;
+        }
+        // Many boards may be left at once, and whoever opens one does not wait for them.
+        let place = if is_worth_it { None } else { whiteboards.leaving.clone().try_acquire_owned().ok() };
+        if !is_worth_it && place.is_none() {
             return;
         }
         self.joined_at = None;
         let began = Instant::now();
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
         let joining = async move {
+            let _place = place;
             let log = Log::from(env.store.board(&key, board).await?);
             let upto = log.number();
             let (state, made) = document::join(log, env.whiteboards.place).await?;
@@ -448,14 +460,13 @@ impl BoardActor {
         self.dismissed.retain(|_, hub| !silent.contains(hub));
         self.everybody.tidy(self.env.clock.now());
         if !self.guests.is_empty() {
-            (self.left_at, self.is_leaving) = (now, false);
-        } else if now.duration_since(self.left_at) >= self.env.timing.passivate
-            && self.queue.is_empty()
-            && !self.is_keeping
-            && self.joined_at.is_some()
-            // Once it had the time for a last state.
-            && std::mem::replace(&mut self.is_leaving, true)
-        {
+            self.left_at = now;
+        }
+        let (left_for, passivate) = (now.duration_since(self.left_at), self.env.timing.passivate);
+        // Whoever was here may have been the last of the meeting, which goes as soon, and the board with it.
+        self.is_leaving = left_for >= passivate / 2;
+        let is_done = self.queue.is_empty() && !self.is_keeping && self.joined_at.is_some();
+        if left_for >= passivate && is_done {
             return self.over(CloseCode::GoingAway, ctx);
         }
         let idle: Vec<Desk> = self.desks.keys().cloned().collect();

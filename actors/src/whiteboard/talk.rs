@@ -44,6 +44,15 @@ impl Offence {
     }
 }
 
+/// What is left of what a socket said.
+enum Left {
+    Nothing,
+    /// The next of it may take long.
+    Aside(Stroke),
+    /// Others are to go first.
+    Later,
+}
+
 /// What came of a message that draws.
 enum Drawn {
     Done,
@@ -184,22 +193,24 @@ impl BoardActor {
         if !self.guests.contains_key(&socket) {
             return heard.refuse(Rejection::unavailable("the board does not know the socket").into());
         }
-        let (mut costly, mut is_broken) = (None, false);
+        let (mut left_over, mut is_broken) = (None, false);
         self.turn(ctx, |this| {
             let before = this.number();
             let outcome = this.listen(&mut heard);
             heard.has_drawn |= this.number() > before;
             match outcome {
-                Ok(Some(stroke)) => costly = Some((heard, stroke)),
-                Ok(None) => this.heard(heard),
+                Ok(Left::Nothing) => this.heard(heard),
+                Ok(left) => left_over = Some((heard, left)),
                 Err(offence) => {
                     is_broken = offence.harm == Harm::Broke;
                     this.object(heard, &offence);
                 }
             }
         });
-        if let Some((heard, stroke)) = costly {
-            return self.draw_aside(heard, stroke, ctx);
+        match left_over {
+            Some((heard, Left::Aside(stroke))) => return self.draw_aside(heard, stroke, ctx),
+            Some((heard, _)) => return self.pause(heard, ctx),
+            None => {}
         }
         if is_broken {
             return self.mend(ctx);
@@ -294,12 +305,12 @@ impl BoardActor {
         }
     }
 
-    /// Takes up what a socket said, in order, up to what is to be drawn aside.
-    fn listen(&mut self, heard: &mut Heard) -> Result<Option<Stroke>, Offence> {
+    /// Takes up what a socket said, in order, up to what is to be drawn aside, or later.
+    fn listen(&mut self, heard: &mut Heard) -> Result<Left, Offence> {
         let socket = heard.socket;
         loop {
             let Some(message) = heard.messages.pop_front() else {
-                let Some(frame) = heard.frames.pop_front() else { return Ok(None) };
+                let Some(frame) = heard.frames.pop_front() else { return Ok(Left::Nothing) };
                 let most = self.env.whiteboards.bounds.frame_bytes_max;
                 if frame.len() > most {
                     return Err(Refusal::TooLarge(format!("{most} bytes")).into());
@@ -311,11 +322,15 @@ impl BoardActor {
                 Message::Step1(theirs) => {
                     self.guests.entry(socket).and_modify(|guest| guest.wants.beyond = Some(theirs));
                 }
+                Message::Step2(_) | Message::Update(_) if self.caution.needs_pause(&self.env.whiteboards.bounds) => {
+                    heard.messages.push_front(message);
+                    return Ok(Left::Later);
+                }
                 Message::Step2(ref update) | Message::Update(ref update) => {
                     let is_rest = matches!(message, Message::Step2(_));
                     match self.draw(socket, update, is_rest) {
                         Ok(Drawn::Done) => {}
-                        Ok(Drawn::Aside(looked)) => return Ok(Some(Stroke { message, looked })),
+                        Ok(Drawn::Aside(looked)) => return Ok(Left::Aside(Stroke { message, looked })),
                         Err(offence) => {
                             heard.messages.push_front(message);
                             return Err(offence);
@@ -323,7 +338,9 @@ impl BoardActor {
                     }
                 }
                 Message::Awareness(said) => {
-                    let Some(session) = self.guests.get(&socket).map(|guest| guest.session) else { return Ok(None) };
+                    let Some(session) = self.guests.get(&socket).map(|guest| guest.session) else {
+                        return Ok(Left::Nothing);
+                    };
                     if !self.everybody.hear(said, socket, session, self.env.clock.now()) {
                         return Err(Offence::new("too_large", "what a client says of itself is too long, or too much"));
                     }

@@ -117,7 +117,8 @@ async fn everybody_sees_every_stroke_however_often_they_drop() {
 async fn after_ten_thousand_strokes_the_log_is_short_and_so_is_the_way_in() {
     let looked = Looked::file();
     let fast = ("CONVOKE_WHITEBOARD_MESSAGES_PER_S", "1000000");
-    let server = server(&[("CONVOKE_DATABASE_URL", &looked.url), fast]).await;
+    let short = ("CONVOKE_WHITEBOARD_LOG_UPDATES_MAX", "4096");
+    let server = server(&[("CONVOKE_DATABASE_URL", &looked.url), fast, short]).await;
     let (_, host, board) = opened(&server).await;
     let way = Way::ask(&host, &board).await;
     let (ada, bob) = (Painter::new(&way).await, Painter::new(&way).await);
@@ -143,11 +144,13 @@ async fn after_ten_thousand_strokes_the_log_is_short_and_so_is_the_way_in() {
 
 /// An edit that was made while the document was being saved was lost.
 async fn is_kept_while_it_is_joined(looked: &Looked) {
-    let settings = [("CONVOKE_DATABASE_URL", looked.url.as_str()), ("CONVOKE_NODE_ID", "joining")];
+    // So that there is soon enough to be joined again.
+    let short = ("CONVOKE_WHITEBOARD_LOG_UPDATES_MAX", "64");
+    let settings = [("CONVOKE_DATABASE_URL", looked.url.as_str()), ("CONVOKE_NODE_ID", "joining"), short];
     let mut server = server(&settings).await;
     let (id, host, board) = opened(&server).await;
     let party = party(&server, &id, &board, 6, None).await;
-    // So that there is soon enough to be joined again.
+    // So that it takes a while.
     let way = Way::ask(&host, &board).await;
     let heavy = Painter::new(&way).await;
     party.draws();

@@ -30,15 +30,29 @@ fn what_is_drawn_unseen_is_no_more_than_so_many_steps() {
 #[tokio::test(start_paused = true)]
 async fn a_board_is_careful_for_a_while_when_something_took_long() {
     let (mut caution, bounds) = (Caution::default(), Bounds::default());
-    caution.learn(bounds.update_time_shared, &bounds);
+    caution.learn(bounds.time_shared, &bounds);
     assert_eq!(caution.steps(), STEPS_UNSEEN);
-    caution.learn(bounds.update_time_shared.saturating_add(Duration::from_nanos(1)), &bounds);
+    caution.learn(bounds.time_shared.saturating_add(Duration::from_nanos(1)), &bounds);
     caution.learn(Duration::ZERO, &bounds);
     assert_eq!(caution.steps(), STEPS_CAREFUL);
     tokio::time::advance(CAREFUL.saturating_sub(Duration::from_millis(1))).await;
     assert_eq!(caution.steps(), STEPS_CAREFUL);
     tokio::time::advance(Duration::from_millis(2)).await;
     assert_eq!(caution.steps(), STEPS_UNSEEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_that_take_little_are_much_together() {
+    let (mut caution, bounds) = (Caution::default(), Bounds::default());
+    for _ in 0..1_000 {
+        assert!(!caution.needs_pause(&bounds));
+        caution.learn(Duration::from_micros(50), &bounds);
+    }
+    caution.learn(Duration::from_micros(1), &bounds);
+    assert!(caution.needs_pause(&bounds));
+    assert_eq!(caution.steps(), STEPS_UNSEEN, "none of them took long");
+    caution.paused();
+    assert!(!caution.needs_pause(&bounds));
 }
 
 /// However many items a board has: whoever sets an element of it does so where the board is.

@@ -2,6 +2,7 @@
 
 use super::super::protocol;
 use super::*;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use yrs::{Array, ArrayPrelim, MapPrelim, Text, any};
@@ -168,30 +169,53 @@ fn what_many_lack_is_found_out_once() {
         assert_eq!(document.answers.numbers(), [found_at]);
     }
     // Too much came since, or all of it is in a state.
-    take(&mut document, &author.draws("large", "x".repeat(100_000))).unwrap();
-    let mut late = Client::new(99);
-    late.hears(&[protocol::update(&author.said[0]), protocol::update(&author.said[1])]);
-    let vector = late.vector();
-    late.hears(&document.since(&vector).unwrap());
-    assert_eq!(
-        (late.sees(), document.answers.numbers()),
-        (sees(&document), vec![found_at]),
-        "it is too large to be kept"
-    );
-    take(&mut document, &author.erases("large")).unwrap();
-    late.hears(&document.since(&late.vector()).unwrap());
+    let late = |document: &mut Document| {
+        let mut late = Client::new(99);
+        late.hears(&[protocol::update(&author.said[0]), protocol::update(&author.said[1])]);
+        late.hears(&document.since(&late.vector()).unwrap());
+        assert_eq!(late.sees(), sees(document));
+        document.answers.numbers()
+    };
+    let mut last = Client::new(98);
+    take(&mut document, &last.draws("large", "x".repeat(100_000))).unwrap();
+    assert_eq!(late(&mut document), [document.number()]);
+    take(&mut document, &last.erases("large")).unwrap();
+    let found_at = late(&mut document);
     let kept = BoardLog { updates: document.log().updates().collect(), ..BoardLog::default() };
     let (state, made) = joined(&kept.into()).unwrap();
     document.begins_with(document.number(), &state, made);
-    let mut again = Client::new(98);
-    again.hears(&[protocol::update(&author.said[0]), protocol::update(&author.said[1])]);
-    again.hears(&document.since(&again.vector()).unwrap());
-    assert_eq!(again.sees(), sees(&document));
-    for n in 0..20 {
-        take(&mut document, &author.draws("a", n)).unwrap();
-        document.since(&author.vector()).unwrap();
+    assert_eq!((late(&mut document), found_at < vec![document.number()]), (vec![document.number()], true));
+}
+
+/// What is erased of the whole board is in each answer.
+#[test]
+fn what_is_kept_of_answers_has_bounds() {
+    let (mut document, author) = (empty(), Client::new(1));
+    let elements = |document: &mut Document, range: Range<u32>, is_erased: bool| {
+        let map = author.doc.get_or_insert_map("elements");
+        let mut txn = author.doc.transact_mut();
+        for n in range.clone() {
+            map.insert(&mut txn, format!("{n}"), 1);
+        }
+        for n in range.filter(|n| is_erased && n % 2 == 0) {
+            map.remove(&mut txn, &format!("{n}"));
+        }
+        let update = Bytes::from(txn.encode_update_v1());
+        drop(txn);
+        take(document, &update).unwrap();
+        author.vector()
+    };
+    let popular = elements(&mut document, 0..40_000, true);
+    let long: usize = document.since(&popular).unwrap().iter().map(Bytes::len).sum();
+    assert!(long > 64 << 10, "{long}");
+    let found_at = document.number();
+    for n in 40_000..40_012 {
+        let other = elements(&mut document, n..n + 1, false);
+        document.since(&other).unwrap();
+        document.since(&popular).unwrap();
+        assert!(document.answers.numbers().contains(&found_at), "what is asked for often stays");
     }
-    assert_eq!(document.answers.numbers().len(), 8, "no more is kept");
+    assert_eq!(document.answers.numbers().len(), 8);
 }
 
 /// Whoever comes back after any time, with what they drew meanwhile, has all of it then: also while the log is merged
@@ -223,9 +247,11 @@ fn whoever_comes_back_at_any_time_has_all_of_it() {
             5 => {
                 let mut twin = Client::new(50);
                 twin.hears(&[protocol::update(&earlier)]);
-                twin.hears(&document.since(&twin.vector()).unwrap());
+                let theirs = twin.vector();
+                twin.hears(&document.since(&theirs).unwrap());
                 assert_eq!(twin.sees(), sees(&document), "{n}");
-                again += usize::from(document.answers.numbers().iter().all(|number| *number < document.number()));
+                let found_at = document.answers.numbers().last().copied();
+                again += usize::from(!theirs.is_empty() && found_at < Some(document.number()));
             }
             1 => {
                 let upto = document.number();
