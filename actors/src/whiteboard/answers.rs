@@ -1,10 +1,10 @@
 //! What a document is asked by those who come back: what they lack, and whether they erase something. To say either,
 //! a document is walked from end to end; and after a failure many come at once who lack the same. So what was found is
-//! kept, and what came since is in the log.
+//! kept, and what the log has since is merged into it.
 
 use super::document::Refusal;
 use super::inspect::Unfit;
-use super::log::Log;
+use super::log::{self, Log};
 use super::{deep, protocol};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -34,10 +34,14 @@ pub struct Answers {
     /// What was erased when somebody asked last. What is erased never comes back: this may say too little, and not too
     /// much.
     erased: IdSet,
+    /// The numbers at which the document was walked.
+    #[cfg(test)]
+    pub walks: Vec<u64>,
 }
 
 impl Answers {
-    /// What somebody lacks who has this much, in messages; `is_deep`: on a deep stack.
+    /// What somebody lacks who has this much, in messages; `is_deep`: on a deep stack. The last message, by which a
+    /// client takes itself for synced, has all that is erased.
     pub fn since(
         &mut self,
         theirs: &StateVector,
@@ -50,18 +54,21 @@ impl Answers {
         let clocks = theirs.iter().map(|(client, clock)| (*client, (*clock).min(ours.get(client))));
         let theirs: StateVector = clocks.filter(|(_, clock)| *clock > 0).collect();
         if theirs.is_empty() {
-            return Ok(log.messages().cloned().chain([nothing_more()]).collect());
+            let rest = protocol::step_2(&[0, 0]);
+            return Ok(log.messages().cloned().chain([rest]).collect());
         }
-        let mut kept = self.kept.iter().enumerate();
-        if let Some((at, messages)) = kept.find_map(|(at, kept)| Some((at, kept.again(&theirs, log)?))) {
-            let given = self.kept.remove(at);
-            self.kept.extend(given);
-            return Ok(messages);
-        }
-        let rest = Bytes::from(deep::here(is_deep, || doc.transact().encode_state_as_update_v1(&theirs))?);
-        let message = protocol::step_2(&rest);
-        self.kept.retain(|kept| kept.theirs != theirs);
-        self.kept.push_back(Answer { theirs, number: log.number(), rest });
+        let before = self.kept.iter().position(|kept| kept.theirs == theirs).and_then(|at| self.kept.remove(at));
+        let answer = match before.and_then(|before| before.renewed(log)) {
+            Some(answer) => answer,
+            None => {
+                #[cfg(test)]
+                self.walks.push(log.number());
+                let rest = deep::here(is_deep, || doc.transact().encode_state_as_update_v1(&theirs))?;
+                Answer { theirs, number: log.number(), rest: rest.into() }
+            }
+        };
+        let message = protocol::step_2(&answer.rest);
+        self.kept.push_back(answer);
         while self.kept.len() > KEPT_MAX || self.kept.iter().map(Answer::bytes).sum::<usize>() > BYTES_MAX {
             self.kept.pop_front();
         }
@@ -89,29 +96,22 @@ impl Answer {
         self.theirs.len().saturating_mul(CLOCK_BYTES).saturating_add(self.rest.len())
     }
 
-    /// The same, and what was drawn since. None: it is the answer to something else, or too much was.
-    fn again(&self, theirs: &StateVector, log: &Log) -> Option<Vec<Bytes>> {
-        if self.theirs != *theirs {
-            return None;
-        }
+    /// With what was drawn since. None: that is too much, or in a state.
+    fn renewed(self, log: &Log) -> Option<Self> {
         if self.number == log.number() {
-            return Some(vec![protocol::step_2(&self.rest)]);
+            return Some(self);
         }
-        let since: Vec<Bytes> = log.behind(self.number)?.cloned().collect();
-        let is_little = since.iter().map(Bytes::len).sum::<usize>() <= SINCE_MAX;
-        is_little.then(|| [vec![protocol::update(&self.rest)], since, vec![nothing_more()]].concat())
+        let mut updates = vec![self.rest];
+        updates.extend(log.behind(self.number)?);
+        let is_little = updates.iter().skip(1).map(Bytes::len).sum::<usize>() <= SINCE_MAX;
+        let rest = if is_little { log::merged(updates)? } else { return None };
+        Some(Self { theirs: self.theirs, number: log.number(), rest })
     }
-}
-
-/// The rest, which is nothing, comes last: a client takes itself for synced when it has that.
-fn nothing_more() -> Bytes {
-    protocol::step_2(&[0, 0])
 }
 
 #[cfg(test)]
 impl Answers {
-    /// The numbers at which the answers that are kept were found.
-    pub fn numbers(&self) -> Vec<u64> {
-        self.kept.iter().map(|kept| kept.number).collect()
+    pub fn len(&self) -> usize {
+        self.kept.len()
     }
 }

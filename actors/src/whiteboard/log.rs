@@ -72,10 +72,10 @@ impl Log {
         self.base.iter().map(|(_, state)| state).chain(self.tail.iter().map(|part| &part.message))
     }
 
-    /// What holds all that is behind this number. None: that is in the state.
-    pub fn behind(&self, number: u64) -> Option<impl Iterator<Item = &Bytes>> {
-        let tail = self.tail.iter().skip_while(move |part| part.upto <= number).map(|part| &part.message);
-        (self.begins() <= number).then_some(tail)
+    /// Updates that hold all that is behind this number. None: that is in the state.
+    pub fn behind(&self, number: u64) -> Option<impl Iterator<Item = Bytes>> {
+        let tail = self.tail.iter().skip_while(move |part| part.upto <= number);
+        (self.begins() <= number).then(|| tail.map(|part| part_of(&part.message)))
     }
 
     /// The last messages, in order: updates that are not merged yet.
@@ -158,7 +158,7 @@ impl Log {
 }
 
 /// One update in the place of these. None: they are better left as they are.
-fn merged(updates: Vec<Bytes>) -> Option<Bytes> {
+pub fn merged(updates: Vec<Bytes>) -> Option<Bytes> {
     let [_, _, ..] = updates.as_slice() else { return None };
     let parts: Vec<Looked> = updates.iter().map(|update| inspect(update).ok()).collect::<Option<_>>()?;
     // What was drawn in parts would have to be drawn at once.
