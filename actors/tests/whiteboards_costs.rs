@@ -332,6 +332,34 @@ fn what_is_drawn_aside_is_of_the_sessions_share() {
     });
 }
 
+/// To ask what one lacks takes time, too. Whoever has had their share is answered when they have some again.
+#[test]
+fn whoever_has_had_their_share_waits_for_what_they_asked_for() {
+    let (share, again) = (Duration::from_micros(2), Duration::from_nanos(200));
+    let bounds = Bounds { session_time_max: share, session_time_per_s: again, ..board_bounds() };
+    run_with(bounds, |world| async move {
+        let mut host = world.join("ada", Role::Host).await;
+        let guest = world.join("bob", Role::Participant).await;
+        let board = host.board(json!({ "name": "Plan" })).await;
+        let mut one = world.painter(board, &guest, 1).await;
+        one.hears_for(Duration::from_secs(10)).await;
+        one.synced = 0;
+        for _ in 0..3 {
+            one.says(protocol::step_1(&[0])).await.unwrap();
+            one.hears_for(Duration::from_millis(1_100)).await;
+        }
+        assert_eq!(one.synced, 3);
+        one.says(protocol::step_1(&[0])).await.unwrap();
+        one.hears_for(Duration::from_millis(500)).await;
+        assert_eq!(one.synced, 3);
+        let mut other = world.painter(board, &host, 2).await;
+        other.draws("a", 1).await;
+        other.until(|painter| painter.shown.len() == 1).await;
+        one.hears_for(Duration::from_secs(5)).await;
+        assert_eq!((one.synced, one.closed), (4, None), "though it did not ask again");
+    });
+}
+
 #[test]
 fn a_state_is_put_back_aside() {
     run(|world| async move {

@@ -243,18 +243,23 @@ impl BoardActor {
         self.document.as_ref().is_some_and(|document| document.tail_bytes() > least)
     }
 
-    /// Gives a socket what it asked for, unless it was given that a moment ago.
+    /// Gives a socket what it asked for, at the cost of its session; unless it was given that a moment ago, or the
+    /// session has had its share.
     fn answer(&mut self, socket: SocketId) {
         let (Some(guest), Some(document)) = (self.guests.get_mut(&socket), &mut self.document) else { return };
-        let now = Instant::now();
-        if guest.wants.is_empty() || guest.answered_at.is_some_and(|at| now.duration_since(at) < ANSWER_REST) {
+        let (now, session) = (Instant::now(), guest.session);
+        let is_answered = guest.answered_at.is_some_and(|at| now.duration_since(at) < ANSWER_REST);
+        if guest.wants.is_empty() || is_answered || self.env.whiteboards.has_spent(session) {
             return;
         }
         guest.answered_at = Some(now);
         let wants = std::mem::take(&mut guest.wants);
         let mut messages = Vec::new();
         if let Some(theirs) = wants.beyond {
-            match document.since(&theirs) {
+            let watch = Watch::new(self.env.whiteboards.place);
+            let rest = document.since(&theirs);
+            self.spend(session, watch.elapsed());
+            match rest {
                 Ok(rest) => messages = rest,
                 Err(refusal) => return self.offend(socket, &refusal.into()),
             }
@@ -274,6 +279,7 @@ impl BoardActor {
                     guest.is_to_be_answered = false;
                 }
                 this.turn(ctx, |this| this.answer(socket));
+                this.answer_later(socket, ctx);
             });
         }
     }
