@@ -368,10 +368,12 @@ impl BoardActor {
             return;
         }
         // Many boards may be left at once, and whoever opens one does not wait for them.
-        let place = if is_worth_it { None } else { whiteboards.leaving.clone().try_acquire_owned().ok() };
-        if !is_worth_it && place.is_none() {
-            return;
-        }
+        let place = if is_worth_it {
+            None
+        } else {
+            let Ok(place) = whiteboards.leaving.clone().try_acquire_owned() else { return };
+            Some(place)
+        };
         self.joined_at = None;
         let began = Instant::now();
         let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
