@@ -18,11 +18,12 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+const HANDSHAKE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(25);
 /// Unanswered commands at once.
 const WINDOW: usize = 64;
 
-type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
 #[derive(Clone)]
 pub struct Options {
@@ -275,7 +276,8 @@ impl Life {
         let turn = self.attempts % (self.options.others.len() + 1);
         let host = turn.checked_sub(1).and_then(|other| self.options.others.get(other)).unwrap_or(&self.options.host);
         self.attempts += 1;
-        let Ok(mut socket) = connect(host).await else { return End::Lost };
+        // A node that stands still takes connections and answers none.
+        let Ok(Ok(mut socket)) = tokio::time::timeout(HANDSHAKE, connect(host)).await else { return End::Lost };
         let hello = match &self.resume_token {
             Some(token) => {
                 json!({ "id": 0, "type": "resume", "data": { "resume_token": token, "seq": self.cursor() } })
@@ -400,11 +402,13 @@ impl Life {
             if is_ok {
                 return self.hello(&data);
             }
-            // A session that ended begins anew with its join token; a refusal that closes is
-            // followed by its close code.
+            // A session that ended begins anew with its join token, and one that is to come later goes on
+            // then; a refusal that closes is followed by its close code.
             let error = message.get("error").cloned().unwrap_or(Value::Null);
+            if error.get("code").and_then(Value::as_str) != Some("unavailable") {
+                self.resume_token = None;
+            }
             self.note(|record| record.refused.push(("hello".to_owned(), error)));
-            self.resume_token = None;
             return false;
         }
         let position = self.pending.iter().position(|command| Some(command.id) == re);

@@ -2,9 +2,12 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// How long an answer may take, to its end.
+const ANSWER: Duration = Duration::from_secs(120);
 
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,6 +73,17 @@ pub struct Rest {
 
 impl Rest {
     pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Result<Response, Failure> {
+        let answer = tokio::time::timeout(ANSWER, self.exchange(method, path, headers, body)).await;
+        answer.map_err(|_| format!("no answer to {method} {path} within {ANSWER:?}"))?
+    }
+
+    async fn exchange(
         &self,
         method: &str,
         path: &str,

@@ -5,8 +5,10 @@ use crate::rest::{Failure, Key, Rest};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How long a server may take until it serves.
+const START: Duration = Duration::from_secs(60);
 /// How long a server may take to stop.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -58,7 +60,8 @@ impl Server {
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.child = Some(command.spawn()?);
-        for _ in 0..1_000 {
+        let began = Instant::now();
+        while began.elapsed() < START {
             if let Ok(response) = self.rest.send("GET", "/readyz", &[], None).await
                 && response.status == 200
             {
@@ -92,7 +95,7 @@ impl Server {
     /// SIGTERM, and how long it took to end.
     pub fn terminate(&mut self) -> Result<Duration, Failure> {
         let Some(mut child) = self.child.take() else { return Ok(Duration::ZERO) };
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         Command::new("kill").arg(child.id().to_string()).status()?;
         child.wait()?;
         Ok(began.elapsed())
@@ -104,7 +107,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(child) = self.child.as_mut() {
             let _ = Command::new("kill").arg(child.id().to_string()).status();
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             while matches!(child.try_wait(), Ok(None)) && began.elapsed() < STOP {
                 std::thread::sleep(Duration::from_millis(5));
             }

@@ -1,6 +1,6 @@
 //! What should not be sent: stable codes, nothing lost, and the sockets of others unharmed.
 
-use crate::{client, joined, meeting, ok, refused, server};
+use crate::{client, greeted, hello, joined, meeting, ok, refused, server};
 use convoke_loadtest::client::{Client, Options, connect};
 use convoke_loadtest::rest::Key;
 use futures_util::{SinkExt, StreamExt};
@@ -72,10 +72,7 @@ async fn gaps_take_nothing_and_retries_have_one_effect() {
     let server = server(&[]).await;
     let id = meeting(&server, json!({})).await;
     let token = server.rest.key.join_token(&id, Some("ada"), "Ada", "host");
-    let mut socket = connect(&server.rest.host).await.unwrap();
-    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-    socket.send(Message::text(hello.to_string())).await.unwrap();
-    text(&mut socket).await;
+    let (mut socket, _) = greeted(&server, &[hello(&token)]).await;
     let post = |number: u64| {
         let data = json!({ "to": "room", "text": format!("number {number}") });
         Message::text(json!({ "id": number, "type": "chat.post", "data": data }).to_string())
@@ -120,19 +117,19 @@ async fn commands_that_are_sent_with_the_hello_are_taken_in_order() {
     let server = server(&[]).await;
     let id = meeting(&server, json!({})).await;
     let token = server.rest.key.join_token(&id, Some("ada"), "Ada", "host");
-    let mut socket = connect(&server.rest.host).await.unwrap();
-    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-    socket.feed(Message::text(hello.to_string())).await.unwrap();
-    for number in 1..=5 {
+    let posts = (1..=5).map(|number| {
         let data = json!({ "to": "room", "text": format!("number {number}") });
-        let post = json!({ "id": number, "type": "chat.post", "data": data });
-        socket.feed(Message::text(post.to_string())).await.unwrap();
-    }
-    socket.flush().await.unwrap();
+        Message::text(json!({ "id": number, "type": "chat.post", "data": data }).to_string())
+    });
+    let frames: Vec<Message> = std::iter::once(hello(&token)).chain(posts).collect();
+    let (mut socket, mut messages) = greeted(&server, &frames).await;
     let mut answers = Vec::new();
-    while answers.len() < 6 {
-        let frame = text(&mut socket).await;
-        answers.extend(frame.as_array().unwrap().iter().filter(|message| message["re"].is_u64()).cloned());
+    loop {
+        answers.extend(messages.into_iter().filter(|message| message["re"].is_u64()));
+        if answers.len() == 6 {
+            break;
+        }
+        messages = text(&mut socket).await.as_array().unwrap().clone();
     }
     let given: Vec<(u64, bool)> =
         answers.iter().map(|answer| (answer["re"].as_u64().unwrap(), answer["ok"] == json!(true))).collect();

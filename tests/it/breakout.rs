@@ -4,11 +4,11 @@
 mod over_rest;
 mod refusals;
 
-use crate::{client, id_of, joined, meeting, ok, server};
-use convoke_loadtest::client::{Client, connect};
+use crate::{client, greeted, hello, id_of, joined, meeting, ok, server};
+use convoke_loadtest::client::Client;
 use convoke_loadtest::server::Server;
 use convoke_loadtest::verify::verify;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_tungstenite::tungstenite::Message;
@@ -182,10 +182,7 @@ async fn the_new_view_stands_right_behind_the_move() {
     let id = meeting(&server, json!({})).await;
     let ada = joined(&server, &id, "ada", "host").await;
     let token = server.rest.key.join_token(&id, Some("bob"), "Bob", "participant");
-    let mut bob = connect(&server.rest.host).await.unwrap();
-    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-    bob.send(Message::text(hello.to_string())).await.unwrap();
-    let mut all = messages(&mut bob).await;
+    let (mut bob, mut all) = greeted(&server, &[hello(&token)]).await;
     let who = all[0]["data"]["self"]["participant"]["id"].clone();
     let listed = json!([{ "name": "One", "participants": [who] }, { "name": "Two" }]);
     let rooms = open(&ada, json!({ "rooms": listed })).await;
@@ -273,7 +270,13 @@ async fn closes_once(settings: &[(&str, &str)]) {
         let bob = joined(&server, &id, "bob", "participant").await;
         let listed = json!([{ "name": "One", "participants": [id_of(&bob)] }, { "name": "Two" }]);
         let rooms = open(&ada, json!({ "rooms": listed, "duration_s": 1, "grace_s": grace_s, "warn_s": [] })).await;
-        entered(&bob, &rooms[0]).await;
+        // By now the time may be over, and he be back.
+        bob.until("the room", |record| {
+            let mut views = record.notices.iter().filter(|(kind, _)| kind == "self.entered");
+            views.any(|(_, data)| data["view"]["room"] == *rooms[0]).then_some(())
+        })
+        .await
+        .unwrap();
         ok(&bob, "chat.post", json!({ "to": "room", "text": "still here" })).await;
         server.kill().unwrap();
         let ends_at = ada.event("breakout.opened").await.unwrap().data["ends_at"].as_u64().unwrap();

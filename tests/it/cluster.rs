@@ -1,5 +1,6 @@
 //! Several nodes over one PostgreSQL and one Redis: meetings that outlive the node they run on.
 
+use crate::degraded::a_signal_flows;
 use crate::redis_server::{self, Redis};
 use crate::rest::fresh_database;
 use crate::talk::Talk;
@@ -118,8 +119,7 @@ async fn people_on_different_nodes_are_in_one_meeting() {
     bob.joined().await.unwrap();
     ok(&ada, "chat.post", json!({ "to": "room", "text": "from the first node" })).await;
     ok(&bob, "chat.post", json!({ "to": "room", "text": "from the second" })).await;
-    ok(&bob, "reaction.send", json!({ "emoji": "👋" })).await;
-    ada.until("the signal", |record| (record.signals > 0).then_some(())).await.unwrap();
+    a_signal_flows(&bob, &ada).await;
     agree(&cluster, 1, &id, &[&ada, &bob]).await;
     // REST is answered by any node, and reaches the meeting where it is served.
     for node in &cluster.nodes {

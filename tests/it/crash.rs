@@ -1,11 +1,10 @@
 //! `kill -9` under load, on both databases: what was acknowledged is there once, in order, and
 //! everybody comes back. The load tester does the same with more kills.
 
-use crate::{joined, meeting, server};
-use convoke_loadtest::client::{Client, connect};
+use crate::{greeted, joined, meeting, server};
+use convoke_loadtest::client::Client;
 use convoke_loadtest::verify::verify;
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -81,16 +80,14 @@ async fn a_crash_locks_nobody_out() {
     let mut people = Vec::new();
     // The one seat and the one session there are; then a reload, then another device.
     for session in [session, session, uuid::Uuid::now_v7()] {
-        let mut socket = connect(&server.rest.host).await.unwrap();
         let answer = loop {
-            socket.send(hello(session)).await.unwrap();
-            let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
-            let answer: Value = serde_json::from_str(&text).unwrap();
+            let (_, answer) = greeted(&server, &[hello(session)]).await;
             if answer[0]["ok"] == true {
                 break answer;
             }
             // Until the meeting has noticed that the first device is gone.
             assert_eq!(answer[0]["error"]["code"], "capacity");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         };
         people.push(answer[0]["data"]["self"]["participant"]["id"].clone());
         server.kill().unwrap();

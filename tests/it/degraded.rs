@@ -55,7 +55,7 @@ async fn is_unready_for_want_of_its_database(node: &Server) {
 
 /// One reacts until the other sees it. What is on its way to a meeting that just now tries to read
 /// its log may be passed over, and a reaction is not worth being sent again by the server.
-async fn a_signal_flows(from: &Client, to: &Client) {
+pub async fn a_signal_flows(from: &Client, to: &Client) {
     let before = to.record().signals;
     let seen = to.until("a signal", |record| (record.signals > before).then_some(()));
     let reacting = async {

@@ -2,9 +2,8 @@
 //! among them ids that exist, and frames that are none. Every answer has a code of the contract,
 //! no actor crashes, and a witness in the same meeting is served throughout.
 
-use crate::{joined, meeting, ok, server};
+use crate::{greeted, hello, joined, meeting, ok, server};
 use convoke_domain::command::COMMAND_TYPES;
-use convoke_loadtest::client::connect;
 use convoke_loadtest::rest::now_s;
 use convoke_loadtest::server::Server;
 use futures_util::{SinkExt, StreamExt};
@@ -231,9 +230,8 @@ async fn socket(server: &Server, meeting: &str, ids: &Ids, random: &mut StdRng, 
     let user = format!("u{}", random.random::<u32>());
     let role = pick(random, &ROLES);
     let token = server.rest.key.join_token(meeting, Some(&user), "Fuzz", role);
-    let mut socket = connect(&server.rest.host).await.unwrap();
-    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-    socket.send(Message::text(hello.to_string())).await.unwrap();
+    let (socket, first) = greeted(server, &[hello(&token)]).await;
+    first.iter().for_each(|message| check(message, ids));
     let (mut sink, mut source) = socket.split();
     // As many as may be unanswered; the reader gives them back, and closes when the socket ends.
     let window = Arc::new(Semaphore::new(60));

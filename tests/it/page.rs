@@ -31,9 +31,17 @@ async fn the_code_on_the_page_runs_as_it_stands() {
     node.args(flags).args(["--input-type=module", "--eval", code]);
     node.env("CONVOKE", format!("http://{}", server.rest.host)).env("MEETING", &id);
     node.env("HOST", token("Ann", "host")).env("GUEST", token("Bob", "participant")).kill_on_drop(true);
-    let ran = tokio::time::timeout(std::time::Duration::from_secs(60), node.output()).await.unwrap().unwrap();
-    let (said, complaints) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
-    assert!(ran.status.success(), "{said}\n{complaints}");
+    let mut tries = 0;
+    let said = loop {
+        tries += 1;
+        let ran = tokio::time::timeout(std::time::Duration::from_secs(60), node.output()).await.unwrap().unwrap();
+        let (said, complaints) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
+        // A node that stood still lets nobody in for a moment, and the page's code goes on to say so.
+        if ran.status.success() || !complaints.contains("unavailable") || tries == 5 {
+            assert!(ran.status.success(), "{said}\n{complaints}");
+            break said;
+        }
+    };
     // Each in main, in Red, in Blue and in main again: the host went along with the room that was merged.
     let stays = |of: &str| said.lines().filter(|line| line.starts_with(of)).count();
     assert_eq!((stays("Bob was in"), stays("Bob was in main")), (4, 2), "{said}");

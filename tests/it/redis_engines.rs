@@ -80,7 +80,7 @@ impl<'a> Talk<'a> {
 
 /// Three masters, each a third of the slots, no replicas.
 async fn three_masters() -> Vec<Redis> {
-    let own = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""];
+    let own = ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000", "--save", ""];
     let masters: Vec<Redis> = (0..3).map(|_| Redis::guarded(PASSWORDS[0], "", &own)).collect();
     let mut create = vec!["--cluster".to_owned(), "create".to_owned()];
     for master in &masters {
@@ -165,7 +165,7 @@ impl Watched {
         replica.until(&["role"], |answer| answer.contains("connected")).await;
         let text = format!(
             "sentinel monitor main 127.0.0.1 {} 1\nsentinel auth-pass main {secret}\n\
-             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n",
+             sentinel down-after-milliseconds main 3000\nsentinel failover-timeout main 3000\n",
             master.port
         );
         let sentinel = Redis::guarded(secret_of_sentinel, &text, &["--sentinel"]);

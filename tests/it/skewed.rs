@@ -43,10 +43,16 @@ async fn three() -> Option<Cluster> {
         ]
     });
     let cluster = cluster.await?;
-    for (node, is_off) in cluster.nodes.iter().zip([true, true, false]) {
+    for (node, skew) in cluster.nodes.iter().zip(SKEWS) {
         let log = node.log();
-        let says_so = log.contains("this machine's clock differs from the database's");
-        assert_eq!(says_so, is_off, "the clock is as it was to be: {log}");
+        let told = log.lines().filter(|line| line.contains("this machine's clock differs from the database's"));
+        let mut differences = told.map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["difference_ms"].as_i64().or_else(|| line["fields"]["difference_ms"].as_i64()).unwrap()
+        });
+        // A busy machine's answers take their time, too; what nobody tells of is no difference.
+        let is_off = differences.next_back().unwrap_or(0) + skew.parse::<i64>().unwrap() * 1_000;
+        assert!(is_off.abs() < 2_000, "the clock is as it was to be: {log}");
     }
     Some(cluster)
 }

@@ -1,7 +1,7 @@
 //! Who does not read is closed at the bound, and nobody else notices; who reads slowly stays.
 
-use crate::{joined, meeting, ok, server};
-use convoke_loadtest::client::{Record, connect};
+use crate::{greeted, greeted_on, hello, joined, meeting, ok, server};
+use convoke_loadtest::client::Record;
 use convoke_loadtest::server::usage;
 use convoke_loadtest::verify::verify;
 use futures_util::{SinkExt, StreamExt};
@@ -11,8 +11,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// Senders in a hurry.
-const UNLIMITED: [(&str, &str); 4] = [
+/// Senders in a hurry; and whoever does not read answers no ping either, which is another reason to go.
+const UNLIMITED: [(&str, &str); 5] = [
+    ("CONVOKE_HEARTBEAT_S", "600"),
     ("CONVOKE_COMMANDS_BURST", "100000"),
     ("CONVOKE_COMMANDS_PER_S", "100000"),
     ("CONVOKE_FLOOD_BURST", "100000"),
@@ -26,13 +27,11 @@ const SNAPSHOTS: usize = 60;
 async fn a_stalled_client_is_dropped_and_a_healthy_one_misses_nothing() {
     let server = server(&[&UNLIMITED[..], &[("CONVOKE_PROGRESS_S", "5")]].concat()).await;
     let id = meeting(&server, json!({})).await;
-    let mut stalled = connect(&server.rest.host).await.unwrap();
     let token = server.rest.key.join_token(&id, Some("stalled"), "Stalled", "participant");
-    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-    stalled.send(Message::text(hello.to_string())).await.unwrap();
-    stalled.next().await.unwrap().unwrap();
     // From here on this socket is never read again.
+    let (_stalled, _) = greeted(&server, &[hello(&token)]).await;
     let ada = joined(&server, &id, "ada", "host").await;
+    let before = ada.record().reconnects;
     let text = "x".repeat(3_900);
     let metrics = || async { server.rest.send("GET", "/metrics", &[], None).await.unwrap().body };
     let mut number = 0;
@@ -47,7 +46,7 @@ async fn a_stalled_client_is_dropped_and_a_healthy_one_misses_nothing() {
     ok(&ada, "chat.post", json!({ "to": "room", "text": "all is well" })).await;
     let log = server.rest.log(&id).await.unwrap();
     assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
-    assert_eq!(ada.record().reconnects, 0);
+    assert_eq!(ada.record().reconnects, before);
 }
 
 /// A socket whose own buffer is so small that what is not read waits in the server.
@@ -64,19 +63,16 @@ async fn many_that_stall_cannot_grow_the_server() {
     let server = server(&[&UNLIMITED[..], &patient].concat()).await;
     let id = meeting(&server, json!({})).await;
     let ada = joined(&server, &id, "ada", "host").await;
+    let reconnects = ada.record().reconnects;
     let text = "x".repeat(3_900);
     for number in 0..50 {
         ok(&ada, "chat.post", json!({ "to": "room", "text": format!("{number} {text}") })).await;
     }
     let mut stalled = Vec::new();
     for number in 0..STALLED {
-        let mut socket = narrow(&server.rest.host).await;
         let user = format!("stalled{number}");
-        let token = server.rest.key.join_token(&id, Some(&user), &user, "participant");
-        let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-        let hello = Message::text(hello.to_string());
-        socket.send(hello.clone()).await.unwrap();
-        socket.next().await.unwrap().unwrap();
+        let hello = hello(&server.rest.key.join_token(&id, Some(&user), &user, "participant"));
+        let (socket, _) = greeted_on(async || narrow(&server.rest.host).await, std::slice::from_ref(&hello)).await;
         stalled.push((socket, hello));
     }
     let resident = || usage(server.pid().unwrap()).unwrap().1;
@@ -103,7 +99,7 @@ async fn many_that_stall_cannot_grow_the_server() {
     ok(&ada, "chat.post", json!({ "to": "room", "text": "all is well" })).await;
     let log = server.rest.log(&id).await.unwrap();
     assert_eq!(verify("ada", &ada.record(), &log), Vec::<String>::new());
-    assert_eq!(ada.record().reconnects, 0);
+    assert_eq!(ada.record().reconnects, reconnects);
 }
 
 /// A small buffer threw slow but honest clients out in a loop.
@@ -112,15 +108,11 @@ async fn whoever_is_slow_and_reads_is_not_thrown_out() {
     let server = server(&[&UNLIMITED[..], &[("CONVOKE_PROGRESS_S", "600")]].concat()).await;
     let id = meeting(&server, json!({})).await;
     let ada = joined(&server, &id, "ada", "host").await;
-    let mut slow =
-        client_async(format!("ws://{}/ws", server.rest.host), TcpStream::connect(&server.rest.host).await.unwrap())
-            .await
-            .unwrap()
-            .0;
+    let host = &server.rest.host;
+    let wide =
+        async || client_async(format!("ws://{host}/ws"), TcpStream::connect(host).await.unwrap()).await.unwrap().0;
     let token = server.rest.key.join_token(&id, Some("slow"), "Slow", "participant");
-    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-    slow.send(Message::text(hello.to_string())).await.unwrap();
-    slow.next().await.unwrap().unwrap();
+    let (mut slow, _) = greeted_on(wide, &[hello(&token)]).await;
     let text = "x".repeat(3_900);
     let mut read = Vec::new();
     // Never so far behind as is allowed, and in all ten times as much.
@@ -145,12 +137,9 @@ async fn whoever_stalled_resumes_and_stays() {
     let server = server(&[&UNLIMITED[..], &[("CONVOKE_PROGRESS_S", "5")]].concat()).await;
     let id = meeting(&server, json!({})).await;
     let ada = joined(&server, &id, "ada", "host").await;
-    let mut stalled = narrow(&server.rest.host).await;
     let token = server.rest.key.join_token(&id, Some("stalled"), "Stalled", "participant");
-    let hello = json!({ "id": 0, "type": "join", "data": { "token": token, "session": uuid::Uuid::now_v7() } });
-    stalled.send(Message::text(hello.to_string())).await.unwrap();
-    let Message::Text(snapshot) = stalled.next().await.unwrap().unwrap() else { panic!("no snapshot") };
-    let snapshot: Value = serde_json::from_str(&snapshot).unwrap();
+    let narrow = async || narrow(&server.rest.host).await;
+    let (_stalled, snapshot) = greeted_on(narrow, &[hello(&token)]).await;
     let text = "x".repeat(3_900);
     let dropped = "convoke_sockets_dropped_total{reason=\"slow_consumer\"}";
     let metrics = || async { server.rest.send("GET", "/metrics", &[], None).await.unwrap().body };
@@ -162,12 +151,10 @@ async fn whoever_stalled_resumes_and_stays() {
         }
         assert!(number < 10_000, "it was never dropped");
     }
-    let mut back = narrow(&server.rest.host).await;
     let data = json!({ "resume_token": snapshot[0]["data"]["resume_token"], "seq": snapshot[0]["data"]["seq"] });
-    back.send(Message::text(json!({ "id": 0, "type": "resume", "data": data }).to_string())).await.unwrap();
+    let resume = Message::text(json!({ "id": 0, "type": "resume", "data": data }).to_string());
     // Far behind by now: what it is given at once may be more than may wait, and it reads it all.
-    let Message::Text(answer) = back.next().await.unwrap().unwrap() else { panic!("no answer") };
-    let answer: Vec<Value> = serde_json::from_str(&answer).unwrap();
+    let (mut back, answer) = greeted_on(narrow, &[resume]).await;
     let shown = answer[0]["data"]["view"]["messages"].as_array();
     let last = shown.map_or_else(|| &answer[answer.len() - 1]["data"]["message"], |shown| &shown[49]);
     assert!(last["text"].as_str().unwrap().starts_with(&format!("{} ", number - 1)));

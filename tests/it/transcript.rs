@@ -1,7 +1,7 @@
 //! The transcript through the front door: captions published over sockets, by a service and by whoever
 //! speaks, and read as a list, as text and as subtitles, by those who may.
 
-use crate::breakout::{as_bearer, entered, open, postgres};
+use crate::breakout::{as_bearer, entered, now_ms, open, postgres};
 use crate::{client, id_of, joined, meeting, ok, server};
 use convoke_loadtest::client::Client;
 use convoke_loadtest::rest::Response;
@@ -157,7 +157,9 @@ async fn what_was_spoken_in_a_room_is_for_those_who_were_there() {
     publish(&eve, &id_of(&eve), "en", "in main", zero, zero + 100).await;
     let rooms = open(&ada, json!({ "rooms": [{ "name": "One", "participants": [id_of(&bob)] }] })).await;
     entered(&bob, &rooms[0]).await;
-    publish(&bob, &id_of(&bob), "en", "in one", zero + 200, zero + 300).await;
+    // He is there from now on.
+    let later = now_ms() + 1_000;
+    publish(&bob, &id_of(&bob), "en", "in one", later, later + 100).await;
     let path = format!("/meetings/{id}/transcript");
     for (user, role, expected) in [
         ("ada", "host", &["in main", "in one"][..]),

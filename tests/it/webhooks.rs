@@ -1,10 +1,13 @@
 //! Webhooks as an integrator sees them: a receiver on loopback, the real server, its REST.
 
 use crate::hooks::{Hooks, Manner};
+use crate::recordings::Place;
 use crate::{joined, meeting, server};
 use convoke_loadtest::rest::{Key, Response, Rest};
 use convoke_loadtest::server::Server;
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
+use std::time::Instant;
 use uuid::Uuid;
 
 const PATH: &str = "/admin/webhooks";
@@ -33,14 +36,16 @@ async fn code(rest: &Rest, method: &str, path: &str, body: Value) -> (u16, Strin
     (response.status, response.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Waits until the endpoint's deliveries are as they should be.
+/// Waits until the endpoint's deliveries are as they should be, and stay.
 async fn deliveries(rest: &Rest, endpoint: &Made, are: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let began = Instant::now();
     loop {
         let listed = rest.api("GET", &format!("{}/deliveries", endpoint.path), None).await.unwrap().json();
         let items = listed["items"].as_array().unwrap().clone();
         if are(&items) {
             return items;
         }
+        assert!(began.elapsed().as_secs() < 120, "the deliveries went on being {items:?}");
         tokio::task::yield_now().await;
     }
 }
@@ -126,7 +131,10 @@ async fn webhooks_keep_their_id_over_failures_and_kill_9() {
     let elsewhere = Hooks::start(&[]).await;
     let manners = [Manner::Answer(500), Manner::Redirect(elsewhere.url.clone()), Manner::Endless];
     let hooks = Hooks::start(&manners).await;
-    let mut server = calling(&[("CONVOKE_WEBHOOK_WAIT_MS", "1000")]).await;
+    let place = Place::new();
+    let database = format!("sqlite://{}/convoke.db", place.0.display());
+    // Nothing is tried again before the test wants it.
+    let mut server = calling(&[("CONVOKE_WEBHOOK_WAIT_MS", "3600000"), ("CONVOKE_DATABASE_URL", &database)]).await;
     let endpoint = made(&server.rest, &hooks.url, &["meeting.started"]).await;
     let id = meeting(&server, json!({})).await;
     server.rest.api("POST", &format!("/meetings/{id}/start"), None).await.unwrap();
@@ -136,6 +144,12 @@ async fn webhooks_keep_their_id_over_failures_and_kill_9() {
     assert_eq!(tried[0]["error"], "the endpoint answered 500", "not in its own words");
     assert!(tried[0]["next_attempt_at"].is_u64());
     server.kill().unwrap();
+    let mut rows = SqliteConnection::connect(&database).await.unwrap();
+    let due = sqlx::query("UPDATE outbox SET next_attempt_at = 0 WHERE next_attempt_at = $1 AND done_at IS NULL")
+        .bind(tried[0]["next_attempt_at"].as_i64());
+    assert_eq!(due.execute(&mut rows).await.unwrap().rows_affected(), 1, "when it is due outlasts the node");
+    rows.close().await.unwrap();
+    server.set("CONVOKE_WEBHOOK_WAIT_MS", "20");
     server.run().await.unwrap();
     let done = deliveries(&server.rest, &endpoint, |all| all.iter().all(|one| one["status"] == "delivered")).await;
     let received = hooks.received();

@@ -41,7 +41,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// So long that it does not run out during a test.

@@ -15,6 +15,7 @@ fn pool(opened: &Opened) -> &PgPool {
 
 /// The process of a connection of this database that waits for another's lock, once so many do.
 pub async fn waiting(pool: &PgPool, many: usize) -> i32 {
+    let began = Instant::now();
     loop {
         let pids: Vec<i32> = sqlx::query_scalar(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -25,6 +26,7 @@ pub async fn waiting(pool: &PgPool, many: usize) -> i32 {
         if pids.len() >= many {
             return pids[0];
         }
+        assert!(began.elapsed().as_secs() < 60, "nobody waits for a lock, or not for long enough to be seen");
     }
 }
 

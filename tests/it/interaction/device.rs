@@ -23,24 +23,27 @@ pub struct Device {
 impl Device {
     pub async fn join(host: &str, token: &str) -> Self {
         let data = json!({ "token": token, "session": uuid::Uuid::now_v7() });
-        let socket = connect(host).await.unwrap();
-        Self::greet(socket, "join", data, String::new(), 0).await.unwrap()
+        Self::comes(host, "join", &data, "", 0).await
     }
 
     /// Loses its socket and comes back, maybe elsewhere, asking until the meeting is there again.
     pub async fn resume(self, host: &str) -> Self {
         let Self { resume_token, cursor, socket, .. } = self;
         drop(socket);
+        let data = json!({ "resume_token": resume_token, "seq": cursor });
+        Self::comes(host, "resume", &data, &resume_token, cursor).await
+    }
+
+    async fn comes(host: &str, kind: &str, data: &Value, resume_token: &str, cursor: u64) -> Self {
         for _ in 0..600 {
-            let data = json!({ "resume_token": resume_token, "seq": cursor });
             if let Ok(socket) = connect(host).await
-                && let Some(device) = Self::greet(socket, "resume", data, resume_token.clone(), cursor).await
+                && let Some(device) = Self::greet(socket, kind, data.clone(), resume_token.to_owned(), cursor).await
             {
                 return device;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("the device does not come back");
+        panic!("the device does not come in");
     }
 
     async fn greet(

@@ -34,8 +34,9 @@ async fn comes_in(opened: &Opened, room: &MediaRoom, role: Role, may: Sources) -
 /// What the server has of somebody, when it has come to be like this.
 async fn until(opened: &Opened, person: &MediaRequest, what: &str, is_so: impl Fn(&Option<Guest>) -> bool) {
     for _ in 0..600 {
-        let mut there = opened.rooms.present(&person.room).await.unwrap().unwrap();
-        if is_so(&there.remove(&person.session)) {
+        // A call that a busy machine did not answer in time is made again.
+        let there = opened.rooms.present(&person.room).await;
+        if there.is_ok_and(|there| is_so(&there.unwrap().remove(&person.session))) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

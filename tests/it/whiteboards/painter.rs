@@ -18,7 +18,7 @@ use yrs::updates::encoder::Encode;
 use yrs::{Any, Doc, Map, ReadTxn, StateVector, Transact, Update, any};
 
 /// No test waits for less than this; a machine may be busy with others.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What somebody has, and was told.
 pub struct Seen {

@@ -58,6 +58,8 @@ async fn who_is_muted_may_unmute_and_the_roster_follows() {
 
     // Everybody at once, and Bob says himself that he is back.
     ann.does("participant.mute", json!({ "all": true, "source": "audio" })).await;
+    // Each is told by itself, and who does not know of being muted cannot undo it.
+    bob.sdk.until_of("muted", &bob.identity, "audio").await;
     ann.sdk.until_of("muted", &bob.identity, "audio").await;
     bob.sdk.tell(&json!({ "do": "unmute", "source": "audio" }));
     bob.does("participant.set_media", only(&["audio", "video"])).await;
