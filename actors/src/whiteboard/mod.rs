@@ -12,7 +12,9 @@ pub mod deep;
 pub mod document;
 pub mod hub;
 mod inspect;
+mod keeping;
 pub mod log;
+mod node;
 mod presence;
 pub mod protocol;
 mod talk;
@@ -25,20 +27,21 @@ use crate::release::{HubId, SocketId};
 use crate::restart::{self, Restart};
 use crate::room::calls::Leash;
 use crate::supervisor::Env;
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use aside::Heard;
 use bytes::Bytes;
 use convoke_domain::whiteboard::BoardRight;
-use convoke_domain::{CloseCode, Rejection, SessionId, Term, WhiteboardId};
-use cost::{Caution, Spent};
-use deep::Place;
-use document::{Bounds, Document, Refusal};
+use convoke_domain::{CloseCode, SessionId, Term, WhiteboardId};
+use cost::Caution;
+use document::Document;
+pub use keeping::SNAPSHOTS_MAX;
 use log::Log;
+pub use node::{DRAWN_ASIDE_AT_ONCE, Whiteboards};
 use presence::Everybody;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 use words::{AskBoard, Desk, FromMeeting, Guest, Show, Shown};
@@ -52,8 +55,6 @@ const PRESENCE: Duration = Duration::from_millis(33);
 const HUB_SILENT: Duration = Duration::from_secs(16);
 /// What may lie between somebody's coming here and the word of their hub.
 const PRESENT_MARGIN_MS: u64 = 2_000;
-/// The least time between two states of one board; and twice what the last took.
-const JOIN_REST: Duration = Duration::from_millis(100);
 /// The least time between two answers to one socket that asks what it lacks, or what others have erased.
 const ANSWER_REST: Duration = Duration::from_secs(1);
 /// Sockets of one board.
@@ -62,56 +63,6 @@ const GUESTS_MAX: usize = 2_000;
 pub const SESSION_GUESTS_MAX: usize = 64;
 /// Whoever broke the document this often does not come again.
 const OFFENCES_MAX: u32 = 3;
-/// States that are kept of a board; the oldest give way.
-pub const SNAPSHOTS_MAX: u32 = 50;
-/// States that may wait to be kept while another is.
-const KEEPS_WAITING_MAX: usize = 4;
-
-/// Boards of a node that are drawn on at once, aside.
-pub const DRAWN_ASIDE_AT_ONCE: usize = 2;
-
-/// What the boards of a node share.
-#[derive(Clone)]
-pub struct Whiteboards {
-    pub bounds: Bounds,
-    /// Where boards are read and joined, and drawn on where that may take long.
-    pub place: Place,
-    /// Places for what is drawn aside. Nobody who reads or joins a board waits for them.
-    pub drawing: Arc<Semaphore>,
-    /// The place for joining a board that nobody looks at any more.
-    pub leaving: Arc<Semaphore>,
-    spent: Arc<Mutex<Spent>>,
-    addresses: Arc<Mutex<HashMap<WhiteboardId, Addr<BoardActor>>>>,
-}
-
-impl Whiteboards {
-    pub fn new(bounds: Bounds, place: Place) -> Self {
-        let drawing = Arc::new(Semaphore::new(DRAWN_ASIDE_AT_ONCE));
-        let leaving = Arc::new(Semaphore::new(1));
-        Self { bounds, place, drawing, leaving, spent: Arc::default(), addresses: Arc::default() }
-    }
-
-    fn spend(&self, session: SessionId, cost: Duration) {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner).add(session, cost, &self.bounds);
-    }
-
-    fn has_spent(&self, session: SessionId) -> bool {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner).is_over(session, &self.bounds)
-    }
-
-    /// The board's actor, if it is awake here.
-    pub fn find(&self, board: WhiteboardId) -> Option<Addr<BoardActor>> {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.get(&board).filter(|address| address.connected()).cloned()
-    }
-
-    fn add(&self, board: WhiteboardId, address: Addr<BoardActor>) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.retain(|_, address| address.connected());
-        addresses.insert(board, address);
-        metrics::gauge!("convoke_whiteboards_open").set(f64::from(u32::try_from(addresses.len()).unwrap_or(u32::MAX)));
-    }
-}
 
 /// From sockets and from REST. Answered when it is taken; what is to be kept or restored, when it is durable.
 #[derive(Message)]
@@ -357,87 +308,6 @@ impl BoardActor {
         }
     }
 
-    /// Puts a state in the place of what is durable, where the log has grown long. It is made of what is kept, as
-    /// it is kept, and elsewhere, while the board goes on.
-    fn join(&mut self, ctx: &mut Context<Self>) {
-        let (Some(at), Some(document)) = (self.joined_at, &self.document) else { return };
-        let whiteboards = &self.env.whiteboards;
-        let is_worth_it = document.is_long(&whiteboards.bounds) || !self.held.is_empty();
-        let is_last = self.is_leaving && document.is_long_to_wake(&whiteboards.bounds);
-        if !(is_worth_it || is_last) || at > Instant::now() || document.begins() >= self.durable {
-            return;
-        }
-        // Many boards may be left at once, and whoever opens one does not wait for them.
-        let place = if is_worth_it {
-            None
-        } else {
-            let Ok(place) = whiteboards.leaving.clone().try_acquire_owned() else { return };
-            Some(place)
-        };
-        self.joined_at = None;
-        let began = Instant::now();
-        let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
-        let joining = async move {
-            let _place = place;
-            let log = Log::from(env.store.board(&key, board).await?);
-            let upto = log.number();
-            let (state, made) = document::join(log, env.whiteboards.place).await?;
-            env.store.compact_board(&key, term, board, upto, &state).await?;
-            Ok::<_, NotJoined>((upto, state, made))
-        };
-        restart::spawn(ctx, joining, move |this: &mut Self, ctx, joined| {
-            let rest = began.elapsed().saturating_mul(2).max(JOIN_REST);
-            this.joined_at = Instant::now().checked_add(rest);
-            restart::later(ctx, rest, |this: &mut Self, ctx| this.turn(ctx, |_| {}));
-            let is_joined = joined.is_ok();
-            match (joined, &mut this.document) {
-                (Ok((upto, state, made)), Some(document)) => document.begins_with(upto, &state, made),
-                (Ok(_), None) => {}
-                (Err(NotJoined::Store(StoreError::Fenced)), _) => this.over(CloseCode::GoingAway, ctx),
-                (Err(error), _) => tracing::warn!(whiteboard = %this.board, %error, "a board's log stays long"),
-            }
-            for heard in std::mem::take(&mut this.held) {
-                match is_joined {
-                    true => this.hear(heard.after_waiting(), ctx),
-                    false => heard.refuse(Rejection::unavailable("the board has no room just now").into()),
-                }
-            }
-        });
-    }
-
-    /// Keeps the state that is durable: one at a time, and those that come meanwhile in their turn.
-    fn keep(&mut self, mut snapshot: BoardSnapshot, reply: Reply, ctx: &mut Context<Self>) {
-        if self.is_keeping && self.keeps.len() < KEEPS_WAITING_MAX {
-            return self.keeps.push_back((snapshot, reply));
-        }
-        if self.is_keeping {
-            let busy = Rejection::unavailable("too many snapshots of the whiteboard are being made");
-            return drop(reply.send(Err(busy.into())));
-        }
-        self.is_keeping = true;
-        let (env, key, term, board) = (self.env.clone(), self.key.clone(), self.term, self.board);
-        let keeping = async move {
-            let log = Log::from(env.store.board(&key, board).await?);
-            let upto = log.number();
-            let state = match log.state() {
-                Some(state) if log.tail_updates() == 0 => state,
-                _ => document::join(log, env.whiteboards.place).await?.0,
-            };
-            snapshot.bytes = u64::try_from(state.len()).unwrap_or(u64::MAX);
-            env.store.keep_board(&key, term, board, &snapshot, (upto, &state), SNAPSHOTS_MAX).await?;
-            Ok::<_, NotJoined>(())
-        };
-        restart::spawn(ctx, keeping, move |this: &mut Self, ctx, kept: Result<(), NotJoined>| {
-            let _ = reply.send(kept.map_err(|error| refused(&error)));
-            this.is_keeping = false;
-            while !this.is_keeping
-                && let Some((snapshot, reply)) = this.keeps.pop_front()
-            {
-                this.keep(snapshot, reply, ctx);
-            }
-        });
-    }
-
     /// Everybody comes again, and whoever made this board makes it again then.
     fn over(&mut self, code: CloseCode, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.is_over, true) {
@@ -484,23 +354,6 @@ impl BoardActor {
 
     fn guests_where(&self, is: impl Fn(&Guest) -> bool) -> Vec<SocketId> {
         self.guests.iter().filter(|(_, guest)| is(guest)).map(|(socket, _)| *socket).collect()
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum NotJoined {
-    #[error(transparent)]
-    Document(#[from] Refusal),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-fn refused(error: &NotJoined) -> Refused {
-    tracing::warn!(%error, "a state of a board was not kept or restored");
-    match error {
-        NotJoined::Store(StoreError::NotFound) => Rejection::not_found("no such whiteboard").into(),
-        NotJoined::Store(StoreError::Fenced) => Refused::Elsewhere,
-        _ => Rejection::unavailable("the database is out of reach").into(),
     }
 }
 
