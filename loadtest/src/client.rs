@@ -144,9 +144,11 @@ impl Client {
     pub async fn ask(&self, kind: &str, data: Value) -> Result<Value, Failure> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Send { kind: kind.to_owned(), data, reply: Some(reply) });
-        Ok(tokio::time::timeout(Duration::from_secs(60), answer)
-            .await
-            .map_err(|_| format!("{kind} was not answered"))??)
+        match tokio::time::timeout(Duration::from_secs(60), answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(format!("{kind} was not answered: the client ended ({:?})", self.record().closed).into()),
+            Err(_) => Err(format!("{kind} was not answered").into()),
+        }
     }
 
     /// Sends a command without waiting; its answer is written down.
