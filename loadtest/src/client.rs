@@ -126,6 +126,7 @@ impl Client {
             record: Arc::clone(&record),
             change,
             resume_token: None,
+            has_ended: false,
             next_id: 1,
             pending: VecDeque::new(),
             queued: VecDeque::new(),
@@ -230,6 +231,8 @@ struct Life {
     record: Arc<Mutex<Record>>,
     change: watch::Sender<u64>,
     resume_token: Option<String>,
+    /// Its session is over, and its join token may still be good.
+    has_ended: bool,
     next_id: u64,
     pending: VecDeque<Pending>,
     queued: VecDeque<Pending>,
@@ -278,6 +281,7 @@ impl Life {
         let turn = self.attempts % (self.options.others.len() + 1);
         let host = turn.checked_sub(1).and_then(|other| self.options.others.get(other)).unwrap_or(&self.options.host);
         self.attempts += 1;
+        self.has_ended = false;
         // A node that stands still takes connections and answers none.
         let Ok(Ok(mut socket)) = tokio::time::timeout(HANDSHAKE, connect(host)).await else { return End::Lost };
         let hello = match &self.resume_token {
@@ -321,7 +325,8 @@ impl Life {
                     Ok(Some(Ok(Message::Close(frame)))) => {
                         let code = frame.map_or(1005, |frame| u16::from(frame.code));
                         self.note(|record| record.last_close = Some(code));
-                        return if (4500..4600).contains(&code) { End::Closed(code) } else { End::Lost };
+                        let is_final = (4500..4600).contains(&code) && !std::mem::take(&mut self.has_ended);
+                        return if is_final { End::Closed(code) } else { End::Lost };
                     }
                     Ok(Some(Ok(_))) => {}
                     Ok(Some(Err(_)) | None) | Err(_) => return End::Lost,
@@ -407,8 +412,10 @@ impl Life {
             // A session that ended begins anew with its join token, and one that is to come later goes on
             // then; a refusal that closes is followed by its close code.
             let error = message.get("error").cloned().unwrap_or(Value::Null);
-            if error.get("code").and_then(Value::as_str) != Some("unavailable") {
-                self.resume_token = None;
+            let code = error.get("code").and_then(Value::as_str);
+            if code != Some("unavailable") {
+                let resumed = self.resume_token.take().is_some();
+                self.has_ended = resumed && code == Some("unauthenticated");
             }
             self.note(|record| record.refused.push(("hello".to_owned(), error)));
             return false;

@@ -1,8 +1,10 @@
 //! A meeting as the contract says: snapshots, events, answers, order, resuming, ending.
 
 use crate::{client, id_of, joined, meeting, ok, refused, server};
+use convoke_loadtest::client::{Client, Options};
 use convoke_loadtest::verify::verify;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[tokio::test]
 async fn people_meet_and_talk() {
@@ -91,15 +93,35 @@ async fn a_longer_absence_is_an_event_and_the_same_person_returns() {
     assert_eq!(id_of(&bob), before);
 }
 
+/// A session that is over cannot be gone on with, and its token is still good for another.
+#[tokio::test]
+async fn whoever_was_away_for_too_long_joins_anew() {
+    let server = server(&[("CONVOKE_DROP_MS", "50"), ("CONVOKE_GRACE_S", "1")]).await;
+    let id = meeting(&server, json!({})).await;
+    let ada = joined(&server, &id, "ada", "host").await;
+    let token = server.rest.key.join_token(&id, Some("bob"), "Bob", "participant");
+    let options = Options::new(&server.rest.host, token);
+    let bob = Client::start(Options { backoff: Duration::from_secs(5), ..options });
+    bob.joined().await.unwrap();
+    let before = id_of(&bob);
+    bob.drop_socket();
+    ada.event("participant.left").await.unwrap();
+    ok(&bob, "chat.post", json!({ "to": "room", "text": "back" })).await;
+    assert_eq!(id_of(&bob), before);
+    let record = bob.record();
+    assert_eq!(record.last_close, Some(4501), "the former session");
+    assert_eq!((record.closed, record.refused.len()), (None, 1), "{:?}", record.refused);
+}
+
 #[tokio::test]
 async fn the_same_session_from_a_second_socket_closes_the_first() {
     let server = server(&[]).await;
     let id = meeting(&server, json!({})).await;
     let token = server.rest.key.join_token(&id, Some("ada"), "Ada", "host");
-    let options = convoke_loadtest::client::Options::new(&server.rest.host, token);
-    let first = convoke_loadtest::client::Client::start(options.clone());
+    let options = Options::new(&server.rest.host, token);
+    let first = Client::start(options.clone());
     first.joined().await.unwrap();
-    let second = convoke_loadtest::client::Client::start(options);
+    let second = Client::start(options);
     second.joined().await.unwrap();
     assert_eq!(first.closed().await.unwrap(), 4506);
     ok(&second, "chat.post", json!({ "to": "room", "text": "still here" })).await;
