@@ -325,7 +325,7 @@ impl Life {
                     Ok(Some(Ok(Message::Close(frame)))) => {
                         let code = frame.map_or(1005, |frame| u16::from(frame.code));
                         self.note(|record| record.last_close = Some(code));
-                        let is_final = (4500..4600).contains(&code) && !std::mem::take(&mut self.has_ended);
+                        let is_final = (4500..4600).contains(&code) && !self.has_ended;
                         return if is_final { End::Closed(code) } else { End::Lost };
                     }
                     Ok(Some(Ok(_))) => {}

@@ -173,11 +173,10 @@ async fn whoever_has_few_unanswered_at_once_is_answered_all_the_same() {
         (1..=300).map(|number| Message::text(json!({ "id": number, "type": "hand.raise", "data": {} }).to_string())),
     );
     let (mut socket, first) = greeted(&server, &frames).await;
-    let mut all: Vec<Value> = first.into_iter().filter(|message| message["re"].is_u64()).collect();
-    all.extend(answers(&mut socket, 301 - all.len()).await);
-    let answers = all;
-    assert!(answers.iter().all(|answer| answer["ok"] == true), "{answers:?}");
-    let numbers: Vec<u64> = answers.iter().map(|answer| answer["re"].as_u64().unwrap()).collect();
+    let mut given: Vec<Value> = first.into_iter().filter(|message| message["re"].is_u64()).collect();
+    given.extend(answers(&mut socket, 301 - given.len()).await);
+    assert!(given.iter().all(|answer| answer["ok"] == true), "{given:?}");
+    let numbers: Vec<u64> = given.iter().map(|answer| answer["re"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (0..=300).collect::<Vec<u64>>());
 }
 
